@@ -1,0 +1,31 @@
+.PHONY: help venv demo test test-long check fix lock
+
+help:            ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+
+venv:
+	@bash deploy/dev/venv.sh
+
+demo: venv       ## the whole way on a real Kafka; ARGS=--exit ends by itself
+	@.venv/bin/python -m streams.dev.demo $(ARGS)
+
+test: venv       ## the tests of every commit
+	@.venv/bin/pytest $(ARGS)
+
+test-long: venv  ## the same checks at full size
+	@.venv/bin/pytest -m "long or not long" --timeout 3600 $(ARGS)
+
+check: venv      ## format, lint, types, import contracts
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy streams agents schemas
+	.venv/bin/lint-imports
+
+fix: venv        ## formats and mends what can be mended
+	.venv/bin/ruff format .
+	.venv/bin/ruff check --fix .
+
+lock: venv       ## resolves the dependencies anew (needs uv)
+	uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes \
+		--no-emit-index-url --no-annotate --no-header --no-emit-find-links \
+		pyproject.toml -o requirements.lock

@@ -1,0 +1,1 @@
+"""The reference application: job handlers, one module for each domain."""

@@ -1,0 +1,1 @@
+"""Contracts of the reference application's events and jobs."""

@@ -1,0 +1,54 @@
+"""Background jobs on Kafka: in order for their key, with retries that wait and a ledger."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from streams.contracts import Event, JobPayload
+    from streams.errors import Discard, PermanentError, RetryAfter, Snooze
+    from streams.jobs.context import JobContext
+    from streams.jobs.decorator import job
+    from streams.jobs.retry import Custom, Exponential, Fixed, Retry
+
+__all__ = [
+    # contracts
+    "Event",
+    "JobPayload",
+    # handlers
+    "job",
+    "JobContext",
+    # retries
+    "Retry",
+    "Exponential",
+    "Fixed",
+    "Custom",
+    # what a handler may raise
+    "PermanentError",
+    "RetryAfter",
+    "Snooze",
+    "Discard",
+]
+
+_HOME = {
+    "Event": "streams.contracts",
+    "JobPayload": "streams.contracts",
+    "job": "streams.jobs.decorator",
+    "JobContext": "streams.jobs.context",
+    "Retry": "streams.jobs.retry",
+    "Exponential": "streams.jobs.retry",
+    "Fixed": "streams.jobs.retry",
+    "Custom": "streams.jobs.retry",
+    "PermanentError": "streams.errors",
+    "RetryAfter": "streams.errors",
+    "Snooze": "streams.errors",
+    "Discard": "streams.errors",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Lazily: a service that only sends should not pay for what only a worker needs.
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

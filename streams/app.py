@@ -1,0 +1,35 @@
+"""The composition root: `faust -A streams.app worker` starts a worker, with no further flags."""
+
+from __future__ import annotations
+
+import sys
+
+import uvloop
+
+from streams.errors import StreamsError
+from streams.jobs.discovery import handler_modules, load_handlers
+from streams.jobs.registry import Registry
+from streams.kafka.worker import JobsApp
+from streams.observe.logs import configure, log_lifecycle
+from streams.settings import Settings
+
+
+def build() -> JobsApp:
+    """The app, from settings and the handlers that they name."""
+    settings = Settings()
+    configure(settings.log_format)
+    registry = Registry.build(load_handlers(handler_modules(settings.handlers)), settings.queues)
+    return JobsApp(settings, registry, listeners=(log_lifecycle,))
+
+
+def _build_or_explain() -> JobsApp:
+    # Faust would wrap whatever is raised here into a trace of its own.
+    try:
+        uvloop.install()
+        return build()
+    except StreamsError as error:
+        print(f"streams: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+app = _build_or_explain()

@@ -1,0 +1,142 @@
+"""A job that was sent, from afar: its state, its result, and calling it off."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+import orjson
+
+from streams.errors import JobFailed, ResultTimeout
+from streams.jobs.durations import Duration, to_ms
+from streams.jobs.identity import JobKey
+from streams.jobs.states import State
+from streams.wire.state import Command, encode_command
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from streams.client_story import Story
+
+
+class Link(Protocol):
+    """What a handle needs of its client."""
+
+    def story(self, handle: Handle, *, follow: bool) -> AsyncIterator[Story]:
+        """What state says about the job, newest last; ends at the present unless `follow`."""
+        ...
+
+    async def command(self, handle: Handle, key: bytes, value: bytes) -> None:
+        """Append to the command topic, next to the job."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobStatus:
+    """How far a job is."""
+
+    state: State
+    generation: int = 0  # rises with each replay from the dead letters
+    run: int = 0  # rises with each return to work within a generation
+    attempt: int = 0  # how many were used up
+    result: Any = None  # decoded, once completed
+    error: str | None = None  # why it failed last, or was ended
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handle:
+    """One job; asks Kafka alone. It stays usable as long as its client is open."""
+
+    id: str
+    name: str
+    queue: str
+    key: str | None  # with its scope
+    time: int  # of the sending, milliseconds since the epoch
+    partition: int
+    id_given: bool = field(repr=False)
+    link: Link = field(repr=False, compare=False)
+
+    @property
+    def job(self) -> JobKey:
+        """Under what the job's state is kept."""
+        return JobKey(name=self.name, ordering_key=self.key, id=self.id)
+
+    async def status(self) -> JobStatus:
+        """How far the job is now. `queued` means that no worker has taken it up yet.
+
+        A job that runs at this moment is still `queued`: only a takeover writes `running`.
+
+        Raises:
+            BrokerUnavailable: Kafka did not answer in time.
+        """
+        status = JobStatus(state=State.QUEUED)
+        async for story in self.link.story(self, follow=False):
+            status = status_of(story)
+        return status
+
+    async def result(self, timeout: Duration = "5m") -> Any:
+        """What the handler returned, as JSON values; waits up to `timeout` for it.
+
+        Raises:
+            JobFailed: the job is dead, cancelled, discarded or expired.
+            ResultTimeout: it is not over yet.
+            BrokerUnavailable: Kafka did not answer in time.
+        """
+        last = JobStatus(state=State.QUEUED)
+        try:
+            async with asyncio.timeout(to_ms(timeout) / 1000):
+                async for story in self.link.story(self, follow=True):
+                    last = status_of(story)
+                    if last.state is State.COMPLETED:
+                        return last.result
+                    if last.state in _FAILED:
+                        raise JobFailed(
+                            f"job {self.name} {self.id} is {last.state}: {last.error or 'no reason'}",
+                            state=last.state,
+                        )
+        except TimeoutError:
+            pass
+        raise ResultTimeout(
+            f"job {self.name} {self.id} is {last.state} after {timeout}: wait longer, or see "
+            f"`streams jobs show {self.id}`; is a worker running for queue {self.queue}?"
+        )
+
+    async def cancel(self, reason: str = "") -> None:
+        """Ask the job's worker to end it; durable when this returns.
+
+        A job that is over stays what it is; one that runs is told and may finish first.
+
+        Raises:
+            BrokerUnavailable: no acknowledgement in time; asking again is safe.
+        """
+        key, value = encode_command(Command(kind="cancel", job=self.job, reason=reason))
+        await self.link.command(self, key, value)
+
+
+_FAILED = frozenset({State.DEAD, State.CANCELLED, State.DISCARDED, State.EXPIRED})
+
+
+def status_of(story: Story) -> JobStatus:
+    """What the latest records say: how far the job is."""
+    ledger, entry = story.ledger, story.entry
+    if ledger is not None and (entry is None or ledger.position >= entry.position):
+        failure = ledger.failure
+        return JobStatus(
+            state=ledger.state,
+            generation=ledger.generation,
+            run=ledger.run,
+            attempt=ledger.attempts,
+            result=None if ledger.result is None else orjson.loads(ledger.result),
+            error=f"{failure.type}: {failure.message}" if failure else ledger.reason or None,
+        )
+    if entry is None:
+        return JobStatus(state=State.QUEUED)
+    failure = entry.failure
+    return JobStatus(
+        state=entry.state,
+        generation=entry.generation,
+        run=entry.run,
+        attempt=entry.attempts,
+        error=f"{failure.type}: {failure.message}" if failure else entry.reason or None,
+    )

@@ -1,0 +1,253 @@
+"""From what a caller asks to the envelope that is sent: every check that needs no broker."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import orjson
+from pydantic import BaseModel, ValidationError
+from pydantic_core import PydanticSerializationError
+
+from streams.errors import PayloadInvalid, PayloadTooLarge
+from streams.jobs.durations import Duration, to_ms
+from streams.jobs.identity import new_id
+from streams.wire.envelope import Envelope, JobOverrides
+from streams.wire.headers import CE_PREFIX
+from streams.wire.times import LATEST, to_epoch_ms
+
+if TYPE_CHECKING:
+    from streams.jobs.retry import Exponential, Fixed
+
+Metadata = str | int | bool
+Model = TypeVar("Model", bound=BaseModel)
+
+_TAKEN = frozenset(
+    "specversion id type source time partitionkey data datacontenttype "
+    "queue notbefore expires parent options".split()
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobOptions:
+    """When one job runs, and what it overrides."""
+
+    delay: Duration | None = None
+    run_at: datetime | None = None
+    attempts: int | None = None
+    timeout: Duration | None = None
+    expires: Duration | None = None  # counted from the sending
+    backoff: Exponential | Fixed | None = None
+
+    def not_before(self, now: int) -> int | None:
+        """When it may run at the earliest; None for now, which includes the past."""
+        if self.delay is not None and self.run_at is not None:
+            raise PayloadInvalid("give either delay or run_at, not both", field="run_at")
+        if self.delay is not None:
+            return _future("delay", now + _positive("delay", self.delay, least=0), now)
+        if self.run_at is None:
+            return None
+        if self.run_at.tzinfo is None:
+            raise PayloadInvalid(
+                f"run_at={self.run_at!r} has no time zone: use datetime.now(UTC) + ..., "
+                "or .replace(tzinfo=...)",
+                field="run_at",
+            )
+        return _future("run_at", to_epoch_ms(self.run_at), now)
+
+    def expires_at(self, now: int) -> int | None:
+        """After which it does not start any more."""
+        if self.expires is None:
+            return None
+        return _future("expires", now + _positive("expires", self.expires), now)
+
+    def overrides(self) -> JobOverrides | None:
+        """What travels with the job for its worker."""
+        if self.attempts is None and self.timeout is None and self.backoff is None:
+            return None
+        if self.attempts is not None and (type(self.attempts) is not int or self.attempts < 1):
+            raise PayloadInvalid(
+                f"attempts={self.attempts!r}: give a whole number from 1", field="attempts"
+            )
+        timeout_ms = None if self.timeout is None else _positive("timeout", self.timeout)
+        return JobOverrides(attempts=self.attempts, timeout_ms=timeout_ms, backoff=self.backoff)
+
+
+def now_ms() -> int:
+    """This machine's clock, milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000
+
+
+def checked(model: Model) -> tuple[Model, bytes]:
+    """The payload's bytes, and the model as its reader will see it.
+
+    A model may have been changed or built without validation, so it goes the reader's way once.
+
+    Raises:
+        PayloadInvalid: naming the field at fault.
+    """
+    kind = type(model)
+    try:
+        payload = model.model_dump_json(by_alias=True, warnings="none").encode()
+        return kind.model_validate_json(payload), payload
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = ".".join(str(part) for part in first["loc"])
+        more = error.error_count() - 1
+        raise PayloadInvalid(
+            f"{kind.__name__}.{field}: {first['msg']}{f' (and {more} more)' if more else ''}",
+            field=field,
+        ) from error
+    except (PydanticSerializationError, UnicodeEncodeError) as error:
+        why = f"{kind.__name__} cannot be written as JSON: {error}"
+        raise PayloadInvalid(why, field="") from error
+
+
+def as_json(payload: Mapping[str, Any]) -> bytes:
+    """A payload that comes without a model.
+
+    Raises:
+        PayloadInvalid: it holds what JSON cannot.
+    """
+    try:
+        return orjson.dumps(dict(payload))
+    except (TypeError, orjson.JSONEncodeError) as error:
+        raise PayloadInvalid(f"the payload cannot be written as JSON: {error}", field="") from error
+
+
+def bounded(payload: bytes, limit: int, what: str) -> bytes:
+    """The payload, if it is not too large.
+
+    Raises:
+        PayloadTooLarge: it is.
+    """
+    if len(payload) > limit:
+        raise PayloadTooLarge(
+            f"{what}: the payload has {len(payload)} bytes, the limit is {limit}: "
+            "store the data elsewhere and send a reference to it",
+            size=len(payload),
+            limit=limit,
+        )
+    return payload
+
+
+def job_envelope(
+    *,
+    name: str,
+    queue: str,
+    source: str,
+    payload: bytes,
+    scope: str,
+    key: str | None,
+    id: str | None,
+    options: JobOptions,
+    metadata: Mapping[str, Metadata],
+) -> Envelope:
+    """The envelope of a job; `key` is the ordering key without its scope."""
+    now = now_ms()
+    return Envelope(
+        id=_identity(id),
+        name=name,
+        source=source,
+        time=now,
+        payload=payload,
+        queue=queue,
+        key=None if key is None else f"{scope}:{key}",
+        not_before=options.not_before(now),
+        expires=options.expires_at(now),
+        options=options.overrides(),
+        traceparent=_traceparent(metadata),
+        extensions=extensions(metadata),
+    )
+
+
+def event_envelope(
+    *,
+    type: str,
+    source: str,
+    payload: bytes,
+    key: str | None,
+    id: str | None,
+    time: datetime | None,
+    metadata: Mapping[str, Metadata],
+) -> Envelope:
+    """The envelope of an event, which happened at `time` (now)."""
+    if time is not None and time.tzinfo is None:
+        raise PayloadInvalid(
+            f"time={time!r} has no time zone: use datetime.now(UTC), or .replace(tzinfo=...)",
+            field="time",
+        )
+    return Envelope(
+        id=_identity(id),
+        name=type,
+        source=source,
+        time=now_ms() if time is None else to_epoch_ms(time),
+        payload=payload,
+        key=key,
+        traceparent=_traceparent(metadata),
+        extensions=extensions(metadata),
+    )
+
+
+def extensions(metadata: Mapping[str, Metadata]) -> dict[str, str]:
+    """Metadata as CloudEvents extensions, whose names have letters and digits only.
+
+    `user_id` therefore travels as `userid`.
+
+    Raises:
+        PayloadInvalid: a name is taken or impossible, or a value is neither text nor number.
+    """
+    named: dict[str, str] = {}
+    for given, value in metadata.items():
+        if given == "traceparent" or value is None:
+            continue
+        name = given.replace("_", "").lower()
+        if not (name.isascii() and name.isalnum()) or name in _TAKEN or name in named:
+            raise PayloadInvalid(
+                f"metadata {given!r} cannot be the CloudEvents extension {CE_PREFIX}{name}: "
+                "use another name, of letters and digits",
+                field=given,
+            )
+        if isinstance(value, bool):
+            named[name] = "true" if value else "false"
+        elif isinstance(value, str | int):
+            named[name] = str(value)
+        else:
+            raise PayloadInvalid(
+                f"metadata {given}={value!r}: give text or a whole number; "
+                "what is structured belongs into the payload",
+                field=given,
+            )
+    return named
+
+
+def _identity(given: str | None) -> str:
+    if given is None:
+        return new_id()
+    if not isinstance(given, str) or not given:
+        raise PayloadInvalid(f"id={given!r}: give a text that is not empty", field="id")
+    return given
+
+
+def _traceparent(metadata: Mapping[str, Metadata]) -> str | None:
+    value = metadata.get("traceparent")
+    return None if value is None else str(value)
+
+
+def _positive(name: str, duration: Duration, least: int = 1) -> int:
+    try:
+        ms = to_ms(duration)
+    except ValueError as error:
+        raise PayloadInvalid(f"{name}={duration!r}: {error}", field=name) from error
+    if ms < least and name != "delay":
+        raise PayloadInvalid(f"{name}={duration!r}: must be longer than nothing", field=name)
+    return ms
+
+
+def _future(name: str, moment: int, now: int) -> int | None:
+    if moment > LATEST:
+        raise PayloadInvalid(f"{name} is after the year 9999", field=name)
+    return moment if moment > now else None

@@ -1,0 +1,147 @@
+"""What the state topics say about one job, read with a consumer of one's own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from streams.errors import BrokerUnavailable, UndecodableRecord
+from streams.wire.state import LedgerRecord, OpenEntry, decode_ledger, decode_open
+
+_MARGIN_MS: Final = 60_000  # clocks of sender and broker differ
+# A repeated id is dropped for this long after its job ended (by default), so the answer may be
+# that old.
+_REPEATED_MS: Final = 24 * 60 * 60 * 1000
+_POLL_MS: Final = 200
+_CLOSE_S: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Story:
+    """The latest of each kind of record; None where there is none."""
+
+    entry: OpenEntry | None = None
+    ledger: LedgerRecord | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where the state of one job is."""
+
+    retry: str
+    ledger: str
+    partition: int
+    key: bytes
+    since: int  # milliseconds since the epoch
+    repeatable: bool  # the id was given by its sender
+
+
+async def read_story(
+    bootstrap: str | list[str],
+    place: Place,
+    *,
+    follow: bool,
+    timeout_ms: int,
+    kafka: Mapping[str, Any],
+) -> AsyncIterator[Story]:
+    """The job's story up to now, then, if `follow`, each change as it happens.
+
+    Raises:
+        BrokerUnavailable: no broker answered within `timeout_ms`.
+    """
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap,
+        group_id=None,
+        enable_auto_commit=False,
+        isolation_level="read_committed",
+        fetch_max_wait_ms=_POLL_MS,
+        request_timeout_ms=max(1_000, timeout_ms),
+        **kafka,
+    )
+    reader = _Reader(consumer, place, bootstrap, timeout_ms)
+    try:
+        async with _answering(bootstrap, timeout_ms):
+            await consumer.start()
+        consumer.assign([reader.retry, reader.ledger])
+        await reader.read_to_end(place.since - _MARGIN_MS)
+        if reader.story == Story() and place.repeatable:
+            await reader.read_to_end(place.since - _MARGIN_MS - _REPEATED_MS)
+        yield reader.story
+        while follow:
+            if await reader.read():
+                yield reader.story
+    finally:
+        with suppress(Exception):
+            async with asyncio.timeout(_CLOSE_S):
+                await consumer.stop()
+
+
+@asynccontextmanager
+async def _answering(bootstrap: str | list[str], timeout_ms: int) -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(timeout_ms / 1000):
+            yield
+    except (TimeoutError, KafkaError, OSError) as error:
+        raise BrokerUnavailable(
+            f"Kafka at {bootstrap} did not say what became of the job within {timeout_ms} ms: "
+            f"{error or 'no answer'}. The job itself is not affected; ask again"
+        ) from error
+
+
+class _Reader:
+    def __init__(
+        self, consumer: AIOKafkaConsumer, place: Place, bootstrap: str | list[str], timeout_ms: int
+    ) -> None:
+        self.story = Story()
+        self.retry = TopicPartition(place.retry, place.partition)
+        self.ledger = TopicPartition(place.ledger, place.partition)
+        self._consumer = consumer
+        self._key = place.key
+        self._bootstrap = bootstrap
+        self._timeout_ms = timeout_ms
+
+    async def read_to_end(self, since: int) -> None:
+        """Everything from `since` to the end as it is now."""
+        consumer = self._consumer
+        async with self._answering():
+            # The end of the ledger is asked last: it is written before the entry is removed.
+            ends = dict(await consumer.end_offsets([self.retry]))
+            ends.update(await consumer.end_offsets([self.ledger]))
+            starts = await consumer.offsets_for_times({tp: max(0, since) for tp in ends})
+        for tp, end in ends.items():
+            found = starts[tp]
+            consumer.seek(tp, end if found is None else found.offset)
+        for tp, end in ends.items():
+            while (before := await consumer.position(tp)) < end:
+                # However long the way, each part of it has to come in time.
+                async with self._answering():
+                    while await consumer.position(tp) == before:
+                        await self.read()
+
+    def _answering(self) -> AbstractAsyncContextManager[None]:
+        return _answering(self._bootstrap, self._timeout_ms)
+
+    async def read(self) -> bool:
+        """Read on; whether something about the job was there."""
+        news = False
+        for tp, records in (await self._consumer.getmany(timeout_ms=_POLL_MS)).items():
+            for record in records:
+                if record.key == self._key:
+                    self._take(tp, record.value)
+                    news = True
+        return news
+
+    def _take(self, tp: TopicPartition, value: bytes | None) -> None:
+        with suppress(UndecodableRecord):  # of a later version: wait for what can be read
+            if tp == self.ledger:
+                ledger = None if value is None else decode_ledger(self._key, value)
+                self.story = Story(entry=self.story.entry, ledger=ledger or self.story.ledger)
+            else:
+                entry = None if value is None else decode_open(self._key, value)
+                self.story = Story(entry=entry, ledger=self.story.ledger)

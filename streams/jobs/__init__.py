@@ -1,0 +1,1 @@
+"""What a job is: definitions, policies, outcomes and states; pure, no I/O."""

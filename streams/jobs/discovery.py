@@ -1,0 +1,71 @@
+"""Finds handlers: imports the modules that settings or pyproject.toml name."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import sys
+import tomllib
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+
+from streams.errors import HandlerImportError, SettingsError
+from streams.jobs.definition import JobDefinition
+
+
+def handler_modules(named: Sequence[str], folder: Path | None = None) -> tuple[str, ...]:
+    """The modules to import: `named` (STREAMS_HANDLERS), else `[tool.streams] handlers`.
+
+    Raises:
+        SettingsError: neither names any.
+    """
+    if named:
+        return tuple(named)
+    pyproject = (folder or Path.cwd()) / "pyproject.toml"
+    if pyproject.exists():
+        with pyproject.open("rb") as file:
+            handlers = tomllib.load(file).get("tool", {}).get("streams", {}).get("handlers", [])
+        if handlers:
+            return tuple(handlers)
+    raise SettingsError(
+        "no handlers are named: set STREAMS_HANDLERS=package.module, or write "
+        '[tool.streams] handlers = ["package"] into pyproject.toml'
+    )
+
+
+def load_handlers(modules: Sequence[str]) -> list[JobDefinition]:
+    """Import modules, and all submodules of packages; the definitions made in them.
+
+    Raises:
+        HandlerImportError: one does not import; the message has its trace.
+    """
+    # Modules of the application are found from where the worker was started.
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    found: dict[int, JobDefinition] = {}
+    for name in modules:
+        for module in _with_submodules(name):
+            for value in vars(module).values():
+                definition = getattr(value, "__job_definition__", None)
+                if isinstance(definition, JobDefinition):
+                    found[id(definition)] = definition
+    return list(found.values())
+
+
+def _with_submodules(name: str) -> list[ModuleType]:
+    module = _import(name)
+    modules = [module]
+    for path in getattr(module, "__path__", []):
+        for info in pkgutil.walk_packages([path], prefix=f"{name}."):
+            modules.append(_import(info.name))
+    return modules
+
+
+def _import(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except Exception as error:
+        trace = "".join(traceback.format_exception(error))
+        raise HandlerImportError(f"handlers in {name!r} can't be imported:\n{trace}") from error

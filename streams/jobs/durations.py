@@ -1,0 +1,36 @@
+"""Durations as people write them."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+Duration = str | timedelta
+
+_UNITS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_PATTERN = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+
+
+def to_ms(duration: Duration) -> int:
+    """Milliseconds of "250ms", "30s", "10m", "1h", "7d" or a timedelta.
+
+    Raises:
+        ValueError: it is none of these, or negative.
+    """
+    if isinstance(duration, timedelta):
+        ms = round(duration.total_seconds() * 1000)
+        if ms < 0:
+            raise ValueError(f"a duration can't be negative: {duration}")
+        return ms
+    match = _PATTERN.fullmatch(duration.strip()) if isinstance(duration, str) else None
+    if match is None:
+        raise ValueError(f'{duration!r} is no duration: write "250ms", "30s", "10m", "1h" or "7d"')
+    return round(float(match[1]) * _UNITS[match[2]])
+
+
+def format_ms(ms: int) -> str:
+    """The shortest way to write a duration: `90000` is "90s", `60000` is "1m"."""
+    for unit in ("d", "h", "m", "s"):
+        if ms and ms % _UNITS[unit] == 0:
+            return f"{ms // _UNITS[unit]}{unit}"
+    return f"{ms}ms"

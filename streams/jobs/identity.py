@@ -1,0 +1,62 @@
+"""Which job is which: ids, and the key under which its state is kept."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+import uuid
+from dataclasses import dataclass
+
+import orjson
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobKey:
+    """A job's identity: one id for a receipt and for a shipment is two jobs."""
+
+    name: str
+    ordering_key: str | None
+    id: str
+
+    def encode(self) -> bytes:
+        """The state key; different jobs have different ones."""
+        return orjson.dumps([self.name, self.ordering_key, self.id])
+
+    @classmethod
+    def decode(cls, key: bytes) -> JobKey:
+        """The job of a state key.
+
+        Raises:
+            ValueError: these bytes are no state key.
+        """
+        parts = orjson.loads(key)
+        if not isinstance(parts, list) or len(parts) != 3:
+            raise ValueError(f"not a state key: {key[:80]!r}")
+        return cls(name=str(parts[0]), ordering_key=parts[1], id=str(parts[2]))
+
+
+def new_id() -> str:
+    """A UUIDv7 (RFC 9562): unique, and later ones sort later."""
+    ms = time.time_ns() // 1_000_000
+    value = (ms << 80) | int.from_bytes(os.urandom(10), "big")
+    value = (value & ~(0xF << 76)) | (0x7 << 76)
+    value = (value & ~(0x3 << 62)) | (0x2 << 62)
+    return str(uuid.UUID(int=value))
+
+
+def fan_out_id(job_name: str, source: str, event_id: str) -> str:
+    """The id of the job that an event starts: the same for each copy of the event."""
+    return f"{job_name}:{_digest([source, event_id])}"
+
+
+def child_id(
+    parent: str, generation: int, name: str, key: str | None, payload: bytes, occurrence: int
+) -> str:
+    """The id of a child job: the same again when its parent's run is repeated."""
+    content = hashlib.sha256(payload).hexdigest()
+    return f"{name}:{_digest([parent, generation, name, key, content, occurrence])}"
+
+
+def _digest(parts: list[object]) -> str:
+    return hashlib.sha256(orjson.dumps(parts)).hexdigest()[:32]

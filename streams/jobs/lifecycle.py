@@ -1,0 +1,47 @@
+"""What happens to jobs, as values that metrics, logs and applications listen to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Happening(StrEnum):
+    """What can happen to a job."""
+
+    STARTED = "started"
+    COMPLETED = "completed"
+    RETRYING = "retrying"
+    SCHEDULED = "scheduled"
+    PARKED = "parked"
+    SLEEPING = "sleeping"
+    DISCARDED = "discarded"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    DEAD = "dead"
+    REPLAYED = "replayed"
+    DUPLICATE = "duplicate"
+    UNDECODABLE = "undecodable"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LifecycleEvent:
+    """One thing that happened to one job, told after it became durable (`started` before)."""
+
+    happening: Happening
+    at: int  # milliseconds since the epoch
+    queue: str
+    name: str
+    id: str
+    key: str | None = None
+    attempt: int = 0
+    waited_ms: int | None = None  # from its time (or its due time) to this start
+    ran_ms: int | None = None
+    due: int | None = None
+    error_type: str | None = None
+    error: str | None = None
+    traceparent: str | None = None
+
+
+Listener = Callable[[LifecycleEvent], None]

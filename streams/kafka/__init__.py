@@ -1,0 +1,1 @@
+"""The ports on Faust, aiokafka and RocksDB; alone with `streams.app` in importing Faust."""

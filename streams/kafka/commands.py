@@ -1,0 +1,94 @@
+"""Reads the command topics of our partitions, ahead of their queues and never held back."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from streams.errors import UndecodableRecord
+from streams.wire.state import Command, decode_command
+
+logger = logging.getLogger(__name__)
+
+Deliver = Callable[[str, int, Command, int], None]
+
+
+class CommandReader:
+    """One consumer without a group; commands are told by topic and partition."""
+
+    def __init__(
+        self, bootstrap: str, client_id: str, deliver: Deliver, kafka: Mapping[str, Any]
+    ) -> None:
+        self._consumer = AIOKafkaConsumer(
+            bootstrap_servers=bootstrap,
+            client_id=f"{client_id}-commands",
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+            fetch_max_wait_ms=50,
+            **kafka,
+        )
+        self._deliver = deliver
+        self._task: asyncio.Task[None] | None = None
+        self._positions: dict[TopicPartition, int] = {}
+        self._changed = asyncio.Event()
+
+    async def start(self) -> None:
+        """Connect, and read until stopped."""
+        await self._consumer.start()
+        self._task = asyncio.create_task(self._run(), name="commands")
+
+    async def stop(self) -> None:
+        """Stop reading."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        await self._consumer.stop()
+
+    def add(self, topic: str, partition: int, start: int) -> None:
+        """Read a partition from `start` on."""
+        self._positions[TopicPartition(topic, partition)] = start
+        self._reassign()
+
+    def remove(self, topic: str, partition: int) -> None:
+        """Read a partition no more."""
+        if self._positions.pop(TopicPartition(topic, partition), None) is not None:
+            self._reassign()
+
+    def _reassign(self) -> None:
+        # `assign` forgets every position: say all of them again.
+        self._consumer.assign(list(self._positions))
+        for place, offset in self._positions.items():
+            self._consumer.seek(place, offset)
+        self._changed.set()
+
+    async def _run(self) -> None:
+        while True:
+            if not self._positions:
+                self._changed.clear()
+                await self._changed.wait()
+            try:
+                batches = await self._consumer.getmany(timeout_ms=200)
+            except KafkaError:
+                logger.exception("reading commands failed; trying again")
+                await asyncio.sleep(1)
+                continue
+            for place, records in batches.items():
+                for record in records:
+                    self._hand_over(place, record)
+
+    def _hand_over(self, place: TopicPartition, record: Any) -> None:
+        if record.offset < self._positions.get(place, record.offset + 1):
+            return  # fetched before the partition went away or was reassigned
+        self._positions[place] = record.offset + 1
+        try:
+            command = decode_command(record.key or b"", record.value or b"")
+        except UndecodableRecord as error:
+            logger.error("%s/%d@%d: %s", place.topic, place.partition, record.offset, error)
+            return
+        self._deliver(place.topic, place.partition, command, record.offset)

@@ -1,0 +1,84 @@
+"""A partition's local state in RocksDB, one column family for each table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from rocksdict import AccessType, BlockBasedOptions, Cache, Options, Rdict, WriteBatch
+
+from streams.worker.ports import Change
+from streams.worker.tables import DUE, LANE, LEDGER, META, OPEN
+
+TABLES = (OPEN, LEDGER, DUE, LANE, META)
+WRITE_BUFFER_BYTES = 4 * 1024 * 1024
+CACHE_BYTES = 32 * 1024 * 1024
+
+_shared_cache: list[Cache] = []
+
+
+class RocksStore:
+    """Ordered tables on disk; writes are atomic. Nothing is lost that the topics do not have."""
+
+    def __init__(self, path: Path) -> None:
+        path.mkdir(parents=True, exist_ok=True)
+        options = _options()
+        known = set(Rdict.list_cf(str(path), options)) if (path / "CURRENT").exists() else set()
+        families = {name: _options() for name in known if name != "default"}
+        self._db = Rdict(
+            str(path), options, column_families=families, access_type=AccessType.read_write()
+        )
+        for table in TABLES:
+            if table not in known:
+                self._db.create_column_family(table, _options())
+        self._tables = {table: self._db.get_column_family(table) for table in TABLES}
+        self._handles = {table: self._db.get_column_family_handle(table) for table in TABLES}
+
+    def get(self, table: str, key: bytes) -> bytes | None:
+        """The value, or None."""
+        value: bytes | None = self._tables[table].get(key)
+        return value
+
+    def scan(self, table: str, start: bytes, stop: bytes | None) -> Iterator[tuple[bytes, bytes]]:
+        """Pairs with start <= key < stop, as they were at the call."""
+        cursor = self._tables[table].iter()
+        cursor.seek(start)
+        while cursor.valid():
+            key: bytes = cursor.key()
+            if stop is not None and key >= stop:
+                return
+            yield key, cursor.value()
+            cursor.next()
+
+    def write(self, changes: Sequence[Change]) -> None:
+        """Apply all changes, or none."""
+        batch = WriteBatch(raw_mode=True)
+        handles = self._handles
+        for table, key, value in changes:
+            if value is None:
+                batch.delete(key, column_family=handles[table])
+            else:
+                batch.put(key, value, column_family=handles[table])
+        self._db.write(batch)
+
+    def close(self) -> None:
+        """Flush and release the directory."""
+        self._tables.clear()
+        self._handles.clear()
+        self._db.close()
+
+
+def _options() -> Options:
+    options = Options(raw_mode=True)
+    options.create_if_missing(True)
+    options.set_write_buffer_size(WRITE_BUFFER_BYTES)
+    options.set_max_write_buffer_number(2)
+    options.set_keep_log_file_num(2)
+    blocks = BlockBasedOptions()
+    if not _shared_cache:
+        # One cache for the process: RocksDB's default would be one for each partition.
+        _shared_cache.append(Cache(CACHE_BYTES))
+    blocks.set_block_cache(_shared_cache[0])
+    blocks.set_bloom_filter(10, False)
+    options.set_block_based_table_factory(blocks)
+    return options

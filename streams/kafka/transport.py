@@ -1,0 +1,96 @@
+"""Faust's transport with whole batches: a fetched batch of a partition travels as one event.
+
+Two things of Faust's consumer are replaced. Its loop handles records one by one and drops a batch
+whose partition was paused meanwhile (which loses it: the position has moved on); ours always hands
+over what it fetched, and holds a partition back between fetches. Its acks lose jobs when they come
+out of order; ours are the watermarks of the engine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import aiokafka
+from faust.transport.consumer import CONSUMER_FETCHING
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+
+FETCH_WAIT_MS = 50  # Faust's own 1500 would delay a partition that is released by as much
+HELD_BACK_WAIT = 0.02  # seconds, while every partition is held back
+POLL = 0.1  # seconds: how soon a partition that was held back is asked for again
+
+
+class BatchConsumerThread(driver.AIOKafkaConsumerThread):
+    """The consumer's thread, with a fetch wait and an isolation level of our own."""
+
+    def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
+        consumer = super()._create_worker_consumer(transport)
+        # Set before the consumer starts, which is when it builds its fetcher from these.
+        consumer._fetch_max_wait_ms = FETCH_WAIT_MS
+        consumer._isolation_level = "read_committed"
+        return consumer
+
+
+class BatchConsumer(driver.Consumer):
+    """Hands over whole batches, and commits the engine's watermarks."""
+
+    wants_more: Callable[[TP], bool]
+    watermark: Callable[[TP], int | None]
+    watched: Callable[[], list[TP]]
+
+    def _new_consumer_thread(self) -> BatchConsumerThread:
+        return BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    async def _drain_messages(self, fetcher: Any) -> None:
+        stopped = self._stopped.is_set
+        fetcher_stopped = fetcher._stopped.is_set
+        callback: Any = self.callback
+        try:
+            while not (stopped() or fetcher_stopped()):
+                self.diag.set_flag(CONSUMER_FETCHING)
+                await asyncio.sleep(0)
+                if not self.flow_active:
+                    await self.wait(self.can_resume_flow)  # type: ignore[arg-type]
+                    continue
+                wanted = {tp for tp in self._get_active_partitions() if self.wants_more(tp)}
+                if not wanted:
+                    await asyncio.sleep(HELD_BACK_WAIT)
+                    continue
+                generation = self.app.consumer_generation_id
+                batches = await self._getmany(active_partitions=wanted, timeout=POLL)
+                for tp, records in (batches or {}).items():
+                    # A batch of an assignment that ended is fetched again by whoever has it now.
+                    if self.should_stop or generation != self.app.consumer_generation_id:
+                        break
+                    message = self._to_message(tp, records[-1])
+                    message.value = records
+                    message.key = None
+                    await callback(message)
+                    self._read_offset[tp] = records[-1].offset
+        except self.consumer_stopped_errors:
+            if not self.transport.app.should_stop:
+                raise
+        except asyncio.CancelledError:
+            if not self.transport.app.should_stop:
+                raise
+        finally:
+            self.diag.unset_flag(CONSUMER_FETCHING)
+
+    def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
+        yield from self.watched()
+
+    def _new_offset(self, tp: TP) -> int | None:
+        return self.watermark(tp)
+
+    def _should_commit(self, tp: TP, offset: int) -> bool:
+        committed = self._committed_offset[tp]
+        # Never backwards, and 0 is an offset like any other.
+        return offset > (committed or 0)
+
+
+class BatchTransport(driver.Transport):
+    """The transport whose consumer is ours."""
+
+    Consumer = BatchConsumer

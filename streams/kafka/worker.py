@@ -1,0 +1,245 @@
+"""The Faust app: agents that hand batches to the engine, and what assignment means to it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import faust
+from faust.types import TP
+
+from streams.jobs.durations import to_ms
+from streams.jobs.lifecycle import Listener
+from streams.jobs.registry import Registry
+from streams.kafka.clock import WallClock
+from streams.kafka.commands import CommandReader
+from streams.kafka.log import KafkaLog, to_record
+from streams.kafka.store import RocksStore
+from streams.kafka.transport import BatchConsumer, BatchTransport
+from streams.settings import Settings
+from streams.wire.state import Command
+from streams.wire.topics import TopicNames, specs
+from streams.worker.engine import Engine, EngineOptions
+from streams.worker.fan_out import FanOut
+from streams.worker.pipeline import Pipeline
+
+logger = logging.getLogger(__name__)
+
+COMMIT_INTERVAL = 0.5  # seconds
+
+
+class PartitionSource:
+    """The acknowledged prefix of one partition, as the consumer will commit it."""
+
+    def __init__(self) -> None:
+        self.watermark: int | None = None
+
+    def release(self, watermark: int) -> None:
+        """Everything below is settled or taken over."""
+        self.watermark = watermark
+
+
+class JobsApp(faust.App):
+    """A worker: Faust assigns partitions and reads them, the engine does the rest."""
+
+    def __init__(
+        self, settings: Settings, registry: Registry, listeners: Sequence[Listener] = ()
+    ) -> None:
+        self.streams_settings = settings
+        self.registry = registry
+        self.names = TopicNames(settings.prefix)
+        self.worker_name = f"{socket.gethostname()}-{os.getpid()}"
+        data_dir = Path(settings.data_dir)
+        super().__init__(
+            f"{settings.prefix}{settings.group}",
+            broker=f"kafka://{settings.bootstrap_servers}",
+            store="memory://",
+            datadir=data_dir / "faust",
+            web_enabled=False,
+            web_tables_enabled=False,
+            web_router_enabled=False,
+            topic_allow_declare=False,
+            topic_disable_leader=True,
+            consumer_auto_offset_reset="earliest",
+            broker_commit_interval=COMMIT_INTERVAL,
+            broker_session_timeout=to_ms(settings.session_timeout) / 1000,
+            broker_heartbeat_interval=to_ms(settings.session_timeout) / 4000,
+            stream_buffer_maxsize=4096,
+            stream_wait_empty=False,
+            autodiscover=False,
+        )
+        self._log = KafkaLog(settings.bootstrap_servers, self.worker_name)
+        self.engine = Engine(
+            registry,
+            EngineOptions(
+                worker=self.worker_name,
+                names=self.names,
+                concurrency=settings.concurrency,
+                threads=settings.threads,
+                grace_ms=to_ms(settings.grace),
+                unique_for_ms=to_ms(settings.unique_for),
+            ),
+            log=self._log,
+            clock=WallClock(),
+            open_store=self._open_store,
+            listeners=listeners,
+        )
+        self._commands = CommandReader(
+            settings.bootstrap_servers, self.worker_name, self._on_command, {}
+        )
+        self._queues = {self.names.queue(queue): queue for queue in settings.queues}
+        self._events = {self.names.event(kind): kind for kind in registry.event_types()}
+        self._sources: dict[TP, PartitionSource] = {}
+        self._targets: dict[TP, Pipeline | FanOut] = {}
+        self._opening: dict[TP, asyncio.Task[None]] = {}
+        self._add_agents()
+
+    # -- Faust's seams -------------------------------------------------------------------------
+
+    def _new_transport(self) -> BatchTransport:
+        return BatchTransport(self.conf.broker_consumer, self)
+
+    def _new_consumer(self) -> BatchConsumer:
+        consumer: BatchConsumer = super()._new_consumer()
+        consumer.wants_more = self._wants_more
+        consumer.watermark = self._watermark
+        consumer.watched = lambda: list(self._sources)
+        return consumer
+
+    def _add_agents(self) -> None:
+        for topics, name in ((self._queues, "queue"), (self._events, "fan_out")):
+            if not topics:
+                continue
+            channel = self.topic(
+                *topics, key_type=bytes, value_type=bytes,
+                key_serializer="raw", value_serializer="raw",
+            )
+            self.agent(channel, name=f"streams.{name}")(self._hand_over)
+
+    async def _hand_over(self, stream: Any) -> None:
+        """The body of both agents: an event is a whole batch."""
+        async for event in stream.noack().events():
+            message = event.message
+            # The engine's watermark acknowledges; Faust must not wait for an ack of its own.
+            message.acked = True
+            self.consumer._unacked_messages.discard(message)
+            target = self._targets.get(message.tp)
+            if target is not None:
+                target.deliver([to_record(record) for record in message.value])
+
+    # -- start and stop ------------------------------------------------------------------------
+
+    async def on_first_start(self) -> None:
+        """Check the topics and connect, before Faust subscribes to anything."""
+        await super().on_first_start()
+        from streams.kafka.startup import prepare_topics
+
+        settings = self.streams_settings
+        await prepare_topics(
+            settings.bootstrap_servers,
+            specs(
+                self.names,
+                settings.queues,
+                self.registry.event_types(),
+                settings.partitions,
+                settings.replication,
+            ),
+        )
+        await self._log.start()
+        await self._commands.start()
+
+    async def on_stop(self) -> None:
+        """Drain within the grace period, commit, and hand back the rest."""
+        await self.engine.shut_down()
+        with contextlib.suppress(Exception):
+            await self.consumer.commit()
+        await super().on_stop()
+        for task in self._opening.values():
+            task.cancel()
+        await self.engine.stop()
+        await self._commands.stop()
+        await self._log.stop()
+
+    # -- assignment ----------------------------------------------------------------------------
+
+    async def _on_partitions_revoked(self, revoked: set[TP]) -> None:
+        # What has ended is settled and committed before this worker rejoins; attempts go on.
+        await self.engine.drain()
+        await super()._on_partitions_revoked(revoked)
+
+    async def _on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        for tp in set(self._sources) - assigned:
+            await self._close(tp)
+        committed = await self.consumer.seek_to_committed() if assigned else {}
+        for tp in assigned:
+            if tp in self._targets:
+                target = self._targets[tp]
+                if isinstance(target, Pipeline):
+                    target.resume()
+            elif tp not in self._opening:
+                start = committed.get(tp) or 0
+                self._sources[tp] = PartitionSource()
+                self._opening[tp] = asyncio.create_task(self._open(tp, max(start, 0)))
+        await super()._on_partitions_assigned(assigned, generation_id)
+
+    async def _open(self, tp: TP, start: int) -> None:
+        source = self._sources[tp]
+        try:
+            if tp.topic in self._events:
+                kind = self._events[tp.topic]
+                self._targets[tp] = self.engine.open_events(kind, tp.partition, source)
+            elif tp.topic in self._queues:
+                queue = self._queues[tp.topic]
+                pipeline = await self.engine.open_queue(queue, tp.partition, source, start)
+                commands = pipeline.place.commands
+                self._commands.add(commands, tp.partition, pipeline.tables.applied(commands))
+                self._targets[tp] = pipeline
+        except Exception as error:
+            logger.exception("opening %s/%d failed", tp.topic, tp.partition)
+            await self.crash(error)
+        finally:
+            self._opening.pop(tp, None)
+
+    async def _close(self, tp: TP) -> None:
+        self._sources.pop(tp, None)
+        opening = self._opening.pop(tp, None)
+        if opening is not None:
+            opening.cancel()
+            await asyncio.gather(opening, return_exceptions=True)
+        self._targets.pop(tp, None)
+        if tp.topic in self._events:
+            await self.engine.close_events(self._events[tp.topic], tp.partition)
+        elif tp.topic in self._queues:
+            queue = self._queues[tp.topic]
+            self._commands.remove(self.names.commands(queue), tp.partition)
+            await self.engine.close_queue(queue, tp.partition)
+
+    def _wants_more(self, tp: TP) -> bool:
+        target = self._targets.get(tp)
+        return target is not None and target.wants_more
+
+    def _watermark(self, tp: TP) -> int | None:
+        source = self._sources.get(tp)
+        return None if source is None else source.watermark
+
+    # -- state and commands --------------------------------------------------------------------
+
+    def _open_store(self, queue: str, partition: int) -> RocksStore:
+        settings = self.streams_settings
+        root = Path(settings.data_dir) / "state" / f"{settings.prefix or 'default'}"
+        return RocksStore(root / settings.group / queue / str(partition))
+
+    def _on_command(
+        self, topic: str, partition: int, command: Command, offset: int
+    ) -> None:
+        for queue in self._queues.values():
+            if self.names.commands(queue) == topic:
+                self.engine.command(queue, partition, command, offset)
+
+

@@ -1,0 +1,1 @@
+"""Second chances: dead letters, read and replayed."""

@@ -1,0 +1,68 @@
+"""What a worker is told from outside: STREAMS_* variables and KAFKA_BOOTSTRAP_SERVERS."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AliasChoices, Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from streams.errors import SettingsError
+from streams.jobs.durations import to_ms
+
+Words = Annotated[tuple[str, ...], NoDecode]
+
+
+class Settings(BaseSettings):
+    """One field for each variable; durations as in "30s"."""
+
+    model_config = SettingsConfigDict(env_prefix="STREAMS_", extra="ignore", frozen=True)
+
+    bootstrap_servers: str = Field(
+        "localhost:9092",
+        validation_alias=AliasChoices("KAFKA_BOOTSTRAP_SERVERS", "bootstrap_servers"),
+    )
+    prefix: str = ""  # of every topic and group
+    group: str = "workers"
+    queues: Words = ("critical", "default", "bulk")
+    handlers: Words = ()
+    partitions: int = Field(8, ge=1)
+    replication: int = Field(1, ge=-1)
+    data_dir: str = ".streams"
+    concurrency: int = Field(100, ge=1)
+    threads: int = Field(5, ge=1)
+    grace: str = "25s"
+    session_timeout: str = "10s"
+    unique_for: str = "24h"
+    ledger_kept: str = "3d"
+    web_host: str = "127.0.0.1"
+    web_port: int = Field(9191, ge=0, le=65535)  # 0: any free one
+    log_format: Literal["json", "console"] = "console"
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise SettingsError(_explain(error)) from None
+
+    @field_validator("queues", "handlers", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(word.strip() for word in value.split(",") if word.strip())
+        return value
+
+    @field_validator("grace", "session_timeout", "unique_for", "ledger_kept")
+    @classmethod
+    def _is_duration(cls, value: str) -> str:
+        to_ms(value)
+        return value
+
+
+def _explain(error: ValidationError) -> str:
+    lines = []
+    for mistake in error.errors(include_url=False):
+        field = str(mistake["loc"][0]) if mistake["loc"] else "settings"
+        variable = field if field.isupper() else f"STREAMS_{field.upper()}"
+        lines.append(f"{variable}={mistake.get('input')!r}: {mistake['msg']}")
+    return "; ".join(lines)

@@ -1,0 +1,1 @@
+"""The ports in memory: a sandbox for applications and a simulator for the engine."""

@@ -1,0 +1,151 @@
+"""The ports in memory: a log, a store and a clock that only moves when told."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from bisect import bisect_left, insort
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from itertools import count
+
+from streams.wire.envelope import Record
+from streams.wire.partition import partition_of
+from streams.worker.ports import Append, Change
+
+
+class MemoryLog:
+    """Partitioned topics in memory; a record is durable as soon as its append returns."""
+
+    def __init__(self, clock: MemoryClock, partitions: int = 2) -> None:
+        self.partitions = partitions
+        self.topics: dict[tuple[str, int], list[Record]] = defaultdict(list)
+        self.on_append: Callable[[str, int], None] = lambda topic, partition: None
+        self._clock = clock
+        self._round = 0
+
+    async def append(self, records: Sequence[Append]) -> Sequence[int]:
+        """Write records in order; returns their offsets."""
+        await asyncio.sleep(0)
+        return [self.write(record) for record in records]
+
+    def write(self, append: Append) -> int:
+        """Write one record at once."""
+        partition = append.partition
+        if partition is None:
+            if append.key is None:
+                self._round += 1
+                partition = self._round % self.partitions
+            else:
+                partition = partition_of(append.key, self.partitions)
+        log = self.topics[(append.topic, partition)]
+        log.append(
+            Record(
+                append.topic, partition, len(log), self._clock.now(), append.key, append.value,
+                tuple(append.headers),
+            )
+        )
+        self.on_append(append.topic, partition)
+        return len(log) - 1
+
+    async def read(
+        self, topic: str, partition: int, start: int
+    ) -> AsyncIterator[Sequence[Record]]:
+        """Records from `start` to the end as it is now."""
+        records = self.topics[(topic, partition)][start:]
+        for at in range(0, len(records), 500):
+            await asyncio.sleep(0)
+            yield records[at : at + 500]
+
+    async def end(self, topic: str, partition: int) -> int:
+        """The next offset."""
+        return len(self.topics[(topic, partition)])
+
+    def records(self, topic: str) -> list[Record]:
+        """All records of a topic, partition by partition."""
+        return [
+            record
+            for (name, _), log in sorted(self.topics.items())
+            if name == topic
+            for record in log
+        ]
+
+
+class MemoryStore:
+    """Ordered tables in memory. `close` keeps them: reopening is a restart on the same disk."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, dict[bytes, bytes]] = defaultdict(dict)
+        self._order: dict[str, list[bytes]] = defaultdict(list)
+
+    def get(self, table: str, key: bytes) -> bytes | None:
+        """The value, or None."""
+        return self._values[table].get(key)
+
+    def scan(self, table: str, start: bytes, stop: bytes | None) -> Iterator[tuple[bytes, bytes]]:
+        """Pairs with start <= key < stop, as they were at the call."""
+        order, values = self._order[table], self._values[table]
+        low = bisect_left(order, start)
+        high = len(order) if stop is None else bisect_left(order, stop)
+        yield from [(key, values[key]) for key in order[low:high]]
+
+    def write(self, changes: Sequence[Change]) -> None:
+        """Apply all changes."""
+        for table, key, value in changes:
+            values, order = self._values[table], self._order[table]
+            if value is None:
+                if key in values:
+                    del values[key]
+                    del order[bisect_left(order, key)]
+            else:
+                if key not in values:
+                    insort(order, key)
+                values[key] = value
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+
+class MemoryAlarm:
+    """A call that is to come on a `MemoryClock`."""
+
+    def __init__(self, callback: Callable[[], None]) -> None:
+        self.callback: Callable[[], None] | None = callback
+
+    def cancel(self) -> None:
+        """Forget it."""
+        self.callback = None
+
+
+class MemoryClock:
+    """Virtual time in milliseconds since the epoch; it stands still until advanced."""
+
+    def __init__(self, now: int = 1_700_000_000_000) -> None:
+        self._now = now
+        self._alarms: list[tuple[int, int, MemoryAlarm]] = []
+        self._order = count()
+
+    def now(self) -> int:
+        """The virtual time."""
+        return self._now
+
+    def call_at(self, when: int, callback: Callable[[], None]) -> MemoryAlarm:
+        """Call when time gets there."""
+        alarm = MemoryAlarm(callback)
+        heapq.heappush(self._alarms, (when, next(self._order), alarm))
+        return alarm
+
+    def next_alarm(self) -> int | None:
+        """When the next call is due."""
+        while self._alarms and self._alarms[0][2].callback is None:
+            heapq.heappop(self._alarms)
+        return self._alarms[0][0] if self._alarms else None
+
+    def set(self, now: int) -> None:
+        """Move time forward and make the calls that this makes due, in order."""
+        self._now = max(self._now, now)
+        while (due := self.next_alarm()) is not None and due <= self._now:
+            _, _, alarm = heapq.heappop(self._alarms)
+            callback, alarm.callback = alarm.callback, None
+            if callback is not None:
+                callback()

@@ -1,0 +1,1 @@
+"""What crosses Kafka: topics, records, partitions, and the producer that writes them."""

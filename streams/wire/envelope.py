@@ -1,0 +1,226 @@
+"""A job or event on the wire: a CloudEvent in a Kafka record, both ways."""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from binascii import Error as Base64Error
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from streams.errors import UndecodableRecord
+from streams.wire import headers as h
+from streams.wire.options import JobOverrides, decode_overrides, encode_overrides
+from streams.wire.times import parse_time, show_time
+
+__all__ = ["Envelope", "JobOverrides", "Record", "decode", "decode_event", "encode"]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record as it was read from Kafka."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int  # the broker's, milliseconds since the epoch
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Envelope:
+    """What is sent: who, when, where to, and the payload; times in ms since the epoch."""
+
+    id: str
+    name: str  # of the job, or the type of the event
+    source: str
+    time: int
+    payload: bytes
+    queue: str | None = None
+    key: str | None = None  # "<scope>:<ordering key>" for a job; None if unordered
+    content_type: str = h.JSON
+    not_before: int | None = None
+    expires: int | None = None
+    parent: str | None = None
+    options: JobOverrides | None = None
+    traceparent: str | None = None
+    extensions: dict[str, str] = field(default_factory=dict)  # by name, without `ce_`
+
+
+_KNOWN = frozenset(
+    {
+        h.CE_SPECVERSION,
+        h.CE_ID,
+        h.CE_TYPE,
+        h.CE_SOURCE,
+        h.CE_TIME,
+        h.CE_PARTITIONKEY,
+        h.CE_QUEUE,
+        h.CE_NOTBEFORE,
+        h.CE_EXPIRES,
+        h.CE_PARENT,
+        h.CE_OPTIONS,
+        h.CE_TRACEPARENT,
+    }
+)
+_SPECVERSION = h.SPECVERSION.encode()
+
+
+def encode(envelope: Envelope) -> tuple[bytes, bytes, list[tuple[str, bytes]]]:
+    """Key, value and headers of the record, in CloudEvents binary mode."""
+    e = envelope
+    headers = [
+        (h.CE_SPECVERSION, _SPECVERSION),
+        (h.CE_ID, e.id.encode()),
+        (h.CE_TYPE, e.name.encode()),
+        (h.CE_SOURCE, e.source.encode()),
+        (h.CE_TIME, show_time(e.time).encode()),
+        (h.CONTENT_TYPE, e.content_type.encode()),
+    ]
+    if e.key is not None:
+        headers.append((h.CE_PARTITIONKEY, e.key.encode()))
+    if e.queue is not None:
+        headers.append((h.CE_QUEUE, e.queue.encode()))
+    if e.not_before is not None:
+        headers.append((h.CE_NOTBEFORE, show_time(e.not_before).encode()))
+    if e.expires is not None:
+        headers.append((h.CE_EXPIRES, show_time(e.expires).encode()))
+    if e.parent is not None:
+        headers.append((h.CE_PARENT, e.parent.encode()))
+    if e.options is not None:
+        headers.append((h.CE_OPTIONS, encode_overrides(e.options)))
+    if e.traceparent is not None:
+        headers.append((h.TRACEPARENT, e.traceparent.encode()))
+    for name, value in e.extensions.items():
+        headers.append((h.CE_PREFIX + name, value.encode()))
+    # An unordered job is spread by its id; `ce_partitionkey` tells the two apart.
+    return (e.id if e.key is None else e.key).encode(), e.payload, headers
+
+
+def decode(record: Record) -> Envelope:
+    """The job that a record of one of our topics carries.
+
+    Raises:
+        UndecodableRecord: it has no id, no type or no value, or a header makes no sense.
+    """
+    headers, payload = _read(record)
+    id_ = headers.get(h.CE_ID)
+    name = headers.get(h.CE_TYPE)
+    if not id_ or not name:
+        raise UndecodableRecord("a job needs the headers ce_id and ce_type")
+    return _envelope(record, headers, payload, id_, name, headers.get(h.CE_PARTITIONKEY))
+
+
+def decode_event(record: Record, event_type: str) -> Envelope:
+    """The event that a record of an event topic carries, from whomever it came.
+
+    The topic decides the type. What a foreign record lacks is taken from its place (id) and the
+    broker's timestamp (time).
+
+    Raises:
+        UndecodableRecord: it has no value, or a header makes no sense.
+    """
+    headers, payload = _read(record)
+    id_ = headers.get(h.CE_ID) or f"{record.topic}/{record.partition}/{record.offset}"
+    key = headers.get(h.CE_PARTITIONKEY)
+    if key is None and record.key is not None and record.key != id_.encode():
+        key = record.key.decode(errors="replace")
+    return _envelope(record, headers, payload, id_, event_type, key)
+
+
+def _read(record: Record) -> tuple[dict[str, str], bytes]:
+    """Headers by lower-case name, with structured mode unfolded into them, and the payload."""
+    if record.value is None:
+        raise UndecodableRecord("the record has no value")
+    headers: dict[str, str] = {}
+    for name, value in record.headers:
+        if name[:3] != h.CE_PREFIX and name != h.CONTENT_TYPE and name != h.TRACEPARENT:
+            name = name.lower()
+            # Other headers are none of our business, and may be any bytes.
+            if name[:3] != h.CE_PREFIX and name != h.CONTENT_TYPE and name != h.TRACEPARENT:
+                continue
+        try:
+            headers[name] = value.decode()
+        except UnicodeDecodeError:
+            raise UndecodableRecord(f"header {name} is not UTF-8") from None
+        except AttributeError:  # a header may have no value at all
+            continue
+    if headers.get(h.CONTENT_TYPE, "").lower().startswith("application/cloudevents"):
+        return _unfold(headers, record.value)
+    return headers, record.value
+
+
+def _unfold(outer: dict[str, str], value: bytes) -> tuple[dict[str, str], bytes]:
+    content_type = outer[h.CONTENT_TYPE]
+    if content_type.lower().split(";")[0].strip() != h.STRUCTURED_JSON:
+        raise UndecodableRecord(f"content type {content_type} is not supported")
+    try:
+        event: Any = orjson.loads(value)
+    except orjson.JSONDecodeError as error:
+        raise UndecodableRecord(f"not a structured CloudEvent: {error}") from None
+    if not isinstance(event, dict):
+        raise UndecodableRecord("not a structured CloudEvent: no JSON object")
+    headers = {
+        h.CE_PREFIX + name: text if isinstance(text, str) else orjson.dumps(text).decode()
+        for name, text in event.items()
+        if text is not None and name not in ("data", "data_base64", "datacontenttype")
+    }
+    if h.TRACEPARENT in outer:
+        headers[h.TRACEPARENT] = outer[h.TRACEPARENT]
+    inner = event.get("datacontenttype") or h.JSON
+    headers[h.CONTENT_TYPE] = inner if isinstance(inner, str) else h.JSON
+    return headers, _data(event, headers[h.CONTENT_TYPE])
+
+
+def _data(event: dict[str, Any], content_type: str) -> bytes:
+    if "data_base64" in event:
+        try:
+            return b64decode(event["data_base64"], validate=True)
+        except (Base64Error, TypeError, ValueError) as error:
+            raise UndecodableRecord(f"data_base64 is not base64: {error}") from None
+    data = event.get("data")
+    media = content_type.lower().split(";")[0].strip()
+    if isinstance(data, str) and not (media.endswith(("/json", "+json"))):
+        return data.encode()
+    return orjson.dumps(data)
+
+
+def _envelope(
+    record: Record,
+    headers: dict[str, str],
+    payload: bytes,
+    id_: str,
+    name: str,
+    key: str | None,
+) -> Envelope:
+    time = _time(headers, h.CE_TIME)
+    options = headers.get(h.CE_OPTIONS)
+    return Envelope(
+        id=id_,
+        name=name,
+        source=headers.get(h.CE_SOURCE) or record.topic,
+        time=record.timestamp if time is None else time,
+        payload=payload,
+        queue=headers.get(h.CE_QUEUE),
+        key=key,
+        content_type=headers.get(h.CONTENT_TYPE) or h.JSON,
+        not_before=_time(headers, h.CE_NOTBEFORE),
+        expires=_time(headers, h.CE_EXPIRES),
+        parent=headers.get(h.CE_PARENT),
+        options=None if options is None else decode_overrides(options),
+        traceparent=headers.get(h.TRACEPARENT) or headers.get(h.CE_TRACEPARENT),
+        extensions={n[3:]: t for n, t in headers.items() if n[:3] == "ce_" and n not in _KNOWN},
+    )
+
+
+def _time(headers: dict[str, str], name: str) -> int | None:
+    text = headers.get(name)
+    if text is None:
+        return None
+    try:
+        return parse_time(text)
+    except ValueError:
+        raise UndecodableRecord(f"header {name} is not an RFC 3339 time: {text[:80]!r}") from None

@@ -1,0 +1,300 @@
+"""What the engine writes about a job: open entries, ledger records, commands and dead letters, as bytes.
+
+An open entry or a dead letter carries the original record whole, so that either can be run again.
+An open entry is one line of JSON, a newline, and the payload untouched: readable in any Kafka tool.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from streams.errors import UndecodableRecord
+from streams.jobs.identity import JobKey
+from streams.jobs.outcome import Failure
+from streams.jobs.states import State
+from streams.wire import headers as h
+from streams.wire.envelope import Record
+
+HISTORY_KEPT = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptRecord:
+    """One attempt in a job's history; times in milliseconds since the epoch."""
+
+    attempt: int
+    started: int
+    ended: int
+    worker: str
+    outcome: str
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenEntry:
+    """A job that was taken over from its queue and is not over."""
+
+    job: JobKey
+    state: State
+    time: int
+    generation: int
+    run: int
+    attempts: int  # used up in this generation
+    arrival: int  # place among the open jobs of its key
+    due: int | None
+    blocks: bool
+    record_key: bytes | None
+    headers: tuple[tuple[str, bytes], ...]
+    payload: bytes
+    reason: str = ""
+    failure: Failure | None = None
+    first_failure: int | None = None
+    letter_pending: bool = False
+    origin: tuple[str, int, int] = ("", 0, 0)  # topic, partition, offset
+    history: tuple[AttemptRecord, ...] = ()
+
+    @property
+    def position(self) -> tuple[int, int, int]:
+        """How far the job is; later compares greater."""
+        return (self.time, self.generation, self.run)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerRecord:
+    """What became of a job that is over."""
+
+    job: JobKey
+    state: State
+    time: int
+    generation: int
+    run: int
+    attempts: int
+    ended: int
+    result: bytes | None = None  # JSON
+    reason: str = ""
+    failure: Failure | None = None
+    history: tuple[AttemptRecord, ...] = ()
+
+    @property
+    def position(self) -> tuple[int, int, int]:
+        """How far the job was when it ended."""
+        return (self.time, self.generation, self.run)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """Something an operator or a service asks of a job: `cancel` or `replay`."""
+
+    kind: str
+    job: JobKey
+    reason: str = ""
+    generation: int = 0  # replay: the generation of the letter
+
+
+def _history(entries: tuple[AttemptRecord, ...]) -> list[list[Any]]:
+    kept = entries[-HISTORY_KEPT:]
+    return [[e.attempt, e.started, e.ended, e.worker, e.outcome, e.error] for e in kept]
+
+
+def _read_history(rows: list[list[Any]]) -> tuple[AttemptRecord, ...]:
+    return tuple(
+        AttemptRecord(attempt=r[0], started=r[1], ended=r[2], worker=r[3], outcome=r[4], error=r[5])
+        for r in rows
+    )
+
+
+def _failure(failure: Failure | None) -> list[str] | None:
+    return None if failure is None else [failure.type, failure.message, failure.trace]
+
+
+def _read_failure(row: list[str] | None) -> Failure | None:
+    return None if row is None else Failure(type=row[0], message=row[1], trace=row[2])
+
+
+def encode_open(entry: OpenEntry) -> tuple[bytes, bytes]:
+    """Key and value of an entry of the retry topic."""
+    head = orjson.dumps(
+        {
+            "state": entry.state.value,
+            "time": entry.time,
+            "generation": entry.generation,
+            "run": entry.run,
+            "attempts": entry.attempts,
+            "arrival": entry.arrival,
+            "due": entry.due,
+            "blocks": entry.blocks,
+            "reason": entry.reason,
+            "failure": _failure(entry.failure),
+            "first_failure": entry.first_failure,
+            "letter_pending": entry.letter_pending,
+            "origin": list(entry.origin),
+            "history": _history(entry.history),
+            # Headers and keys of foreign records may be any bytes; latin-1 keeps each one.
+            "key": None if entry.record_key is None else entry.record_key.decode("latin-1"),
+            "headers": [[name, value.decode("latin-1")] for name, value in entry.headers],
+        }
+    )
+    return entry.job.encode(), head + b"\n" + entry.payload
+
+
+def decode_open(key: bytes, value: bytes) -> OpenEntry:
+    """The entry that `encode_open` wrote.
+
+    Raises:
+        UndecodableRecord: these bytes are not an open entry.
+    """
+    try:
+        head, _, payload = value.partition(b"\n")
+        m = orjson.loads(head)
+        return OpenEntry(
+            job=JobKey.decode(key),
+            state=State(m["state"]),
+            time=m["time"],
+            generation=m["generation"],
+            run=m["run"],
+            attempts=m["attempts"],
+            arrival=m["arrival"],
+            due=m["due"],
+            blocks=m["blocks"],
+            reason=m["reason"],
+            failure=_read_failure(m["failure"]),
+            first_failure=m["first_failure"],
+            letter_pending=m["letter_pending"],
+            origin=(m["origin"][0], m["origin"][1], m["origin"][2]),
+            history=_read_history(m["history"]),
+            record_key=None if m["key"] is None else m["key"].encode("latin-1"),
+            headers=tuple((name, text.encode("latin-1")) for name, text in m["headers"]),
+            payload=payload,
+        )
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise UndecodableRecord(f"not an open entry: {error}") from error
+
+
+def encode_ledger(record: LedgerRecord) -> tuple[bytes, bytes]:
+    """Key and value of a ledger record."""
+    value = orjson.dumps(
+        {
+            "state": record.state.value,
+            "time": record.time,
+            "generation": record.generation,
+            "run": record.run,
+            "attempts": record.attempts,
+            "ended": record.ended,
+            "reason": record.reason,
+            "failure": _failure(record.failure),
+            "history": _history(record.history),
+            "result": None if record.result is None else orjson.Fragment(record.result),
+        }
+    )
+    return record.job.encode(), value
+
+
+def decode_ledger(key: bytes, value: bytes) -> LedgerRecord:
+    """The record that `encode_ledger` wrote.
+
+    Raises:
+        UndecodableRecord: these bytes are not a ledger record.
+    """
+    try:
+        m = orjson.loads(value)
+        return LedgerRecord(
+            job=JobKey.decode(key),
+            state=State(m["state"]),
+            time=m["time"],
+            generation=m["generation"],
+            run=m["run"],
+            attempts=m["attempts"],
+            ended=m["ended"],
+            reason=m["reason"],
+            failure=_read_failure(m["failure"]),
+            history=_read_history(m["history"]),
+            result=None if m["result"] is None else orjson.dumps(m["result"]),
+        )
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise UndecodableRecord(f"not a ledger record: {error}") from error
+
+
+def encode_command(command: Command) -> tuple[bytes, bytes]:
+    """Key and value of a record of a command topic."""
+    value = {
+        "kind": command.kind,
+        "reason": command.reason,
+        "generation": command.generation,
+    }
+    return command.job.encode(), orjson.dumps(value)
+
+
+def decode_command(key: bytes, value: bytes) -> Command:
+    """The command that `encode_command` wrote.
+
+    Raises:
+        UndecodableRecord: these bytes are not a command.
+    """
+    try:
+        m = orjson.loads(value)
+        return Command(
+            kind=str(m["kind"]),
+            job=JobKey.decode(key),
+            reason=str(m.get("reason", "")),
+            generation=int(m.get("generation", 0)),
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise UndecodableRecord(f"not a command: {error}") from error
+
+
+def letter_key(job: JobKey, generation: int) -> bytes:
+    """A dead letter's key: one letter for each generation of a job."""
+    return job.encode() + b"#" + str(generation).encode()
+
+
+def letter_of(entry: OpenEntry, queue: str) -> tuple[bytes, bytes, list[tuple[str, bytes]]]:
+    """The dead letter of a dead entry: its original bytes and headers, and why."""
+    failure = entry.failure or Failure(type="", message=entry.reason, trace="")
+    ended = entry.history[-1].ended if entry.history else entry.arrival
+    ours = [
+        (h.DEAD_QUEUE, queue),
+        (h.DEAD_JOB, entry.job.name),
+        (h.DEAD_ID, entry.job.id),
+        (h.DEAD_GENERATION, str(entry.generation)),
+        (h.DEAD_ATTEMPTS, str(entry.attempts)),
+        (h.DEAD_ERROR, failure.type),
+        (h.DEAD_MESSAGE, failure.message),
+        (h.DEAD_TRACE, failure.trace),
+        (h.DEAD_FIRST_FAILURE, str(entry.first_failure or ended)),
+        (h.DEAD_LAST_FAILURE, str(ended)),
+        (h.DEAD_TOPIC, entry.origin[0]),
+        (h.DEAD_PARTITION, str(entry.origin[1])),
+        (h.DEAD_OFFSET, str(entry.origin[2])),
+        (h.DEAD_STATE_KEY, entry.job.encode().decode()),
+    ]
+    headers = [*entry.headers, *((name, value.encode()) for name, value in ours)]
+    if entry.record_key is not None:
+        headers.append((h.DEAD_KEY, entry.record_key))
+    return letter_key(entry.job, entry.generation), entry.payload, headers
+
+
+def undecodable_letter(
+    record: Record, queue: str, why: str, now: int
+) -> tuple[bytes, bytes, list[tuple[str, bytes]]]:
+    """The dead letter of a record that could not be read, keyed by where it came from."""
+    ours = [
+        (h.DEAD_QUEUE, queue),
+        (h.DEAD_ERROR, "UndecodableRecord"),
+        (h.DEAD_MESSAGE, why),
+        (h.DEAD_ATTEMPTS, "0"),
+        (h.DEAD_FIRST_FAILURE, str(now)),
+        (h.DEAD_LAST_FAILURE, str(now)),
+        (h.DEAD_TOPIC, record.topic),
+        (h.DEAD_PARTITION, str(record.partition)),
+        (h.DEAD_OFFSET, str(record.offset)),
+    ]
+    headers = [*record.headers, *((name, value.encode()) for name, value in ours)]
+    if record.key is not None:
+        headers.append((h.DEAD_KEY, record.key))
+    if record.value is None:  # a letter without a value would be a tombstone
+        headers.append((h.DEAD_NULL_VALUE, b"1"))
+    key = f"{record.topic}/{record.partition}/{record.offset}".encode()
+    return key, record.value or b"", headers

@@ -1,0 +1,1 @@
+"""One job's journey from its queue to its outcome; start reading at `pipeline`."""

@@ -1,0 +1,89 @@
+"""From a record to an attempt or an open entry, and back. Pure."""
+
+from __future__ import annotations
+
+from streams.jobs.definition import JobDefinition
+from streams.jobs.identity import JobKey
+from streams.jobs.states import State
+from streams.wire.envelope import Envelope, Record
+from streams.wire.state import OpenEntry
+from streams.worker.attempt import Attempt
+
+
+def attempt_of(
+    job: JobKey,
+    record: Record,
+    envelope: Envelope,
+    definition: JobDefinition,
+    *,
+    lane: bytes | None,
+    entry: OpenEntry | None = None,
+) -> Attempt:
+    """The attempt that comes next for a job, with its own options over its definition's."""
+    overrides = envelope.options
+    max_attempts = definition.retry.attempts
+    timeout_ms = definition.timeout_ms
+    if overrides is not None:
+        max_attempts = overrides.attempts or max_attempts
+        timeout_ms = overrides.timeout_ms or timeout_ms
+    expires = envelope.expires
+    if expires is None and definition.expires_ms is not None:
+        expires = envelope.time + definition.expires_ms
+    return Attempt(
+        job=job,
+        state_key=job.encode(),
+        lane=lane,
+        envelope=envelope,
+        record=record,
+        definition=definition,
+        offset=record.offset if entry is None else None,
+        entry=entry,
+        generation=0 if entry is None else entry.generation,
+        run=0 if entry is None else entry.run,
+        used=0 if entry is None else entry.attempts,
+        due=envelope.time if entry is None or entry.due is None else entry.due,
+        max_attempts=max_attempts,
+        timeout_ms=timeout_ms,
+        expires=expires,
+    )
+
+
+def new_entry(
+    job: JobKey,
+    record: Record,
+    envelope: Envelope,
+    state: State,
+    *,
+    arrival: int,
+    due: int | None = None,
+) -> OpenEntry:
+    """The first entry of a job that has not run."""
+    return OpenEntry(
+        job=job,
+        state=state,
+        time=envelope.time,
+        generation=0,
+        run=0,
+        attempts=0,
+        arrival=arrival,
+        due=due,
+        blocks=False,
+        record_key=record.key,
+        headers=record.headers,
+        payload=record.value or b"",
+        origin=(record.topic, record.partition, record.offset),
+    )
+
+
+def entry_record(entry: OpenEntry) -> Record:
+    """The record that an entry was taken over from."""
+    topic, partition, offset = entry.origin
+    return Record(
+        topic=topic,
+        partition=partition,
+        offset=offset,
+        timestamp=entry.time,
+        key=entry.record_key,
+        value=entry.payload,
+        headers=entry.headers,
+    )

@@ -1,0 +1,41 @@
+"""A job in the hands of this worker, from admission to outcome."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from streams.jobs.definition import JobDefinition
+from streams.jobs.identity import JobKey
+from streams.wire.envelope import Envelope, Record
+from streams.wire.state import OpenEntry
+
+
+@dataclass(eq=False, slots=True, kw_only=True)
+class Attempt:
+    """One job that was admitted and is not settled; `offset` is None if it came from the table."""
+
+    job: JobKey
+    state_key: bytes
+    lane: bytes | None
+    envelope: Envelope
+    record: Record
+    definition: JobDefinition
+    offset: int | None
+    entry: OpenEntry | None = None
+    generation: int = 0
+    run: int = 0
+    used: int = 0  # attempts used up before this one
+    due: int | None = None
+    max_attempts: int = 1
+    timeout_ms: int = 300_000
+    expires: int | None = None
+    started: int | None = None
+    submitted: bool = False
+    cancelled: str | None = None  # the reason, once somebody asked
+    handle: Any = field(default=None, repr=False)  # the executor's own
+
+    @property
+    def number(self) -> int:
+        """This attempt's number, from 1."""
+        return self.used + 1

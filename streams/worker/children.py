@@ -1,0 +1,61 @@
+"""Sends what a handler asks for through its context: child jobs and events."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from streams.contracts import Event, JobPayload
+from streams.jobs.context import JobContext
+from streams.jobs.durations import to_ms
+from streams.jobs.identity import child_id
+from streams.wire.envelope import Envelope, encode
+from streams.wire.topics import TopicNames
+from streams.worker.ports import Append, Log
+
+
+class ChildSender:
+    """Appends before it returns; ids are derived, so that a repeated run sends the same again."""
+
+    def __init__(self, names: TopicNames, log: Log) -> None:
+        self._names = names
+        self._log = log
+
+    async def __call__(
+        self, context: JobContext, message: Event | JobPayload, options: dict[str, Any]
+    ) -> str:
+        is_event = isinstance(message, Event)
+        name = message.__event_type__ if isinstance(message, Event) else message.__job_name__
+        payload = message.model_dump_json().encode()
+        raw_key = message.ordering_key()
+        id_ = options.pop("id", None)
+        delay = options.pop("delay", None)
+        if options:
+            raise TypeError(f"unknown options: {', '.join(sorted(options))}")
+        if id_ is None:
+            occurrence = context.occurrence(name, payload.decode())
+            parent = context.idempotency_key
+            id_ = child_id(parent, context.generation, name, raw_key, payload, occurrence)
+        key = raw_key
+        if raw_key is not None and not is_event:
+            key = f"{message.__key_scope__ or name}:{raw_key}"
+        envelope = Envelope(
+            id=id_,
+            name=name,
+            source=context.name,
+            # The parent's time, not the clock's: the copy that a repeated run sends is a copy.
+            time=context.enqueued_at,
+            payload=payload,
+            queue=None if isinstance(message, Event) else message.__queue__,
+            key=key,
+            not_before=None if delay is None else context.started + to_ms(delay),
+            parent=context.id,
+            traceparent=context.traceparent,
+        )
+        topic = (
+            self._names.event(name)
+            if isinstance(message, Event)
+            else self._names.queue(message.__queue__)
+        )
+        record_key, value, headers = encode(envelope)
+        await self._log.append([Append(topic, None, record_key, value, headers)])
+        return id_

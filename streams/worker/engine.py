@@ -1,0 +1,170 @@
+"""The partitions of one worker: opened when assigned, drained when revoked, stopped at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from streams.jobs.lifecycle import LifecycleEvent, Listener
+from streams.jobs.registry import Registry
+from streams.wire.envelope import Record
+from streams.wire.state import Command
+from streams.wire.topics import TopicNames
+from streams.worker.children import ChildSender
+from streams.worker.executor import LoopExecutor
+from streams.worker.fan_out import FanOut
+from streams.worker.pipeline import Pipeline
+from streams.worker.ports import Clock, Log, Source, Store
+from streams.worker.recovery import recover
+from streams.worker.settlement import Place
+from streams.worker.tables import Tables
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineOptions:
+    """What a worker is told; durations in milliseconds."""
+
+    worker: str
+    names: TopicNames
+    concurrency: int = 100
+    threads: int = 5
+    grace_ms: int = 25_000
+    unique_for_ms: int = 86_400_000
+
+
+class Engine:
+    """All that runs in one worker, on whatever ports it is given."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        options: EngineOptions,
+        *,
+        log: Log,
+        clock: Clock,
+        open_store: Callable[[str, int], Store],
+        listeners: Sequence[Listener] = (),
+    ) -> None:
+        self.registry = registry
+        self.options = options
+        self.queues: dict[tuple[str, int], Pipeline] = {}
+        self.fan_outs: dict[tuple[str, int], FanOut] = {}
+        self._log = log
+        self._clock = clock
+        self._open_store = open_store
+        self._listeners = tuple(listeners)
+        self.executor = LoopExecutor(
+            clock,
+            self._notify,
+            concurrency=options.concurrency,
+            threads=options.threads,
+            send=ChildSender(options.names, log),
+        )
+
+    async def open_queue(self, queue: str, partition: int, source: Source, start: int) -> Pipeline:
+        """Recover a partition's state and start it; reading goes on from `start`."""
+        names, options = self.options.names, self.options
+        place = Place(
+            queue=queue,
+            partition=partition,
+            topic=names.queue(queue),
+            retry=names.retry(queue),
+            ledger=names.ledger(queue),
+            dead=names.dead,
+            commands=names.commands(queue),
+            worker=options.worker,
+            unique_for_ms=options.unique_for_ms,
+        )
+        tables = Tables(self._open_store(queue, partition))
+        read = await recover(tables, self._log, place)
+        if read:
+            logger.info("recovered %s/%d from %d records", place.topic, partition, read)
+        pipeline = Pipeline(
+            place,
+            registry=self.registry,
+            log=self._log,
+            source=source,
+            tables=tables,
+            clock=self._clock,
+            executor=self.executor,
+            notify=self._notify,
+            start=start,
+        )
+        self.queues[(queue, partition)] = pipeline
+        pipeline.start()
+        return pipeline
+
+    def open_events(self, event_type: str, partition: int, source: Source) -> FanOut:
+        """Start fanning out a partition of an event topic."""
+        fan_out = FanOut(
+            event_type,
+            registry=self.registry,
+            names=self.options.names,
+            log=self._log,
+            source=source,
+            clock=self._clock,
+        )
+        self.fan_outs[(event_type, partition)] = fan_out
+        fan_out.start()
+        return fan_out
+
+
+    def command(self, queue: str, partition: int, command: Command, offset: int) -> None:
+        """Hand a command to its partition, if it is ours."""
+        pipeline = self.queues.get((queue, partition))
+        if pipeline is not None:
+            pipeline.command(command, offset)
+
+    async def close_queue(self, queue: str, partition: int) -> None:
+        """Give up a partition: its attempts are interrupted, their outcomes dropped."""
+        pipeline = self.queues.pop((queue, partition), None)
+        if pipeline is not None:
+            await pipeline.stop()
+
+    async def close_events(self, event_type: str, partition: int) -> None:
+        """Give up a partition of an event topic."""
+        fan_out = self.fan_outs.pop((event_type, partition), None)
+        if fan_out is not None:
+            await fan_out.stop()
+
+    async def drain(self) -> None:
+        """Settle what has ended; attempts go on, their outcomes wait."""
+        await asyncio.gather(*(pipeline.drain() for pipeline in self.queues.values()))
+
+    async def shut_down(self) -> None:
+        """Let running attempts end within the grace period, settle them, hand back the rest."""
+        self.executor.close()
+        over = asyncio.Event()
+        alarm = self._clock.call_at(self._clock.now() + self.options.grace_ms, over.set)
+        finished = asyncio.create_task(self.executor.wait_until_idle())
+        waiting = asyncio.create_task(over.wait())
+        await asyncio.wait({finished, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        alarm.cancel()
+        finished.cancel()
+        waiting.cancel()
+        await self.drain()
+
+    async def stop(self) -> None:
+        """Stop everything at once."""
+        for queue, partition in list(self.queues):
+            await self.close_queue(queue, partition)
+        for event_type, partition in list(self.fan_outs):
+            await self.close_events(event_type, partition)
+
+    @property
+    def quiet(self) -> bool:
+        """Nothing in hand, nothing to decide."""
+        return all(p.quiet for p in self.queues.values()) and all(
+            f.quiet for f in self.fan_outs.values()
+        )
+
+    def _notify(self, event: LifecycleEvent) -> None:
+        for listener in self._listeners:
+            try:
+                listener(event)
+            except Exception:  # what a listener raises harms no job
+                logger.exception("a listener failed on %s", event.happening)

@@ -1,0 +1,116 @@
+"""The five ports through which the pipeline meets the world: Log, Source, Store, Clock, Executor."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from streams.wire.envelope import Record
+
+if TYPE_CHECKING:
+    from streams.jobs.outcome import Outcome
+    from streams.worker.attempt import Attempt
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """One record to write. `partition` None: chosen from the key as everywhere else."""
+
+    topic: str
+    partition: int | None
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]] = ()
+
+
+class Log(Protocol):
+    """The durable log."""
+
+    async def append(self, records: Sequence[Append]) -> Sequence[int]:
+        """Write records; return their offsets once all of them are durable.
+
+        Records for one partition keep their order. On an error any prefix for each partition may
+        have been written.
+        """
+        ...
+
+    def read(self, topic: str, partition: int, start: int) -> AsyncIterator[Sequence[Record]]:
+        """Records from `start` (or the first one kept) up to the end as it was at the call."""
+        ...
+
+    async def end(self, topic: str, partition: int) -> int:
+        """The offset that the next record of the partition will get."""
+        ...
+
+
+class Source(Protocol):
+    """Where batches come from, and where the acknowledged prefix is told."""
+
+    def release(self, watermark: int) -> None:
+        """Everything below `watermark` is settled or taken over, durably."""
+        ...
+
+
+class Change(NamedTuple):
+    """One write of a local store; `value` None removes the key."""
+
+    table: str
+    key: bytes
+    value: bytes | None
+
+
+class Store(Protocol):
+    """A partition's local state: named tables of bytes, ordered by key."""
+
+    def get(self, table: str, key: bytes) -> bytes | None:
+        """The value, or None."""
+        ...
+
+    def scan(self, table: str, start: bytes, stop: bytes | None) -> Iterator[tuple[bytes, bytes]]:
+        """Pairs with start <= key < stop, in order of key."""
+        ...
+
+    def write(self, changes: Sequence[Change]) -> None:
+        """Apply all changes, or none."""
+        ...
+
+    def close(self) -> None:
+        """Release the store."""
+        ...
+
+
+class Alarm(Protocol):
+    """A call that is to come."""
+
+    def cancel(self) -> None:
+        """Forget it."""
+        ...
+
+
+class Clock(Protocol):
+    """Time, in milliseconds since the epoch."""
+
+    def now(self) -> int:
+        """The time."""
+        ...
+
+    def call_at(self, when: int, callback: Callable[[], None]) -> Alarm:
+        """Call once when the clock shows `when` or later, never before."""
+        ...
+
+
+class Executor(Protocol):
+    """What runs handlers."""
+
+    def submit(self, attempt: Attempt, done: Callable[[Attempt, Outcome], None]) -> None:
+        """Run the attempt as soon as there is a slot; `done` gets its outcome, on the loop."""
+        ...
+
+    def cancel(self, attempt: Attempt, reason: str) -> None:
+        """Interrupt it, or take it from the queue; `done` gets `Cancelled`."""
+        ...
+
+    def abandon(self, attempt: Attempt) -> None:
+        """Interrupt it and tell nobody: its partition belongs to another worker."""
+        ...

@@ -1,0 +1,249 @@
+"""What an outcome does to a job's state: decisions only, written into the turn's settlement."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from streams.jobs.identity import JobKey
+from streams.jobs.lifecycle import Happening, LifecycleEvent
+from streams.jobs.outcome import (
+    Cancelled,
+    Completed,
+    Dead,
+    Discarded,
+    Expired,
+    Failure,
+    Outcome,
+    Retrying,
+    Snoozed,
+)
+from streams.jobs.states import State
+from streams.wire.state import AttemptRecord, LedgerRecord, OpenEntry, letter_of
+from streams.worker.admission import new_entry
+from streams.worker.attempt import Attempt
+from streams.worker.ports import Append
+from streams.worker.settlement import Place, Settlement
+from streams.worker.tables import lane_of
+
+
+def conclude(
+    attempt: Attempt, outcome: Outcome, settlement: Settlement, place: Place, now: int
+) -> None:
+    """Settle one attempt; a job that never started has no attempt in its history."""
+    failure = outcome.failure if isinstance(outcome, Retrying | Dead) else None
+    history = _with_attempt(attempt, outcome, failure, place, now)
+    used = attempt.used + (attempt.started is not None and not isinstance(outcome, Snoozed))
+    match outcome:
+        case Retrying(after_ms=after_ms):
+            _keep_open(
+                attempt, settlement, history, used, now,
+                state=State.RETRYING, due=now + after_ms, blocks=True, failure=failure,
+            )
+        case Snoozed(for_ms=for_ms, blocks_key=blocks_key):
+            _keep_open(
+                attempt, settlement, history, used, now,
+                state=State.SLEEPING, due=now + for_ms, blocks=blocks_key, failure=None,
+            )
+        case Dead():
+            entry = _entry_after(attempt, history, used, now, failure)
+            send_letter(
+                replace(entry, state=State.DEAD, due=None, blocks=False), settlement, place
+            )
+            if attempt.lane is not None:
+                settlement.touched.add(attempt.lane)
+        case _:
+            state, result, reason = _ending(outcome)
+            settlement.end(
+                LedgerRecord(
+                    job=attempt.job,
+                    state=state,
+                    time=attempt.envelope.time,
+                    generation=attempt.generation,
+                    run=attempt.run,
+                    attempts=used,
+                    ended=now,
+                    result=result,
+                    reason=reason,
+                    failure=None if attempt.entry is None else attempt.entry.failure,
+                    history=history,
+                ),
+                was_open=attempt.entry is not None,
+                lane=attempt.lane,
+            )
+    if attempt.offset is not None:
+        settlement.finished.append(attempt.offset)
+    settlement.events.append(_event_of(attempt, outcome, failure, place, now))
+
+
+def cancel_open(
+    entry: OpenEntry, reason: str, settlement: Settlement, place: Place, now: int
+) -> None:
+    """End a job that waits in the open table."""
+    record = LedgerRecord(
+        job=entry.job,
+        state=State.CANCELLED,
+        time=entry.time,
+        generation=entry.generation,
+        run=entry.run,
+        attempts=entry.attempts,
+        ended=now,
+        reason=reason,
+        failure=entry.failure,
+        history=entry.history,
+    )
+    settlement.end(record, was_open=True, lane=lane_of(entry))
+    settlement.events.append(_plain_event(Happening.CANCELLED, entry.job, place, now))
+
+
+def replay(
+    entry: OpenEntry, generation: int, settlement: Settlement, place: Place, now: int
+) -> bool:
+    """Open a dead job again as its next generation; False if the letter is void by now."""
+    if entry.state is not State.DEAD or entry.generation != generation:
+        return False
+    again = replace(
+        entry,
+        state=State.SCHEDULED,
+        generation=entry.generation + 1,
+        run=0,
+        attempts=0,
+        due=now,
+        blocks=False,
+        letter_pending=False,
+        reason="replayed",
+    )
+    settlement.open(again, lane_of(entry))
+    # The letter goes after the entry is durable: a crash between them leaves a letter that is void.
+    key, _, _ = letter_of(entry, place.queue)
+    settlement.letters.append(Append(place.dead, None, key, None))
+    settlement.events.append(_plain_event(Happening.REPLAYED, entry.job, place, now))
+    return True
+
+
+def bury_unknown(entry: OpenEntry, settlement: Settlement, place: Place, now: int) -> None:
+    """A job whose name no handler here knows: dead, and replayable once one does."""
+    failure = Failure(
+        type="UnknownJob",
+        message=f"no handler is named {entry.job.name!r}; deploy one, then replay this letter",
+        trace="",
+    )
+    dead = replace(entry, state=State.DEAD, failure=failure, first_failure=now)
+    send_letter(dead, settlement, place)
+    settlement.events.append(_plain_event(Happening.DEAD, entry.job, place, now))
+
+
+def send_letter(entry: OpenEntry, settlement: Settlement, place: Place) -> None:
+    """Put a dead entry, its letter marked as pending, and the letter itself."""
+    pending = replace(entry, letter_pending=True)
+    settlement.open(pending, None)
+    key, value, headers = letter_of(pending, place.queue)
+    settlement.letters.append(Append(place.dead, None, key, value, headers))
+
+
+def _keep_open(
+    attempt: Attempt,
+    settlement: Settlement,
+    history: tuple[AttemptRecord, ...],
+    used: int,
+    now: int,
+    *,
+    state: State,
+    due: int,
+    blocks: bool,
+    failure: Failure | None,
+) -> None:
+    entry = _entry_after(attempt, history, used, now, failure)
+    settlement.open(
+        replace(entry, state=state, run=attempt.run + 1, due=due, blocks=blocks), attempt.lane
+    )
+
+
+def _entry_after(
+    attempt: Attempt,
+    history: tuple[AttemptRecord, ...],
+    used: int,
+    now: int,
+    failure: Failure | None,
+) -> OpenEntry:
+    base = attempt.entry or new_entry(
+        attempt.job, attempt.record, attempt.envelope, State.RUNNING, arrival=attempt.record.offset
+    )
+    return replace(
+        base,
+        attempts=used,
+        history=history,
+        failure=failure or base.failure,
+        first_failure=base.first_failure or (now if failure else None),
+        reason="" if failure is None else f"{failure.type}: {failure.message}"[:200],
+    )
+
+
+def _ending(outcome: Outcome) -> tuple[State, bytes | None, str]:
+    match outcome:
+        case Completed(result=result):
+            return State.COMPLETED, result, ""
+        case Discarded(reason=reason):
+            return State.DISCARDED, None, reason
+        case Cancelled(reason=reason):
+            return State.CANCELLED, None, reason
+        case Expired():
+            return State.EXPIRED, None, "it waited longer than it was worth"
+    raise AssertionError(f"not an ending: {outcome!r}")
+
+
+def _with_attempt(
+    attempt: Attempt, outcome: Outcome, failure: Failure | None, place: Place, now: int
+) -> tuple[AttemptRecord, ...]:
+    before = () if attempt.entry is None else attempt.entry.history
+    if attempt.started is None:
+        return before
+    this = AttemptRecord(
+        attempt=attempt.number,
+        started=attempt.started,
+        ended=now,
+        worker=place.worker,
+        outcome=_HAPPENING[type(outcome)].value,
+        error=None if failure is None else f"{failure.type}: {failure.message}"[:200],
+    )
+    return (*before, this)
+
+
+_HAPPENING: dict[type, Happening] = {
+    Completed: Happening.COMPLETED,
+    Retrying: Happening.RETRYING,
+    Snoozed: Happening.SLEEPING,
+    Discarded: Happening.DISCARDED,
+    Cancelled: Happening.CANCELLED,
+    Expired: Happening.EXPIRED,
+    Dead: Happening.DEAD,
+}
+
+
+def _event_of(
+    attempt: Attempt, outcome: Outcome, failure: Failure | None, place: Place, now: int
+) -> LifecycleEvent:
+    return LifecycleEvent(
+        happening=_HAPPENING[type(outcome)],
+        at=now,
+        queue=place.queue,
+        name=attempt.job.name,
+        id=attempt.job.id,
+        key=attempt.job.ordering_key,
+        attempt=attempt.number,
+        ran_ms=None if attempt.started is None else now - attempt.started,
+        due=now + outcome.after_ms if isinstance(outcome, Retrying) else None,
+        error_type=None if failure is None else failure.type,
+        error=None if failure is None else failure.message,
+        traceparent=attempt.envelope.traceparent,
+    )
+
+
+def _plain_event(happening: Happening, job: JobKey, place: Place, now: int) -> LifecycleEvent:
+    return LifecycleEvent(
+        happening=happening,
+        at=now,
+        queue=place.queue,
+        name=job.name,
+        id=job.id,
+        key=job.ordering_key,
+    )

@@ -1,0 +1,53 @@
+"""What to do with a record that arrives, decided from how far its job is. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from streams.wire.envelope import Envelope
+from streams.wire.state import LedgerRecord, OpenEntry
+
+
+class Verdict(Enum):
+    """What becomes of an arrival."""
+
+    ADMIT = "admit"  # to its lane
+    DUPLICATE = "duplicate"  # dropped: its job is known, and no older
+    SCHEDULE = "schedule"  # due later
+    EXPIRE = "expire"  # waited too long
+    PARK = "park"  # an earlier job of its key is open
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What is known of an arrival's job and key."""
+
+    active_time: int | None  # the time of the job in our hands, if it is
+    entry: OpenEntry | None
+    ledger: LedgerRecord | None
+    key_blocked: bool
+
+
+def triage(envelope: Envelope, known: Known, *, now: int, unique_for_ms: int) -> Verdict:
+    """Decide an arrival; times in milliseconds since the epoch.
+
+    A job that is open is never started a second time, whatever the copy's time; one that is over
+    starts again only for a later time, outside `unique_for` of its end.
+    """
+    if known.active_time is not None or known.entry is not None:
+        return Verdict.DUPLICATE
+    if known.ledger is not None and is_covered(envelope.time, known.ledger, unique_for_ms):
+        return Verdict.DUPLICATE
+    if envelope.expires is not None and envelope.expires <= now:
+        return Verdict.EXPIRE
+    if envelope.not_before is not None and envelope.not_before > now:
+        return Verdict.SCHEDULE
+    if known.key_blocked:
+        return Verdict.PARK
+    return Verdict.ADMIT
+
+
+def is_covered(time: int, ledger: LedgerRecord, unique_for_ms: int) -> bool:
+    """Whether a copy of `time` is one that the ledger's record answers already."""
+    return time <= ledger.time or time < ledger.ended + unique_for_ms
