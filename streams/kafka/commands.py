@@ -24,15 +24,10 @@ class CommandReader:
     def __init__(
         self, bootstrap: str, client_id: str, deliver: Deliver, kafka: Mapping[str, Any]
     ) -> None:
-        self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=bootstrap,
-            client_id=f"{client_id}-commands",
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            isolation_level="read_committed",
-            fetch_max_wait_ms=50,
-            **kafka,
-        )
+        self._bootstrap = bootstrap
+        self._client_id = client_id
+        self._kafka = dict(kafka)
+        self._consumer: AIOKafkaConsumer | None = None
         self._deliver = deliver
         self._task: asyncio.Task[None] | None = None
         self._positions: dict[TopicPartition, int] = {}
@@ -40,6 +35,15 @@ class CommandReader:
 
     async def start(self) -> None:
         """Connect, and read until stopped."""
+        self._consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._bootstrap,
+            client_id=f"{self._client_id}-commands",
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+            fetch_max_wait_ms=50,
+            **self._kafka,
+        )
         await self._consumer.start()
         self._task = asyncio.create_task(self._run(), name="commands")
 
@@ -48,7 +52,8 @@ class CommandReader:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        await self._consumer.stop()
+        if self._consumer is not None:
+            await self._consumer.stop()
 
     def add(self, topic: str, partition: int, start: int) -> None:
         """Read a partition from `start` on."""
@@ -61,6 +66,7 @@ class CommandReader:
             self._reassign()
 
     def _reassign(self) -> None:
+        assert self._consumer is not None
         # `assign` forgets every position: say all of them again.
         self._consumer.assign(list(self._positions))
         for place, offset in self._positions.items():
@@ -68,6 +74,7 @@ class CommandReader:
         self._changed.set()
 
     async def _run(self) -> None:
+        assert self._consumer is not None
         while True:
             if not self._positions:
                 self._changed.clear()

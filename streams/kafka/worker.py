@@ -22,6 +22,8 @@ from streams.kafka.commands import CommandReader
 from streams.kafka.log import KafkaLog, to_record
 from streams.kafka.store import RocksStore
 from streams.kafka.transport import BatchConsumer, BatchTransport
+from streams.kafka.startup import prepare_topics
+from streams.observe.logs import configure
 from streams.settings import Settings
 from streams.wire.state import Command
 from streams.wire.topics import TopicNames, specs
@@ -137,9 +139,10 @@ class JobsApp(faust.App):
 
     async def on_first_start(self) -> None:
         """Check the topics and connect, before Faust subscribes to anything."""
+        Path(self.streams_settings.data_dir).mkdir(parents=True, exist_ok=True)
+        # Faust has put its own handlers in place by now.
+        configure(self.streams_settings.log_format)
         await super().on_first_start()
-        from streams.kafka.startup import prepare_topics
-
         settings = self.streams_settings
         await prepare_topics(
             settings.bootstrap_servers,

@@ -1,9 +1,9 @@
-"""Whole topics, read by a consumer of one's own: up to their end as it is now, or ever on."""
+"""Whole topics, read with a consumer of one's own: up to their end as it is now, or on from it."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
@@ -11,9 +11,139 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from streams.errors import BrokerUnavailable
+from streams.wire.admin import open_admin
 from streams.wire.envelope import Record
-from streams.wire.producer import QUIET_BOOTSTRAP
 
-_POLL_MS: Final = 200
+_POLL_MS: Final = 100
 _CLOSE_S: Final = 2.0
-_SILENCE_S: Final = 10.0
+
+
+async def partition_counts(
+    bootstrap: str, *, timeout_ms: int = 10_000, kafka: Mapping[str, Any] | None = None
+) -> dict[str, int]:
+    """Every topic that exists, with its number of partitions; creates none.
+
+    Raises:
+        BrokerUnavailable: no broker answered within `timeout_ms`.
+    """
+    async with open_admin(bootstrap, timeout_ms=timeout_ms, kafka=kafka) as admin:
+        topics = await admin.describe_topics()
+    return {t["topic"]: len(t["partitions"]) for t in topics if t["error_code"] == 0}
+
+
+class TopicReader:
+    """Reads all partitions of some topics, oldest first in each."""
+
+    def __init__(
+        self,
+        consumer: AIOKafkaConsumer,
+        places: Sequence[TopicPartition],
+        bootstrap: str,
+        timeout_ms: int,
+    ) -> None:
+        self._consumer = consumer
+        self._places = places
+        self._bootstrap = bootstrap
+        self._timeout_ms = timeout_ms
+
+    async def seek_to_end(self) -> None:
+        """Go on with what is written from now on."""
+        for place, end in (await self._ends()).items():
+            self._consumer.seek(place, end)
+
+    async def to_end(self) -> AsyncIterator[Record]:
+        """What is there now, and no more.
+
+        Raises:
+            BrokerUnavailable: the broker stopped answering for the time-out.
+        """
+        ends = await self._ends()
+        loop = asyncio.get_running_loop()
+        heard = loop.time()
+        while open_ends := {p: end for p, end in ends.items() if await self._position(p) < end}:
+            records = await self.more(*open_ends)
+            for record in records:
+                if record.offset < ends[TopicPartition(record.topic, record.partition)]:
+                    yield record
+            if records:
+                heard = loop.time()
+            elif loop.time() - heard > self._timeout_ms / 1000:
+                raise self._unavailable("it stopped answering")
+
+    async def more(self, *places: TopicPartition) -> list[Record]:
+        """What comes within a moment; of all places, or of these."""
+        found = await self._consumer.getmany(*places, timeout_ms=_POLL_MS)
+        return [
+            Record(
+                topic=r.topic,
+                partition=r.partition,
+                offset=r.offset,
+                timestamp=r.timestamp,
+                key=r.key,
+                value=r.value,
+                headers=tuple(r.headers),
+            )
+            for records in found.values()
+            for r in records
+        ]
+
+    async def _position(self, place: TopicPartition) -> int:
+        return int(await self._consumer.position(place))
+
+    async def _ends(self) -> dict[TopicPartition, int]:
+        """Asked topic by topic, in the order given: a job moves from one topic to a later one."""
+        ends: dict[TopicPartition, int] = {}
+        try:
+            async with asyncio.timeout(self._timeout_ms / 1000):
+                for topic in dict.fromkeys(place.topic for place in self._places):
+                    ours = [place for place in self._places if place.topic == topic]
+                    ends.update(await self._consumer.end_offsets(ours))
+        except (TimeoutError, KafkaError) as error:
+            raise self._unavailable(str(error) or "no answer") from error
+        return ends
+
+    def _unavailable(self, why: str) -> BrokerUnavailable:
+        return BrokerUnavailable(
+            f"Kafka at {self._bootstrap} could not be read within {self._timeout_ms} ms: {why}"
+        )
+
+
+@asynccontextmanager
+async def open_reader(
+    bootstrap: str,
+    partitions: Mapping[str, int],
+    *,
+    timeout_ms: int = 10_000,
+    kafka: Mapping[str, Any] | None = None,
+) -> AsyncIterator[TopicReader]:
+    """A reader of `partitions` (topic to number), placed at their beginnings.
+
+    Raises:
+        BrokerUnavailable: no broker answered within `timeout_ms`.
+    """
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap,
+        group_id=None,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        isolation_level="read_committed",
+        fetch_max_wait_ms=_POLL_MS,
+        request_timeout_ms=max(1_000, timeout_ms),
+        **(kafka or {}),
+    )
+    try:
+        try:
+            async with asyncio.timeout(timeout_ms / 1000):
+                await consumer.start()
+        except (TimeoutError, KafkaError, OSError) as error:
+            raise BrokerUnavailable(
+                f"no Kafka broker answered at {bootstrap} within {timeout_ms} ms: "
+                "is it running, and is the address right?"
+            ) from error
+        places = [TopicPartition(t, p) for t, count in partitions.items() for p in range(count)]
+        consumer.assign(places)
+        yield TopicReader(consumer, places, bootstrap, timeout_ms)
+    finally:
+        with suppress(Exception):
+            async with asyncio.timeout(_CLOSE_S):
+                await consumer.stop()

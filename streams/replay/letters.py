@@ -1,0 +1,109 @@
+"""Dead letters as they stand in their topic: what failed, why, and the original bytes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable
+from dataclasses import dataclass
+
+from streams.errors import UndecodableRecord
+from streams.jobs.identity import JobKey
+from streams.wire import headers as h
+from streams.wire.envelope import Record
+from streams.wire.partition import partition_of
+from streams.wire.topics import TopicNames
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Letter:
+    """One job that gave up, or one record that nobody could read; times in ms since the epoch."""
+
+    key: bytes  # of the letter: one for each generation of a job
+    queue: str  # empty if an event could not be read
+    job: JobKey | None  # None: it could never be decoded
+    generation: int
+    attempts: int
+    error: str
+    message: str
+    trace: str
+    first_failure: int
+    last_failure: int
+    origin: tuple[str, int, int]  # topic, partition, offset
+    record_key: bytes | None
+    payload: bytes | None
+    headers: tuple[tuple[str, bytes], ...]  # the original ones
+
+    @property
+    def id(self) -> str:
+        """By what an operator asks for it: the job's id, or the place it was read from."""
+        return self.key.decode(errors="replace") if self.job is None else self.job.id
+
+    @property
+    def name(self) -> str:
+        """The job's name, or nothing."""
+        return "" if self.job is None else self.job.name
+
+    def partition(self, names: TopicNames, partitions: int) -> int:
+        """The partition of its queue that holds its state."""
+        topic, partition, _ = self.origin
+        # Its state is where it was read. After a move to another prefix its key decides.
+        if topic == names.queue(self.queue) or self.record_key is None:
+            return partition
+        return partition_of(self.record_key, partitions)
+
+
+def letter_from(record: Record) -> Letter:
+    """The letter that a record of the dead-letter topic is.
+
+    Raises:
+        UndecodableRecord: it is not one.
+    """
+    ours = {name: value for name, value in record.headers if name.startswith(h.DEAD_PREFIX)}
+    if record.key is None or record.value is None or h.DEAD_TOPIC not in ours:
+        raise UndecodableRecord(
+            f"{record.topic}/{record.partition}/{record.offset} is not a dead letter"
+        )
+
+    def text(name: str) -> str:
+        return ours.get(name, b"").decode(errors="replace")
+
+    try:
+        state_key = ours.get(h.DEAD_STATE_KEY)
+        return Letter(
+            key=record.key,
+            queue=text(h.DEAD_QUEUE),
+            job=None if state_key is None else JobKey.decode(state_key),
+            generation=int(text(h.DEAD_GENERATION) or 0),
+            attempts=int(text(h.DEAD_ATTEMPTS) or 0),
+            error=text(h.DEAD_ERROR),
+            message=text(h.DEAD_MESSAGE),
+            trace=text(h.DEAD_TRACE),
+            first_failure=int(text(h.DEAD_FIRST_FAILURE) or record.timestamp),
+            last_failure=int(text(h.DEAD_LAST_FAILURE) or record.timestamp),
+            origin=(
+                text(h.DEAD_TOPIC),
+                int(text(h.DEAD_PARTITION)),
+                int(text(h.DEAD_OFFSET)),
+            ),
+            record_key=ours.get(h.DEAD_KEY),
+            payload=None if h.DEAD_NULL_VALUE in ours else record.value,
+            headers=tuple(pair for pair in record.headers if pair[0] not in ours),
+        )
+    except ValueError as error:
+        raise UndecodableRecord(
+            f"{record.topic}/{record.partition}/{record.offset} is not a dead letter: {error}"
+        ) from None
+
+
+async def standing_letters(records: AsyncIterable[Record]) -> list[Letter]:
+    """The letters that no tombstone resolved, oldest failure first; what is none is left out."""
+    standing: dict[bytes, Letter] = {}
+    async for record in records:
+        key = record.key or b""
+        standing.pop(key, None)
+        if record.value is None:
+            continue
+        try:
+            standing[key] = letter_from(record)
+        except UndecodableRecord:
+            continue
+    return sorted(standing.values(), key=lambda letter: letter.last_failure)
