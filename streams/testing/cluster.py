@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from streams.jobs.lifecycle import Listener
 from streams.jobs.registry import Registry
+from streams.wire.partition import partition_of
 from streams.wire.state import decode_command
 from streams.wire.topics import TopicNames
 from streams.worker.engine import Engine, EngineOptions
@@ -116,6 +117,15 @@ class MemoryCluster:
     def store(self, worker: str, queue: str, partition: int) -> Store:
         """The disk of a worker; the same again after a restart."""
         return self._disks.setdefault((worker, queue, partition), MemoryStore())
+
+    def partition_of(self, key: bytes) -> int:
+        """The partition of a record key."""
+        return partition_of(key, self.log.partitions)
+
+    def latest(self, topic: str) -> dict[bytes, bytes]:
+        """A compacted topic as it stands: the last value of each key, tombstones left out."""
+        values = {r.key or b"": r.value for r in self.log.records(topic)}
+        return {key: value for key, value in values.items() if value is not None}
 
     def lose_disks(self) -> None:
         """Forget what workers kept on disk."""

@@ -429,7 +429,11 @@ class Pipeline:
         if self._draining or len(self._active) >= ADMITTED_MAX:
             return
         due = self.tables.next_due(self._due_cursor)
-        if due is not None:
+        if due is None:
+            return
+        if due <= self._clock.now():
+            self._on_alarm()
+        else:
             self._alarm = self._clock.call_at(due, self._on_alarm)
 
     def _on_alarm(self) -> None:
