@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import os
 import random
 import secrets
@@ -231,7 +232,7 @@ class Demo:
 
     def _tell(self, text: str) -> None:
         passed = time.monotonic() - self._began
-        self._console.print(f"[dim]{passed:7.2f} s[/]  {text}", highlight=False)
+        self._console.print(f"[dim]{passed:7.2f} s[/]  {text}", highlight=False, soft_wrap=True)
 
     def _tell_answer(self, address: str, code: int) -> None:
         person = next((p for p in self._evidence.people if p.address == address), None)
@@ -243,10 +244,12 @@ class Demo:
         who = _who(person)
         match news:
             case Queued():
-                self._tell(f"job [bold]{_JOB}[/] in queue critical for {who}")
+                self._tell(f"job [bold]{_JOB}[/] started in queue critical for {who}")
             case OpenEntry(state=State.RETRYING, due=due):
                 wait = max(0, (due or 0) - int(time.time() * 1000))
                 self._tell(f"[yellow]retrying[/] in {wait} ms, after attempt 1, for {who}")
+            case OpenEntry(state=State.DEAD, letter_pending=False):
+                pass  # only notes that its letter is written
             case OpenEntry(state=state):
                 shown = "[red]dead[/]" if state is State.DEAD else str(state)
                 self._tell(f"{shown} (generation {news.generation}) for {who}")
@@ -266,11 +269,12 @@ class Demo:
         if missing:
             self._console.print("[bold red]Not everything was seen:[/]")
             for what in missing:
-                self._console.print(f"  {escape(what)}", highlight=False)
+                self._console.print(f"  {escape(what)}", highlight=False, soft_wrap=True)
         else:
             self._console.print(
                 "[bold green]All of it was seen:[/] three jobs completed, one after a retry, one "
-                "replayed from the dead letters; each e-mail arrived once."
+                "replayed from the dead letters; each e-mail arrived once.",
+                soft_wrap=True,
             )
         for what, where in (
             ("metrics", f"{web}/metrics"),
@@ -278,7 +282,7 @@ class Demo:
             ("broker", self._bootstrap),
             ("worker's log", str(self._log_file)),
         ):
-            self._console.print(f"  {what:13}{where}", highlight=False)
+            self._console.print(f"  {what:13}{where}", highlight=False, soft_wrap=True)
 
 
 def _who(person: Person) -> str:
@@ -305,6 +309,8 @@ def _people() -> list[Person]:
 def play(*, stay: bool, broken: Break | None, timeout_s: float) -> int:
     """Run the demo on a broker of its own, or on that of KAFKA_BOOTSTRAP_SERVERS; exit code."""
     console = Console()
+    # Topics that are a moment old have no leader yet, about which aiokafka would complain.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     folder = Path.cwd() / ".streams" / f"demo-{secrets.token_hex(4)}"
     with ExitStack() as cleaning:
         cleaning.callback(_remove, folder)
