@@ -14,8 +14,8 @@ from aiosmtplib import (
     SMTPRecipientsRefused,
     SMTPResponseException,
 )
-from schemas.users import UserSignedUp
 
+from schemas.users import UserSignedUp
 from streams import Exponential, JobContext, PermanentError, Retry, job
 
 _SENDER: Final = "hello@example.org"

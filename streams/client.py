@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from contextvars import ContextVar, Token
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
-
+from streams.client_delivery import Delivery
 from streams.client_handle import Handle, JobStatus
 from streams.client_request import (
     JobOptions,
@@ -19,25 +16,27 @@ from streams.client_request import (
     as_json,
     bounded,
     checked,
+    each,
     event_envelope,
     job_envelope,
+    nameless,
 )
 from streams.client_story import Place, Story, read_story
-from streams.contracts import Event, JobPayload
-from streams.errors import BrokerUnavailable, PayloadInvalid, StreamsError
+from streams.errors import StreamsError
 from streams.jobs.durations import Duration, to_ms
-from streams.wire import producer as wire
-from streams.wire.envelope import Envelope, encode
-from streams.wire.partition import partition_of
+from streams.wire.envelope import Envelope
 from streams.wire.topics import MAX_PAYLOAD_BYTES, TopicNames
 
 if TYPE_CHECKING:
     from streams.client_sync import SyncJobClient
+    from streams.contracts import Event, JobPayload
     from streams.jobs.retry import Exponential, Fixed
 
 __all__ = ["Handle", "JobClient", "JobStatus", "current"]
 
-_CHUNK: Final = 1_000  # jobs of an enqueue_many that are on their way at a time
+# What an enqueue_many has on its way at a time.
+_CHUNK: Final = 1_000
+_CHUNK_BYTES: Final = 8 * 1024 * 1024
 _current: ContextVar[JobClient | None] = ContextVar("streams_client", default=None)
 
 
@@ -84,12 +83,10 @@ class JobClient:
         self._bootstrap = (
             bootstrap_servers if isinstance(bootstrap_servers, str) else list(bootstrap_servers)
         )
-        self._timeout_ms = to_ms(delivery_timeout)
-        self._client_id = client_id
         self._kafka = dict(kafka or {})
-        self._producer: AIOKafkaProducer | None = None
-        self._opening = asyncio.Lock()
-        self._closed = True
+        self._delivery = Delivery(
+            self._bootstrap, client_id, timeout_ms=to_ms(delivery_timeout), kafka=self._kafka
+        )
         self._token: Token[JobClient | None] | None = None
 
     @classmethod
@@ -100,21 +97,17 @@ class JobClient:
         return SyncJobClient(lambda: cls(bootstrap_servers, **arguments))
 
     async def __aenter__(self) -> Self:
-        self._closed = False
-        await self._ready()
+        await self._delivery.open()
         self._token = _current.set(self)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._closed = True
         if self._token is not None:
             try:
                 _current.reset(self._token)
             except ValueError:  # left in another task than it was entered in
                 _current.set(None)
-        producer, self._producer = self._producer, None
-        if producer is not None:
-            await wire.close_producer(producer, self._timeout_ms)
+        await self._delivery.close()
 
     # Events
 
@@ -128,6 +121,8 @@ class JobClient:
     ) -> str:
         """Publish a fact; its id. `metadata` travels as CloudEvents extensions."""
         event, payload = checked(event)
+        if not event.__event_type__:
+            raise nameless(event, "type")
         return await self._emit(
             event.__event_type__, payload, event.ordering_key(), id, time, metadata
         )
@@ -163,7 +158,7 @@ class JobClient:
             time=time,
             metadata=metadata,
         )
-        await self._deliver([(self.topics.event(type), envelope)])
+        await self._delivery.deliver([(self.topics.event(type), envelope)])
         return envelope.id
 
     # Jobs
@@ -227,7 +222,7 @@ class JobClient:
         handles: list[Handle] = []
         chunk: list[Envelope] = []
         size = 0
-        async for payload in _each(payloads):
+        async for payload in each(payloads):
             given = None if id is None else id(payload)
             chunk.append(self._job(payload, given, queue, options, metadata))
             size += len(chunk[-1].payload)
@@ -275,6 +270,8 @@ class JobClient:
     ) -> Envelope:
         payload, data = checked(payload)
         name = payload.__job_name__
+        if not name:
+            raise nameless(payload, "name")
         return job_envelope(
             name=name,
             queue=queue or payload.__queue__,
@@ -288,7 +285,9 @@ class JobClient:
         )
 
     async def _send_jobs(self, envelopes: Sequence[Envelope], *, id_given: bool) -> list[Handle]:
-        partitions = await self._deliver([(self.topics.queue(e.queue or ""), e) for e in envelopes])
+        partitions = await self._delivery.deliver(
+            [(self.topics.queue(e.queue or ""), e) for e in envelopes]
+        )
         return [
             Handle(
                 id=e.id,
@@ -315,12 +314,13 @@ class JobClient:
             since=handle.time,
             repeatable=handle.id_given,
         )
-        async with asyncio.timeout(self._timeout_ms / 1000):
-            producer = await self._ready()
-            for topic in (place.retry, place.ledger):
-                await wire.partitions_for(producer, topic)
+        await self._delivery.require(place.retry, place.ledger, job_id=handle.id)
         stories = read_story(
-            self._bootstrap, place, follow=follow, timeout_ms=self._timeout_ms, kafka=self._kafka
+            self._bootstrap,
+            place,
+            follow=follow,
+            timeout_ms=self._delivery.timeout_ms,
+            kafka=self._kafka,
         )
         async with aclosing(stories):
             async for story in stories:
@@ -328,91 +328,10 @@ class JobClient:
 
     async def command(self, handle: Handle, key: bytes, value: bytes) -> None:
         """See `Handle.cancel`."""
-        producer = await self._ready()
-        await wire.send(
-            producer,
+        await self._delivery.append(
             self.topics.commands(handle.queue),
             key=key,
             value=value,
             partition=handle.partition,
-            timeout_ms=self._timeout_ms,
             job_id=handle.id,
         )
-
-    # Delivery
-
-    async def _ready(self) -> AIOKafkaProducer:
-        """The producer; a new one if the last one has died."""
-        if self._closed:
-            raise StreamsError(
-                "this JobClient is not open: use `async with JobClient(...) as jobs:`"
-            )
-        async with self._opening:
-            if self._producer is not None and wire.is_broken(self._producer):
-                await wire.abandon_producer(self._producer)
-                self._producer = None
-            if self._producer is None:
-                self._producer = await wire.open_producer(
-                    self._bootstrap,
-                    self._client_id,
-                    timeout_ms=self._timeout_ms,
-                    kafka=self._kafka,
-                )
-            return self._producer
-
-    async def _deliver(self, items: Sequence[tuple[str, Envelope]]) -> list[int]:
-        """Send all, in order; the partition of each once every one is acknowledged."""
-        records = [(topic, e, *_encoded(e)) for topic, e in items]
-        sent: list[asyncio.Future[Any]] = []
-        partitions: list[int] = []
-        at = 0
-        try:
-            # An idempotent send never gives up by itself, so the clock is ours.
-            async with asyncio.timeout(self._timeout_ms / 1000):
-                producer = await self._ready()
-                for topic, e, key, value, headers in records:
-                    count = await wire.partitions_for(producer, topic)
-                    partitions.append(partition_of(key, count))
-                    sent.append(
-                        await producer.send(topic, value, key, partitions[-1], None, headers)
-                    )
-                for at, future in enumerate(sent):  # noqa: B007
-                    await asyncio.shield(future)
-        except (TimeoutError, KafkaError) as error:
-            topic, e, _, value, _ = records[min(at, len(records) - 1)]
-            raise wire.refusal(error, topic, len(value), self._timeout_ms, e.id) from error
-        except BrokerUnavailable as error:
-            raise BrokerUnavailable(str(error), job_id=records[0][1].id) from error
-        finally:
-            for future in sent:
-                future.add_done_callback(_forget)
-        return partitions
-
-
-_CHUNK_BYTES: Final = 8 * 1024 * 1024
-
-
-def _encoded(envelope: Envelope) -> tuple[bytes, bytes, list[tuple[str, bytes]]]:
-    try:
-        return encode(envelope)
-    except UnicodeEncodeError as error:
-        raise PayloadInvalid(
-            f"{envelope.name}: id, key or metadata is not valid Unicode: {error}", field="id"
-        ) from error
-
-
-def _forget(future: asyncio.Future[Any]) -> None:
-    # What failed after the first failure was reported is known to nobody, else asyncio logs it.
-    if not future.cancelled():
-        future.exception()
-
-
-async def _each(
-    payloads: Iterable[JobPayload] | AsyncIterable[JobPayload],
-) -> AsyncIterator[JobPayload]:
-    if isinstance(payloads, AsyncIterable):
-        async for payload in payloads:
-            yield payload
-    else:
-        for payload in payloads:
-            yield payload

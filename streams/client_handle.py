@@ -91,9 +91,9 @@ class Handle:
                     if last.state is State.COMPLETED:
                         return last.result
                     if last.state in _FAILED:
+                        why = last.error or "no reason was given"
                         raise JobFailed(
-                            f"job {self.name} {self.id} is {last.state}: {last.error or 'no reason'}",
-                            state=last.state,
+                            f"job {self.name} {self.id} is {last.state}: {why}", state=last.state
                         )
         except TimeoutError:
             pass

@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
-from pydantic import BaseModel, ValidationError
-from pydantic_core import PydanticSerializationError
+from pydantic_core import PydanticSerializationError, ValidationError
 
 from streams.errors import PayloadInvalid, PayloadTooLarge
 from streams.jobs.durations import Duration, to_ms
 from streams.jobs.identity import new_id
+from streams.jobs.retry import Exponential, Fixed
 from streams.wire.envelope import Envelope, JobOverrides
 from streams.wire.headers import CE_PREFIX
 from streams.wire.times import LATEST, to_epoch_ms
 
-if TYPE_CHECKING:
-    from streams.jobs.retry import Exponential, Fixed
+if TYPE_CHECKING:  # building the first pydantic model takes longer than all other imports here
+    from pydantic import BaseModel
+
+    from streams.contracts import Event, JobPayload
 
 Metadata = str | int | bool
-Model = TypeVar("Model", bound=BaseModel)
+Model = TypeVar("Model", bound="BaseModel")
 
+# CloudEvents' own attributes, and our extensions.
 _TAKEN = frozenset(
-    "specversion id type source time partitionkey data datacontenttype "
-    "queue notbefore expires parent options".split()
+    {"specversion", "id", "type", "source", "time", "partitionkey", "data", "datacontenttype"}
+    | {"queue", "notbefore", "expires", "parent", "options"}
 )
 
 
@@ -71,6 +74,12 @@ class JobOptions:
         if self.attempts is not None and (type(self.attempts) is not int or self.attempts < 1):
             raise PayloadInvalid(
                 f"attempts={self.attempts!r}: give a whole number from 1", field="attempts"
+            )
+        if not isinstance(self.backoff, Exponential | Fixed | None):
+            raise PayloadInvalid(
+                f"backoff={self.backoff!r} cannot travel with a job: give Exponential or Fixed, "
+                "or set it in the definition",
+                field="backoff",
             )
         timeout_ms = None if self.timeout is None else _positive("timeout", self.timeout)
         return JobOverrides(attempts=self.attempts, timeout_ms=timeout_ms, backoff=self.backoff)
@@ -251,3 +260,25 @@ def _future(name: str, moment: int, now: int) -> int | None:
     if moment > LATEST:
         raise PayloadInvalid(f"{name} is after the year 9999", field=name)
     return moment if moment > now else None
+
+
+def nameless(model: Event | JobPayload, argument: str) -> PayloadInvalid:
+    """The error for a contract that does not say what it is called."""
+    cls = type(model).__name__
+    base = "Event" if argument == "type" else "JobPayload"
+    return PayloadInvalid(
+        f'{cls} has no {argument}: declare it with class {cls}({base}, {argument}="...")',
+        field=argument,
+    )
+
+
+async def each(
+    payloads: Iterable[JobPayload] | AsyncIterable[JobPayload],
+) -> AsyncIterator[JobPayload]:
+    """What can be iterated in either way, in one."""
+    if isinstance(payloads, AsyncIterable):
+        async for payload in payloads:
+            yield payload
+    else:
+        for payload in payloads:
+            yield payload

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final
@@ -49,7 +49,7 @@ async def read_story(
     follow: bool,
     timeout_ms: int,
     kafka: Mapping[str, Any],
-) -> AsyncIterator[Story]:
+) -> AsyncGenerator[Story, None]:
     """The job's story up to now, then, if `follow`, each change as it happens.
 
     Raises:
@@ -68,7 +68,6 @@ async def read_story(
     try:
         async with _answering(bootstrap, timeout_ms):
             await consumer.start()
-        consumer.assign([reader.retry, reader.ledger])
         await reader.read_to_end(place.since - _MARGIN_MS)
         if reader.story == Story() and place.repeatable:
             await reader.read_to_end(place.since - _MARGIN_MS - _REPEATED_MS)
@@ -90,7 +89,7 @@ async def _answering(bootstrap: str | list[str], timeout_ms: int) -> AsyncIterat
     except (TimeoutError, KafkaError, OSError) as error:
         raise BrokerUnavailable(
             f"Kafka at {bootstrap} did not say what became of the job within {timeout_ms} ms: "
-            f"{error or 'no answer'}. The job itself is not affected; ask again"
+            f"{str(error) or 'no answer'}. The job itself is not affected; ask again"
         ) from error
 
 
@@ -114,6 +113,10 @@ class _Reader:
             ends = dict(await consumer.end_offsets([self.retry]))
             ends.update(await consumer.end_offsets([self.ledger]))
             starts = await consumer.offsets_for_times({tp: max(0, since) for tp in ends})
+        # Without an await between the two: a new assignment is otherwise set to the end, and that
+        # may come after our seek.
+        if not consumer.assignment():
+            consumer.assign(list(ends))
         for tp, end in ends.items():
             found = starts[tp]
             consumer.seek(tp, end if found is None else found.offset)

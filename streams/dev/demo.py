@@ -117,9 +117,7 @@ class Demo:
         """Until the worker has made the topics; those that are evidence, with their partitions."""
         settings = Settings(bootstrap_servers=self._bootstrap)
         registry = Registry.build(load_handlers(["agents"]), settings.queues)
-        wanted = specs(
-            self._names, registry.queues(), registry.event_types(), settings.partitions
-        )
+        wanted = specs(self._names, registry.queues(), registry.event_types(), settings.partitions)
         names = self._names
         evidence = [f("critical") for f in (names.queue, names.retry, names.ledger)] + [names.dead]
         with self._console.status("starting the worker"):
@@ -209,7 +207,8 @@ class Demo:
             self._killed = True
             self._worker.kill()
             self._tell("[yellow]broken on purpose: the worker is killed before it is due[/]")
-        if isinstance(news, Letter) and not news.resolved and self._replaying is None:
+        given_up = isinstance(news, Letter) and not news.resolved and person.part is Part.LOST
+        if given_up and self._replaying is None:
             self._replaying = asyncio.create_task(self._mend_and_replay(person))
 
     async def _mend_and_replay(self, person: Person) -> None:
@@ -245,9 +244,9 @@ class Demo:
         match news:
             case Queued():
                 self._tell(f"job [bold]{_JOB}[/] started in queue critical for {who}")
-            case OpenEntry(state=State.RETRYING, due=due):
+            case OpenEntry(state=State.RETRYING, due=due, attempts=attempts):
                 wait = max(0, (due or 0) - int(time.time() * 1000))
-                self._tell(f"[yellow]retrying[/] in {wait} ms, after attempt 1, for {who}")
+                self._tell(f"[yellow]retrying[/] in {wait} ms, after attempt {attempts}, for {who}")
             case OpenEntry(state=State.DEAD, letter_pending=False):
                 pass  # only notes that its letter is written
             case OpenEntry(state=state):
@@ -322,9 +321,7 @@ def play(*, stay: bool, broken: Break | None, timeout_s: float) -> int:
             cleaning.callback(broker.stop)
             with console.status("starting Apache Kafka"):
                 bootstrap = broker.start()
-        demo = Demo(
-            console, bootstrap, folder, prefix=prefix, broken=broken, timeout_s=timeout_s
-        )
+        demo = Demo(console, bootstrap, folder, prefix=prefix, broken=broken, timeout_s=timeout_s)
         seen = asyncio.run(_until_told(demo, stay=stay))
         # From here on a second Ctrl-C would only leave something behind.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -355,9 +352,7 @@ def main() -> None:
     parser.add_argument("--timeout", type=float, default=90.0, help="seconds (90)")
     arguments = parser.parse_args()
     try:
-        code = play(
-            stay=not arguments.exit, broken=arguments.broken, timeout_s=arguments.timeout
-        )
+        code = play(stay=not arguments.exit, broken=arguments.broken, timeout_s=arguments.timeout)
     except (KeyboardInterrupt, asyncio.CancelledError):
         code = 130
     except StreamsError as error:

@@ -43,11 +43,11 @@ class MailSink:
         loop = asyncio.get_running_loop()
 
         class Session(SMTP):  # type: ignore[misc, unused-ignore]
-            def connection_made(session, transport: Any) -> None:  # noqa: N805
+            def connection_made(session, transport: Any) -> None:
                 self._open.add(transport)
                 super().connection_made(transport)
 
-            def connection_lost(session, error: Exception | None) -> None:  # noqa: N805
+            def connection_lost(session, error: Exception | None) -> None:
                 self._open.discard(session.transport)
                 super().connection_lost(error)
 
@@ -104,7 +104,7 @@ class MailSink:
 
     # What aiosmtpd asks
 
-    async def handle_RCPT(  # noqa: N802
+    async def handle_RCPT(
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
         """Answer one recipient."""
@@ -117,9 +117,7 @@ class MailSink:
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
-    async def handle_DATA(  # noqa: N802
-        self, server: SMTP, session: Session, envelope: Envelope
-    ) -> str:
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
         """Keep a message."""
         content = envelope.content
         message = message_from_bytes(content if isinstance(content, bytes) else b"")

@@ -74,6 +74,7 @@ class JobsApp(faust.App):
             broker_heartbeat_interval=to_ms(settings.session_timeout) / 4000,
             stream_buffer_maxsize=4096,
             stream_wait_empty=False,
+            worker_redirect_stdouts=False,  # our logs go to standard error themselves
             autodiscover=False,
         )
         self._log = KafkaLog(settings.bootstrap_servers, self.worker_name)

@@ -93,9 +93,7 @@ class Answers:
     def take(self, records: Iterable[Record]) -> list[Letter]:
         """The letters that these records answer."""
         answered = [letter for record in records for letter in self._answered(record)]
-        return [
-            letter for letter in answered if self._by_letter.pop(letter.key, None) is not None
-        ]
+        return [letter for letter in answered if self._by_letter.pop(letter.key, None) is not None]
 
     def _answered(self, record: Record) -> list[Letter]:
         key = record.key or b""
@@ -132,9 +130,7 @@ async def _send(
             Command(kind="replay", job=letter.job, generation=letter.generation)
         )
         partition = letter.partition(names, counts[topic])
-        await send(
-            producer, topic, key=key, value=value, partition=partition, job_id=letter.job.id
-        )
+        await send(producer, topic, key=key, value=value, partition=partition, job_id=letter.job.id)
         return
     topic, partition, _ = letter.origin
     await send(

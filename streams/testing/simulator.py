@@ -138,10 +138,14 @@ async def simulate(seed: int, *, jobs: int = 50, keys: int = 8, crashes: int = 3
     while waiting or report.crashes < crashes:
         log = CrashingLog(cluster.log, chance, chance.randint(1, 12))
         will_crash = report.crashes < crashes
-        worker = await cluster.start_worker(f"w{chance.randint(1, 2)}", log if will_crash else None)
 
         def crashed(log: CrashingLog = log) -> bool:
             return log.crashed
+
+        name = f"w{chance.randint(1, 2)}"
+        starting = asyncio.create_task(cluster.start_worker(name, log if will_crash else None))
+        while not starting.done() and not log.crashed:
+            await asyncio.sleep(0)
 
         for _ in range(min(len(waiting), chance.randint(5, 25))):
             n = waiting.pop(0)
@@ -157,7 +161,9 @@ async def simulate(seed: int, *, jobs: int = 50, keys: int = 8, crashes: int = 3
         if not waiting and not log.crashed:
             await cluster.advance_to(cluster.clock.now() + 60_000, crashed)
         report.crashes += 1
-        await cluster.kill(worker)
+        starting.cancel()  # it may have crashed in its recovery
+        for worker in list(cluster.workers):
+            await cluster.kill(worker)
         oracle.crash()
         if chance.random() < 0.3:
             cluster.lose_disks()
@@ -219,6 +225,7 @@ def _judge(cluster: MemoryCluster, keyed: Sequence[JobKey]) -> list[str]:
     if letters != dead:
         faults.append(f"{letters} dead letters for {dead} dead jobs")
     for (topic, partition), records in cluster.log.topics.items():
-        if topic == names.queue(QUEUE) and cluster.commits.get((topic, partition)) != len(records):
+        committed = cluster.commits.get((topic, partition), 0)
+        if topic == names.queue(QUEUE) and committed != len(records):
             faults.append(f"partition {partition} is committed to another place than its end")
     return faults

@@ -14,7 +14,7 @@ from streams.jobs.retry import Exponential, Fixed
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobOverrides:
-    """What one job does differently; None leaves the definition's value. (`ce_expires` is apart.)"""
+    """What one job does differently; None leaves the definition's value."""
 
     attempts: int | None = None
     timeout_ms: int | None = None

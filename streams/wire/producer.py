@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -28,14 +28,14 @@ def new_producer(
     client_id: str,
     *,
     timeout_ms: int = 10_000,
-    kafka: Mapping[str, Any] | None = None,
+    **kafka: Any,
 ) -> AIOKafkaProducer:
     """A producer that is not started yet; `kafka` passes TLS and SASL arguments on to aiokafka."""
     arguments: dict[str, Any] = {
         "max_batch_size": _BATCH_BYTES,
         "max_request_size": MAX_RECORD_BYTES,
         "request_timeout_ms": max(1_000, timeout_ms),
-        **(kafka or {}),
+        **kafka,
         "acks": "all",
         "enable_idempotence": True,
     }
@@ -48,7 +48,7 @@ async def open_producer(
     client_id: str,
     *,
     timeout_ms: int = 10_000,
-    kafka: Mapping[str, Any] | None = None,
+    **kafka: Any,
 ) -> AIOKafkaProducer:
     """A started producer; tries again until the broker answers or `timeout_ms` is over.
 
@@ -56,7 +56,7 @@ async def open_producer(
         BrokerUnavailable: no broker answered in time.
     """
     last: BaseException | None = None
-    producer = new_producer(bootstrap, client_id, timeout_ms=timeout_ms, kafka=kafka)
+    producer = new_producer(bootstrap, client_id, timeout_ms=timeout_ms, **kafka)
     try:
         async with asyncio.timeout(timeout_ms / 1000):
             with _QuietBootstrap():

@@ -1,4 +1,4 @@
-"""Our records are CloudEvents for the official package, and its records are jobs and events for us."""
+"""Our records are CloudEvents for the official package, and its records are jobs for us."""
 
 from __future__ import annotations
 

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
-import pytest_asyncio
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from streams.client import Handle, JobClient, current
@@ -64,7 +63,7 @@ def wanted(prefix: str) -> list[TopicSpec]:
     return specs(TopicNames(prefix), ["bulk"], ["client.signed_up"], partitions=2, replication=1)
 
 
-@pytest_asyncio.fixture
+@pytest.fixture
 async def jobs(kafka: str, prefix: str, wanted: list[TopicSpec]) -> AsyncIterator[JobClient]:
     async with open_admin(kafka) as admin:
         await apply_topics(admin, wanted)
@@ -73,13 +72,14 @@ async def jobs(kafka: str, prefix: str, wanted: list[TopicSpec]) -> AsyncIterato
 
 
 async def read_all(kafka: str, topic: str) -> list[Record]:
-    consumer = AIOKafkaConsumer(bootstrap_servers=kafka, fetch_max_wait_ms=50)
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=kafka, fetch_max_wait_ms=50, auto_offset_reset="earliest"
+    )
     await consumer.start()
     try:
         partitions = [TopicPartition(topic, p) for p in range(2)]
         consumer.assign(partitions)
         ends = await consumer.end_offsets(partitions)
-        await consumer.seek_to_beginning(*partitions)
         records: list[Record] = []
         while len(records) < sum(ends.values()):
             for tp, batch in (await consumer.getmany(timeout_ms=100)).items():
@@ -97,7 +97,6 @@ async def sent_jobs(kafka: str, prefix: str) -> list[tuple[Record, Envelope]]:
     return [(record, decode(record)) for record in records]
 
 
-@pytest.mark.asyncio
 async def test_an_event_arrives_with_its_metadata(jobs: JobClient, kafka: str, prefix: str) -> None:
     id_ = await jobs.emit(ClientSignedUp(user_id=42), user_id=42, tenant="acme", traceparent="00-x")
 
@@ -110,7 +109,6 @@ async def test_an_event_arrives_with_its_metadata(jobs: JobClient, kafka: str, p
     assert record.partition == partition_of(b"42", 2)
 
 
-@pytest.mark.asyncio
 async def test_a_job_arrives_with_its_options(jobs: JobClient, kafka: str, prefix: str) -> None:
     handle = await jobs.enqueue(
         ClientReport(account_id=7),
@@ -144,7 +142,6 @@ async def test_a_job_arrives_with_its_options(jobs: JobClient, kafka: str, prefi
     )
 
 
-@pytest.mark.asyncio
 async def test_the_past_is_now_and_a_time_needs_a_zone(
     jobs: JobClient, kafka: str, prefix: str
 ) -> None:
@@ -160,7 +157,6 @@ async def test_the_past_is_now_and_a_time_needs_a_zone(
     assert (job.key, record.key) == (None, job.id.encode())
 
 
-@pytest.mark.asyncio
 async def test_many_jobs_keep_their_order_for_a_key(
     jobs: JobClient, kafka: str, prefix: str
 ) -> None:
@@ -180,12 +176,11 @@ async def test_many_jobs_keep_their_order_for_a_key(
     assert all(ids == sorted(ids) and len(ids) == 250 for ids in by_key.values())
 
 
-@pytest.mark.asyncio
 async def test_what_does_not_fit_is_refused_before_it_is_sent(
     jobs: JobClient, kafka: str, prefix: str
 ) -> None:
     with pytest.raises(PayloadInvalid, match="account_id") as invalid:
-        await jobs.enqueue(ClientReport.model_construct(account_id="seven"))
+        await jobs.enqueue(ClientReport.model_construct(account_id="seven"))  # type: ignore[arg-type]
     assert invalid.value.field == "account_id"
     with pytest.raises(PayloadTooLarge, match=r"\d+ bytes, the limit is 921600"):
         await jobs.enqueue(ClientReport(account_id=1, note="x" * 921_600))
@@ -199,7 +194,6 @@ async def test_what_does_not_fit_is_refused_before_it_is_sent(
     assert await sent_jobs(kafka, prefix) == []
 
 
-@pytest.mark.asyncio
 async def test_the_largest_payload_passes(jobs: JobClient) -> None:
     payload = ClientReport(account_id=1)
     room = 921_600 - len(payload.model_dump_json())
@@ -207,7 +201,6 @@ async def test_the_largest_payload_passes(jobs: JobClient) -> None:
     await jobs.enqueue(ClientReport(account_id=1, note="x" * room))
 
 
-@pytest.mark.asyncio
 async def test_an_unknown_queue_is_an_error_that_says_what_to_do(
     jobs: JobClient, kafka: str, prefix: str
 ) -> None:
@@ -251,7 +244,7 @@ def over(handle: Handle, state: State, result: bytes | None = None) -> LedgerRec
 
 
 async def put(jobs: JobClient, handle: Handle, state: OpenEntry | LedgerRecord | None) -> None:
-    producer = await jobs._ready()
+    producer = await jobs._delivery.producer()
     names = jobs.topics
     if isinstance(state, LedgerRecord):
         topic, (key, value) = names.ledger(handle.queue), encode_ledger(state)
@@ -262,7 +255,6 @@ async def put(jobs: JobClient, handle: Handle, state: OpenEntry | LedgerRecord |
     await send(producer, topic, key=key, value=value or None, partition=handle.partition)
 
 
-@pytest.mark.asyncio
 async def test_status_follows_the_state_topics(jobs: JobClient) -> None:
     handle = await jobs.enqueue(ClientReport(account_id=7))
     other = await jobs.enqueue(ClientReport(account_id=7))
@@ -280,7 +272,6 @@ async def test_status_follows_the_state_topics(jobs: JobClient) -> None:
     assert (await other.status()).state is State.QUEUED
 
 
-@pytest.mark.asyncio
 async def test_result_waits_for_the_end(jobs: JobClient) -> None:
     handle = await jobs.enqueue(ClientReport(account_id=7))
     with pytest.raises(ResultTimeout, match="queued"):
@@ -294,7 +285,6 @@ async def test_result_waits_for_the_end(jobs: JobClient) -> None:
     assert await handle.result(timeout="10s") == [1, 2]
 
 
-@pytest.mark.asyncio
 @pytest.mark.parametrize("state", [State.CANCELLED, State.DISCARDED, State.EXPIRED])
 async def test_result_of_a_job_that_ended_otherwise(jobs: JobClient, state: State) -> None:
     handle = await jobs.enqueue(ClientReport(account_id=7))
@@ -305,7 +295,6 @@ async def test_result_of_a_job_that_ended_otherwise(jobs: JobClient, state: Stat
     assert failed.value.state == state
 
 
-@pytest.mark.asyncio
 async def test_result_of_a_dead_job(jobs: JobClient) -> None:
     handle = await jobs.enqueue(ClientReport(account_id=7))
     await put(jobs, handle, entry_of(handle, State.DEAD))
@@ -314,7 +303,6 @@ async def test_result_of_a_dead_job(jobs: JobClient) -> None:
         await handle.result(timeout="10s")
 
 
-@pytest.mark.asyncio
 async def test_a_repeated_id_has_the_result_of_the_first(jobs: JobClient) -> None:
     first = await jobs.enqueue(ClientReport(account_id=7), id="once")
     await put(jobs, first, over(first, State.COMPLETED, b'"first"'))
@@ -324,7 +312,6 @@ async def test_a_repeated_id_has_the_result_of_the_first(jobs: JobClient) -> Non
     assert await again.result(timeout="10s") == "first"
 
 
-@pytest.mark.asyncio
 async def test_cancel_goes_to_the_command_topic(jobs: JobClient, kafka: str, prefix: str) -> None:
     handle = await jobs.enqueue(ClientReport(account_id=7))
 
@@ -342,7 +329,6 @@ async def test_cancel_goes_to_the_command_topic(jobs: JobClient, kafka: str, pre
     assert record.partition == handle.partition
 
 
-@pytest.mark.asyncio
 async def test_the_ambient_client(jobs: JobClient, kafka: str) -> None:
     async with JobClient(kafka, source="/inner") as inner:
         assert current() is inner
@@ -350,7 +336,6 @@ async def test_the_ambient_client(jobs: JobClient, kafka: str) -> None:
         await inner.enqueue(ClientPing())
 
 
-@pytest.mark.asyncio
 async def test_no_broker_is_an_error_in_time() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -362,7 +347,6 @@ async def test_no_broker_is_an_error_in_time() -> None:
         assert time.monotonic() - started < 4
 
 
-@pytest.mark.asyncio
 async def test_a_broker_that_accepts_and_says_nothing_is_an_error_in_time() -> None:
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
@@ -378,7 +362,6 @@ async def test_a_broker_that_accepts_and_says_nothing_is_an_error_in_time() -> N
     server.close()
 
 
-@pytest.mark.asyncio
 async def test_the_synchronous_client(jobs: JobClient, kafka: str, prefix: str) -> None:
     def service() -> list[str]:
         with JobClient.sync(kafka, source="/sync", prefix=prefix) as sync:
@@ -406,7 +389,6 @@ def test_a_synchronous_client_that_is_not_open() -> None:
 # Topics
 
 
-@pytest.mark.asyncio
 async def test_topics_are_created_once_by_many(kafka: str, wanted: list[TopicSpec]) -> None:
     async def start_worker() -> None:
         async with open_admin(kafka) as admin:
@@ -418,7 +400,6 @@ async def test_topics_are_created_once_by_many(kafka: str, wanted: list[TopicSpe
         assert {change.verdict for change in await plan_topics(admin, wanted)} == {Verdict.OK}
 
 
-@pytest.mark.asyncio
 async def test_every_mismatch_is_named_with_its_remedy(
     kafka: str, prefix: str, wanted: list[TopicSpec]
 ) -> None:
@@ -448,7 +429,6 @@ async def test_every_mismatch_is_named_with_its_remedy(
     assert names.ledger("bulk") not in existing
 
 
-@pytest.mark.asyncio
 async def test_other_settings_are_made_ours_and_foreign_ones_stay(
     kafka: str, prefix: str, wanted: list[TopicSpec]
 ) -> None:

@@ -1,0 +1,49 @@
+"""The command `streams`: one module for each noun; what is heavy is imported by its command."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from streams.cli import dev, dlq, exits, jobs, send, topics
+from streams.errors import BrokerUnavailable, StreamsError
+
+app = typer.Typer(
+    name="streams",
+    help="Background jobs on Kafka. Settings are STREAMS_* variables and KAFKA_BOOTSTRAP_SERVERS.",
+    epilog=exits.EPILOG,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("dev", epilog=exits.EPILOG)(dev.dev)
+app.command("emit", epilog=exits.EPILOG)(send.emit)
+app.command("enqueue", epilog=exits.EPILOG)(send.enqueue)
+app.add_typer(topics.app, name="topics")
+app.add_typer(jobs.app, name="jobs")
+app.add_typer(dlq.app, name="dlq")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command and end the process with its exit code."""
+    # What goes wrong is told once, by us, as one line.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    try:
+        app(args=None if arguments is None else list(arguments), prog_name="streams")
+    except BrokerUnavailable as error:
+        _end(error, exits.NO_BROKER)
+    except StreamsError as error:
+        _end(error, exits.USAGE)
+    except KeyboardInterrupt:
+        sys.exit(exits.INTERRUPTED)
+    except BrokenPipeError:  # the reader of our output has gone
+        sys.stderr.close()
+        sys.exit(exits.NEGATIVE)
+
+
+def _end(error: Exception, code: int) -> None:
+    print(f"streams: {error}", file=sys.stderr)
+    sys.exit(code)

@@ -1,0 +1,17 @@
+"""Exit codes of `streams`, each with its meaning."""
+
+from __future__ import annotations
+
+from typing import Final
+
+DONE: Final = 0
+NEGATIVE: Final = 1
+USAGE: Final = 2
+NOT_FOUND: Final = 3
+NO_BROKER: Final = 4
+INTERRUPTED: Final = 130
+
+EPILOG: Final = (
+    "Exit codes: 0 done; 1 the answer is no (the job is dead, a letter was not replayed, a topic "
+    "differs); 2 usage, or ambiguous; 3 not found; 4 no broker answers; 130 interrupted."
+)

@@ -1,0 +1,281 @@
+"""`streams jobs`: one job, found by its id."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from streams.cli import exits
+from streams.cli.output import (
+    JSON,
+    fail,
+    print_fields,
+    print_json,
+    print_table,
+    show_bytes,
+    show_time,
+)
+
+if TYPE_CHECKING:
+    from streams.cli.find import Found
+    from streams.client_handle import JobStatus
+    from streams.settings import Settings
+
+app = typer.Typer(help="Look at one job, and act on it.", epilog=exits.EPILOG, no_args_is_help=True)
+
+_ID = typer.Argument(metavar="ID", help="The job's id.")
+_NAME = typer.Option(None, "--name", help="The job's name, where two jobs have the id.")
+_QUEUE = typer.Option(None, "--queue", help="Its queue; looks there alone.")
+
+
+@app.command(epilog=exits.EPILOG)
+def show(
+    id: str = _ID,
+    name: str | None = _NAME,
+    queue: str | None = _QUEUE,
+    as_json: bool = JSON,
+) -> None:
+    """Show how far a job is, and its attempts."""
+    found = asyncio.run(_find(id, name, queue))
+    if as_json:
+        print_json(_as_json(found, found.status))
+    else:
+        _print(found, found.status)
+
+
+@app.command(epilog=exits.EPILOG)
+def wait(
+    id: str = _ID,
+    name: str | None = _NAME,
+    queue: str | None = _QUEUE,
+    timeout: str = typer.Option("5m", help="How long to wait."),
+    as_json: bool = JSON,
+) -> None:
+    """Wait until a job is over; exit code 1 if it did not complete, or not in time."""
+    from streams.cli.find import is_negative
+    from streams.jobs.states import State
+
+    found, status = asyncio.run(_wait(id, name, queue, timeout))
+    if as_json:
+        print_json(_as_json(found, status))
+    else:
+        _print_status(found, status)
+    if status.state is not State.COMPLETED:
+        if not is_negative(status.state):
+            fail(f"job {id} is {status.state} after {timeout}", exits.NEGATIVE)
+        raise typer.Exit(exits.NEGATIVE)
+
+
+@app.command(epilog=exits.EPILOG)
+def cancel(
+    id: str = _ID,
+    name: str | None = _NAME,
+    queue: str | None = _QUEUE,
+    reason: str = typer.Option("cancelled with streams jobs cancel", help="Kept with the job."),
+) -> None:
+    """Ask a job's worker to end it; a job that is over stays what it is (exit code 1)."""
+    from streams.jobs.states import OVER
+
+    found = asyncio.run(_cancel(id, name, queue, reason))
+    state = found.status.state
+    if state in OVER or state == "dead":
+        fail(
+            f"job {id} is {state} already"
+            + (": replay or discard its letter" if state == "dead" else ""),
+            exits.NEGATIVE,
+        )
+    print(f"asked the worker of queue {found.queue} to cancel {found.job.name} {id}")
+
+
+async def _find(id: str, name: str | None, queue: str | None) -> Found:
+    """The one job with this id; ends the command if there is none or more than one."""
+    from streams.cli.find import Finder
+    from streams.replay.reader import open_reader, partition_counts
+    from streams.settings import Settings
+    from streams.wire.topics import TopicNames
+
+    settings = Settings()
+    finder = Finder(TopicNames(settings.prefix), settings.queues if queue is None else (queue,), id)
+    counts = await partition_counts(settings.bootstrap_servers)
+    there = {topic: counts[topic] for topic in finder.topics if topic in counts}
+    if not there:
+        fail(f"there is no topic {finder.topics[0]}: is STREAMS_PREFIX right?", exits.USAGE)
+    async with open_reader(settings.bootstrap_servers, there) as reader:
+        async for record in reader.to_end():
+            finder.take(record)
+    candidates = finder.found(name)
+    if not candidates:
+        fail(f"no job has the id {id}", exits.NOT_FOUND)
+    if len(candidates) > 1:
+        print_table(
+            ("name", "queue", "key", "state"),
+            [
+                (c.job.name, c.queue, c.job.ordering_key or "", str(c.status.state))
+                for c in candidates
+            ],
+        )
+        fail(f"{len(candidates)} jobs have the id {id}: add --name or --queue", exits.USAGE)
+    return candidates[0]
+
+
+async def _wait(
+    id: str, name: str | None, queue: str | None, timeout: str
+) -> tuple[Found, JobStatus]:
+    from streams.cli.find import is_negative
+    from streams.client_handle import status_of
+    from streams.client_story import Place, read_story
+    from streams.jobs.durations import to_ms
+    from streams.jobs.states import State
+    from streams.settings import Settings
+    from streams.wire.topics import TopicNames
+
+    limit_s = _duration_ms(to_ms, timeout) / 1000
+    settings = Settings()
+    found = await _find(id, name, queue)
+    status = found.status
+    names = TopicNames(settings.prefix)
+    place = Place(
+        retry=names.retry(found.queue),
+        ledger=names.ledger(found.queue),
+        partition=found.partition,
+        key=found.job.encode(),
+        since=0,
+        repeatable=False,
+    )
+    stories = read_story(
+        settings.bootstrap_servers, place, follow=True, timeout_ms=10_000, kafka={}
+    )
+    try:
+        async with asyncio.timeout(limit_s):
+            async for story in stories:
+                status = status_of(story)
+                if status.state is State.COMPLETED or is_negative(status.state):
+                    break
+    except TimeoutError:
+        pass
+    finally:
+        await stories.aclose()
+    return found, status
+
+
+def _duration_ms(to_ms: Any, text: str) -> int:
+    try:
+        return int(to_ms(text))
+    except ValueError as error:
+        fail(f"--timeout: {error}", exits.USAGE)
+
+
+async def _cancel(id: str, name: str | None, queue: str | None, reason: str) -> Found:
+    from streams.jobs.states import OVER, State
+    from streams.settings import Settings
+
+    found = await _find(id, name, queue)
+    if found.status.state not in OVER and found.status.state is not State.DEAD:
+        await _send_cancel(found, reason, Settings())
+    return found
+
+
+async def _send_cancel(found: Found, reason: str, settings: Settings) -> None:
+    from streams.wire.producer import close_producer, open_producer, send
+    from streams.wire.state import Command, encode_command
+    from streams.wire.topics import TopicNames
+
+    topic = TopicNames(settings.prefix).commands(found.queue)
+    key, value = encode_command(Command(kind="cancel", job=found.job, reason=reason))
+    producer = await open_producer(settings.bootstrap_servers, "streams-cli")
+    try:
+        await send(
+            producer, topic, key=key, value=value, partition=found.partition, job_id=found.job.id
+        )
+    finally:
+        await close_producer(producer)
+
+
+def _as_json(found: Found, status: JobStatus) -> dict[str, Any]:
+    return {
+        "id": found.job.id,
+        "name": found.job.name,
+        "queue": found.queue,
+        "key": found.job.ordering_key,
+        "partition": found.partition,
+        "state": status.state.value,
+        "generation": status.generation,
+        "run": status.run,
+        "attempts": status.attempt,
+        "result": status.result,
+        "error": status.error,
+        "due": None if found.story.entry is None else found.story.entry.due,
+        "time": _time(found),
+        "history": [
+            {
+                "attempt": a.attempt,
+                "started": a.started,
+                "ended": a.ended,
+                "worker": a.worker,
+                "outcome": a.outcome,
+                "error": a.error,
+            }
+            for a in _history(found)
+        ],
+    }
+
+
+def _print(found: Found, status: JobStatus) -> None:
+    _print_status(found, status)
+    entry = found.story.entry
+    payload = found.sent.payload if found.sent else entry.payload if entry else None
+    print_fields(
+        [
+            ("sent", show_time(_time(found))),
+            ("due", "" if entry is None else show_time(entry.due)),
+            ("payload", "" if payload is None else show_bytes(payload)),
+        ]
+    )
+    if history := _history(found):
+        print_table(
+            ("attempt", "started", "took", "outcome", "worker", "error"),
+            [
+                (
+                    str(a.attempt),
+                    show_time(a.started),
+                    f"{a.ended - a.started} ms",
+                    a.outcome,
+                    a.worker,
+                    a.error or "",
+                )
+                for a in history
+            ],
+        )
+
+
+def _print_status(found: Found, status: JobStatus) -> None:
+    print_fields(
+        [
+            ("id", found.job.id),
+            ("name", found.job.name),
+            ("queue", f"{found.queue}, partition {found.partition}"),
+            ("key", found.job.ordering_key or ""),
+            ("state", status.state.value),
+            ("generation", str(status.generation) if status.generation else ""),
+            ("attempts", str(status.attempt) if status.attempt else ""),
+            ("result", "" if status.result is None else str(status.result)),
+            # What went wrong before it completed is in its attempts.
+            ("error", "" if status.state == "completed" else status.error or ""),
+        ]
+    )
+
+
+def _history(found: Found) -> Any:
+    latest = max(
+        (r for r in (found.story.ledger, found.story.entry) if r is not None),
+        key=lambda r: r.position,
+        default=None,
+    )
+    return () if latest is None else latest.history
+
+
+def _time(found: Found) -> int | None:
+    latest = found.story.entry or found.story.ledger or found.sent
+    return None if latest is None else latest.time

@@ -1,0 +1,161 @@
+"""A client's producer, opened again when it died, and delivery in bounded time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from streams.errors import BrokerUnavailable, PayloadInvalid, StreamsError
+from streams.wire import producer as wire
+from streams.wire.envelope import Envelope, encode
+from streams.wire.partition import partition_of
+
+Encoded = tuple[bytes, bytes, list[tuple[str, bytes]]]
+
+
+class Delivery:
+    """Puts envelopes on topics; `timeout_ms` bounds each call."""
+
+    def __init__(
+        self,
+        bootstrap: str | list[str],
+        client_id: str,
+        *,
+        timeout_ms: int,
+        kafka: Mapping[str, Any],
+    ) -> None:
+        self.timeout_ms = timeout_ms
+        self._bootstrap = bootstrap
+        self._client_id = client_id
+        self._kafka = kafka
+        self._producer: AIOKafkaProducer | None = None
+        self._opening = asyncio.Lock()
+        self._closed = True
+
+    async def open(self) -> None:
+        """Connect.
+
+        Raises:
+            BrokerUnavailable: no broker answered in time.
+        """
+        self._closed = False
+        await self.producer()
+
+    async def close(self) -> None:
+        """Send what is buffered, then disconnect; a broker that is down does not hold this up."""
+        self._closed = True
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            await wire.close_producer(producer, self.timeout_ms)
+
+    async def producer(self) -> AIOKafkaProducer:
+        """The producer; a new one if the last one has died."""
+        if self._closed:
+            raise StreamsError(
+                "this JobClient is not open: use `async with JobClient(...) as jobs:`"
+            )
+        async with self._opening:
+            if self._producer is not None and wire.is_broken(self._producer):
+                await wire.abandon_producer(self._producer)
+                self._producer = None
+            if self._producer is None:
+                self._producer = await wire.open_producer(
+                    self._bootstrap, self._client_id, timeout_ms=self.timeout_ms, **self._kafka
+                )
+            return self._producer
+
+    async def require(self, *topics: str, job_id: str) -> None:
+        """Nothing, if all these topics exist.
+
+        Raises:
+            TopicMismatch: one does not.
+            BrokerUnavailable: the broker did not say in time.
+        """
+        try:
+            async with asyncio.timeout(self.timeout_ms / 1000):
+                producer = await self.producer()
+                for topic in topics:
+                    await wire.partitions_for(producer, topic)
+        except (TimeoutError, KafkaError) as error:
+            raise BrokerUnavailable(
+                f"Kafka at {self._bootstrap} did not answer within {self.timeout_ms} ms: "
+                f"{str(error) or 'no answer'}",
+                job_id=job_id,
+            ) from error
+        except BrokerUnavailable as error:
+            raise BrokerUnavailable(str(error), job_id=job_id) from error
+
+    async def deliver(self, items: Sequence[tuple[str, Envelope]]) -> list[int]:
+        """Send all to their topics, in order; the partition of each once all are acknowledged.
+
+        Raises:
+            BrokerUnavailable: not acknowledged in time; names the first job that was not.
+            PayloadTooLarge: a topic refuses a record of this size.
+            TopicMismatch: there is no such topic.
+        """
+        encoded = [_encoded(envelope) for _, envelope in items]
+        sent: list[asyncio.Future[Any]] = []
+        partitions: list[int] = []
+        done = 0
+        try:
+            # An idempotent send never gives up by itself, so the clock is ours.
+            async with asyncio.timeout(self.timeout_ms / 1000):
+                producer = await self.producer()
+                for (topic, _), (key, value, headers) in zip(items, encoded, strict=True):
+                    count = await wire.partitions_for(producer, topic)
+                    partitions.append(partition_of(key, count))
+                    sent.append(
+                        await producer.send(topic, value, key, partitions[-1], None, headers)
+                    )
+                for future in sent:
+                    await asyncio.shield(future)
+                    done += 1
+        except (TimeoutError, KafkaError) as error:
+            topic, envelope = items[done]
+            size = len(encoded[done][1])
+            raise wire.refusal(error, topic, size, self.timeout_ms, envelope.id) from error
+        except BrokerUnavailable as error:
+            raise BrokerUnavailable(str(error), job_id=items[0][1].id) from error
+        finally:
+            for future in sent:
+                future.add_done_callback(_forget)
+        return partitions
+
+    async def append(
+        self, topic: str, *, key: bytes, value: bytes, partition: int, job_id: str
+    ) -> None:
+        """Write one record to a partition that is known.
+
+        Raises:
+            BrokerUnavailable: not acknowledged in time.
+            TopicMismatch: there is no such topic.
+        """
+        await self.require(topic, job_id=job_id)
+        await wire.send(
+            await self.producer(),
+            topic,
+            key=key,
+            value=value,
+            partition=partition,
+            timeout_ms=self.timeout_ms,
+            job_id=job_id,
+        )
+
+
+def _encoded(envelope: Envelope) -> Encoded:
+    try:
+        return encode(envelope)
+    except UnicodeEncodeError as error:
+        raise PayloadInvalid(
+            f"{envelope.name}: id, key or metadata is not valid Unicode: {error}", field="id"
+        ) from error
+
+
+def _forget(future: asyncio.Future[Any]) -> None:
+    # What failed after the first failure was reported is known to nobody, else asyncio logs it.
+    if not future.cancelled():
+        future.exception()

@@ -1,0 +1,51 @@
+"""What every kind of test shares: one broker for a run, and a prefix that keeps tests apart."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from streams.dev.broker import LocalBroker
+
+BROKERS = Path(__file__).parent.parent / ".streams" / "tests"
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[str]:
+    """The bootstrap address of a real Kafka; KAFKA_BOOTSTRAP_SERVERS names one that runs already.
+
+    Session-wide and not async, so that it starts in the main thread (see `streams.dev.children`).
+    """
+    given = os.environ.get("KAFKA_BOOTSTRAP_SERVERS", "")
+    if given:
+        yield given
+        return
+    _remove_leftovers()
+    folder = BROKERS / str(os.getpid())  # runs side by side do not share a folder
+    try:
+        with LocalBroker(folder) as broker:
+            yield broker.bootstrap
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def prefix() -> str:
+    """A prefix for topics and groups that no other test uses."""
+    return f"t{uuid.uuid4().hex[:10]}."
+
+
+def _remove_leftovers() -> None:
+    """Folders of runs that were killed before they could remove theirs."""
+    for folder in BROKERS.glob("[0-9]*"):
+        try:
+            os.kill(int(folder.name), 0)
+        except ProcessLookupError:
+            shutil.rmtree(folder, ignore_errors=True)
+        except OSError:
+            continue  # it runs, as somebody else

@@ -1,0 +1,39 @@
+"""Handlers whose effects are lines in a file: what happened, whatever the engine says."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+from streams import Fixed, JobContext, JobPayload, Retry, job
+
+
+class Effect(JobPayload, name="effect", key="account"):
+    account: int
+    n: int
+
+
+class Count(JobPayload, name="count", key="account"):
+    account: int
+    n: int
+
+
+def _write(line: str) -> None:
+    # One write(2) on an append-only descriptor: it is there although the process is killed.
+    file = os.open(os.environ["EFFECTS"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    os.write(file, line.encode() + b"\n")
+    os.close(file)
+
+
+@job(retry=Retry(attempts=3, backoff=Fixed("200ms")))
+async def effect(payload: Effect, ctx: JobContext) -> None:
+    _write(f"start {payload.account} {payload.n}")
+    await asyncio.sleep(0.02)
+    if payload.n % 10 == 0 and ctx.attempt == 1:
+        raise ValueError("the first attempt of every tenth fails")
+    _write(f"end {payload.account} {payload.n}")
+
+
+@job
+async def count(payload: Count) -> None:
+    _write(f"end {payload.account} {payload.n}")

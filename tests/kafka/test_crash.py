@@ -1,0 +1,111 @@
+"""A worker killed in the middle of its work: nothing lost, nothing settled twice, order kept."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections import Counter, defaultdict
+from pathlib import Path
+
+from crash_handlers import Count, Effect
+from topics_read import states_of
+from worker_process import WorkerProcess
+
+from streams.client import JobClient
+from streams.wire.admin import apply_topics, open_admin
+from streams.wire.topics import TopicNames, specs
+
+QUEUES = ("critical", "default", "bulk")
+
+
+async def _create(kafka: str, prefix: str) -> None:
+    async with open_admin(kafka) as admin:
+        await apply_topics(admin, specs(TopicNames(prefix), QUEUES, (), 2))
+
+
+def _lines(effects: Path) -> list[list[str]]:
+    return [line.split() for line in effects.read_text().splitlines()] if effects.exists() else []
+
+
+async def _until_effects(effects: Path, count: int, kind: str) -> None:
+    # The file is the signal: the other process has no other way to tell us.
+    while sum(line[0] == kind for line in _lines(effects)) < count:
+        await asyncio.sleep(0.05)
+
+
+async def test_a_killed_worker_loses_nothing_and_keeps_order(
+    kafka: str, prefix: str, tmp_path: Path
+):
+    # given 1,000 jobs over 100 keys, one in ten failing its first attempt
+    effects = tmp_path / "effects"
+    await _create(kafka, prefix)
+    async with JobClient(kafka, source="test", prefix=prefix) as jobs:
+        handles = await jobs.enqueue_many(Effect(account=n % 100, n=n) for n in range(1_000))
+        worker = WorkerProcess(kafka, prefix, "crash_handlers", tmp_path, EFFECTS=str(effects))
+        with worker:
+            await _until_effects(effects, 300, "end")
+            # when it is killed while at least ten run
+            worker.kill()
+            lines = _lines(effects)
+            running = sum(l[0] == "start" for l in lines) - sum(l[0] == "end" for l in lines)
+            assert running >= 10
+            worker.start()
+            await asyncio.gather(*(handle.result(timeout="60s") for handle in handles[-100:]))
+            await _until_effects(effects, 1_000, "end")
+            for handle in handles[::97]:
+                await handle.result(timeout="60s")
+            assert worker.stop() == 0, worker.log
+    # then each job has exactly one ledger record, and one retrying entry for each run at most
+    names = TopicNames(prefix)
+    ledger = await states_of(kafka, names.ledger("default"))
+    assert {key[1] for key in ledger} == {"completed"}
+    assert len({key[0] for key in ledger}) == 1_000
+    assert sum(ledger.values()) == 1_000
+    retries = await states_of(kafka, names.retry("default"))
+    assert {count for key, count in retries.items() if key[1] == "retrying"} == {1}
+    # and within a key each job ended before the next one started
+    ended: dict[str, set[int]] = defaultdict(set)
+    for kind, account, n in _lines(effects):
+        if kind == "start":
+            earlier = range(int(account), int(n), 100)
+            assert ended[account].issuperset(earlier), f"{n} started before its predecessors ended"
+        else:
+            ended[account].add(int(n))
+
+
+async def test_ids_enqueued_twice_run_once_also_on_another_owner(
+    kafka: str, prefix: str, tmp_path: Path
+):
+    effects = tmp_path / "effects"
+    payloads = [Count(account=n % 500, n=n) for n in range(10_000)]
+    await _create(kafka, prefix)
+    async with JobClient(kafka, source="test", prefix=prefix) as jobs:
+        worker = WorkerProcess(kafka, prefix, "crash_handlers", tmp_path, EFFECTS=str(effects))
+        with worker:
+            # given every job enqueued twice
+            for _ in range(2):
+                await asyncio.gather(
+                    *(jobs.enqueue(payload, id=f"id-{payload.n}") for payload in payloads)
+                )
+            last = await jobs.enqueue(Count(account=0, n=-1))
+            await last.result(timeout="60s")
+            await _until_effects(effects, 10_001, "end")
+            # when the worker is killed, its disk is lost, and all of them come again
+            worker.kill()
+            shutil.rmtree(tmp_path / "data")
+            for _ in range(1):
+                await asyncio.gather(
+                    *(jobs.enqueue(payload, id=f"id-{payload.n}") for payload in payloads)
+                )
+            tails = [await jobs.enqueue(Count(account=key, n=-2 - key)) for key in range(50)]
+            worker.start()
+            for tail in tails:
+                await tail.result(timeout="60s")
+            assert worker.stop() == 0, worker.log
+    # then none ran a second time, but for what the kill left unrecorded
+    runs = Counter(int(line[2]) for line in _lines(effects))
+    assert sum(runs[n] > 0 for n in range(10_000)) == 10_000
+    names = TopicNames(prefix)
+    ledger = await states_of(kafka, names.ledger("default"))
+    assert set(ledger.values()) == {1}
+    assert sum(runs[n] for n in range(10_000)) == 10_000

@@ -1,0 +1,67 @@
+"""A worker in a process of its own, as users start it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Self
+
+from streams.dev.children import end, spawn
+
+FAUST = Path(sys.executable).with_name("faust")
+
+
+class WorkerProcess:
+    """`faust -A streams.app worker` with the settings of one test."""
+
+    def __init__(
+        self, kafka: str, prefix: str, handlers: str, folder: Path, **variables: str
+    ) -> None:
+        self._environment = {
+            **os.environ,
+            "KAFKA_BOOTSTRAP_SERVERS": kafka,
+            "STREAMS_PREFIX": prefix,
+            "STREAMS_HANDLERS": handlers,
+            "STREAMS_PARTITIONS": "2",
+            "STREAMS_DATA_DIR": str(folder / "data"),
+            "STREAMS_WEB_PORT": "0",
+            "PYTHONPATH": str(Path(__file__).parent),
+            **variables,
+        }
+        self._log = folder / "worker.log"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start it; it is ready when it runs something."""
+        with self._log.open("ab") as output:
+            self.process = spawn(
+                [str(FAUST), "-A", "streams.app", "worker"],
+                output=output,
+                env=self._environment,
+            )
+
+    def kill(self) -> None:
+        """kill -9."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self) -> int:
+        """SIGTERM, and its exit code."""
+        assert self.process is not None
+        return end(self.process, 40)
+
+    @property
+    def log(self) -> str:
+        """What it said."""
+        return self._log.read_text(errors="replace")
