@@ -47,8 +47,17 @@ class PartitionSource:
         self.watermark = watermark
 
 
+class WithoutWeb(faust.app.BootStrategy):
+    """Faust's own web server never starts, whatever its command line says: it is open to all."""
+
+    def _should_enable_web(self) -> bool:
+        return False
+
+
 class JobsApp(faust.App):
     """A worker: Faust assigns partitions and reads them, the engine does the rest."""
+
+    BootStrategy = WithoutWeb
 
     def __init__(
         self, settings: Settings, registry: Registry, listeners: Sequence[Listener] = ()
