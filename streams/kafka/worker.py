@@ -47,7 +47,7 @@ class PartitionSource:
         self.watermark = watermark
 
 
-class WithoutWeb(faust.app.BootStrategy):
+class WithoutWeb(faust.App.BootStrategy):
     """Faust's own web server never starts, whatever its command line says: it is open to all."""
 
     def _should_enable_web(self) -> bool:

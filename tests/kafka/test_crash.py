@@ -27,9 +27,10 @@ def _lines(effects: Path) -> list[list[str]]:
     return [line.split() for line in effects.read_text().splitlines()] if effects.exists() else []
 
 
-async def _until_effects(effects: Path, count: int, kind: str) -> None:
+async def _until_effects(worker: WorkerProcess, effects: Path, count: int, kind: str) -> None:
     # The file is the signal: the other process has no other way to tell us.
     while sum(line[0] == kind for line in _lines(effects)) < count:
+        assert worker.process is not None and worker.process.poll() is None, worker.log
         await asyncio.sleep(0.05)
 
 
@@ -43,7 +44,7 @@ async def test_a_killed_worker_loses_nothing_and_keeps_order(
         handles = await jobs.enqueue_many(Effect(account=n % 100, n=n) for n in range(1_000))
         worker = WorkerProcess(kafka, prefix, "crash_handlers", tmp_path, EFFECTS=str(effects))
         with worker:
-            await _until_effects(effects, 300, "end")
+            await _until_effects(worker, effects, 300, "end")
             # when it is killed while at least ten run
             worker.kill()
             lines = _lines(effects)
@@ -51,7 +52,7 @@ async def test_a_killed_worker_loses_nothing_and_keeps_order(
             assert running >= 10
             worker.start()
             await asyncio.gather(*(handle.result(timeout="60s") for handle in handles[-100:]))
-            await _until_effects(effects, 1_000, "end")
+            await _until_effects(worker, effects, 1_000, "end")
             for handle in handles[::97]:
                 await handle.result(timeout="60s")
             assert worker.stop() == 0, worker.log
@@ -89,7 +90,7 @@ async def test_ids_enqueued_twice_run_once_also_on_another_owner(
                 )
             last = await jobs.enqueue(Count(account=0, n=-1))
             await last.result(timeout="60s")
-            await _until_effects(effects, 10_001, "end")
+            await _until_effects(worker, effects, 10_001, "end")
             # when the worker is killed, its disk is lost, and all of them come again
             worker.kill()
             shutil.rmtree(tmp_path / "data")

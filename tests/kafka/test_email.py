@@ -43,7 +43,7 @@ def worker(kafka: str, prefix: str, tmp_path: Path, smtp_port: int) -> Iterator[
         yield worker
 
 
-async def sign_up(client: JobClient, address: str) -> str:
+async def sign_up(client: JobClient, worker: WorkerProcess, address: str) -> str:
     """Emit the event as soon as the worker has made its topic; the id of the job it starts."""
     event_id = new_id()
     until = time.monotonic() + PATIENCE_S
@@ -52,7 +52,9 @@ async def sign_up(client: JobClient, address: str) -> str:
             await client.emit(UserSignedUp(user_id=1, email=address), id=event_id)
             return fan_out_id(NAME, client.source, event_id)
         except TopicMismatch:
-            assert time.monotonic() < until
+            assert worker.process is not None
+            assert worker.process.poll() is None, worker.log
+            assert time.monotonic() < until, worker.log
             await asyncio.sleep(0.2)
 
 
@@ -103,7 +105,7 @@ async def test_a_refusal_for_now_is_retried_after_its_backoff(
     ):
         sink.answer_once("late@example.org", 451)
         # when
-        id = await sign_up(client, "late@example.org")
+        id = await sign_up(client, worker, "late@example.org")
         # then one message arrives
         code, job = await wait_until_over(Cli(kafka, prefix), id)
         assert (code, job["state"], job["attempts"]) == (0, "completed", 2)
@@ -135,7 +137,7 @@ async def test_a_final_refusal_is_a_dead_letter_and_its_replay_delivers(
     ):
         # given a mailbox that does not exist
         sink.refuse("lost@example.org", 550)
-        id = await sign_up(client, "lost@example.org")
+        id = await sign_up(client, worker, "lost@example.org")
         code, job = await wait_until_over(cli, id)
         assert (code, job["state"], job["attempts"]) == (1, "dead", 1)
         dead = TopicNames(prefix).dead
