@@ -93,8 +93,16 @@ class LocalBroker:
         with log.open("ab") as output:
             if not (self._dir / "data" / "meta.properties").exists():
                 formatted = spawn(
-                    [*command, "kafka.tools.StorageTool", "format", "--standalone",
-                     "-t", _cluster_id(), "-c", str(properties)],
+                    [
+                        *command,
+                        "kafka.tools.StorageTool",
+                        "format",
+                        "--standalone",
+                        "-t",
+                        _cluster_id(),
+                        "-c",
+                        str(properties),
+                    ],
                     output=output,
                 ).wait(START_TIMEOUT)
                 if formatted:

@@ -149,7 +149,9 @@ def _signature(
             if len(values) > 1:
                 mistakes.append(f"takes {values[1].name!r} beside its payload: put it into it")
             if issubclass(first, Event) and not first.__event_type__:
-                mistakes.append(f'{first.__name__} has no type: class {first.__name__}(Event, type="...")')
+                mistakes.append(
+                    f'{first.__name__} has no type: class {first.__name__}(Event, type="...")'
+                )
             return contract, context, False
     fields: dict[str, Any] = {
         p.name: (

@@ -63,9 +63,7 @@ class KafkaLog:
             )
         return [metadata.offset for metadata in await asyncio.gather(*sent)]
 
-    async def read(
-        self, topic: str, partition: int, start: int
-    ) -> AsyncIterator[Sequence[Record]]:
+    async def read(self, topic: str, partition: int, start: int) -> AsyncIterator[Sequence[Record]]:
         """Records from `start` up to the end as it is now."""
         end = await self.end(topic, partition)
         if start >= end:

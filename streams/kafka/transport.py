@@ -52,7 +52,7 @@ class BatchConsumer(driver.Consumer):
                 self.diag.set_flag(CONSUMER_FETCHING)
                 await asyncio.sleep(0)
                 if not self.flow_active:
-                    await self.wait(self.can_resume_flow)  # type: ignore[arg-type]
+                    await self.wait(self.can_resume_flow)
                     continue
                 wanted = {tp for tp in self._get_active_partitions() if self.wants_more(tp)}
                 if not wanted:

@@ -20,9 +20,9 @@ from streams.jobs.registry import Registry
 from streams.kafka.clock import WallClock
 from streams.kafka.commands import CommandReader
 from streams.kafka.log import KafkaLog, to_record
+from streams.kafka.startup import prepare_topics
 from streams.kafka.store import RocksStore
 from streams.kafka.transport import BatchConsumer, BatchTransport
-from streams.kafka.startup import prepare_topics
 from streams.observe.logs import configure
 from streams.settings import Settings
 from streams.wire.state import Command
@@ -129,8 +129,11 @@ class JobsApp(faust.App):
             if not topics:
                 continue
             channel = self.topic(
-                *topics, key_type=bytes, value_type=bytes,
-                key_serializer="raw", value_serializer="raw",
+                *topics,
+                key_type=bytes,
+                value_type=bytes,
+                key_serializer="raw",
+                value_serializer="raw",
             )
             self.agent(channel, name=f"streams.{name}")(self._hand_over)
 
@@ -149,7 +152,7 @@ class JobsApp(faust.App):
 
     async def on_first_start(self) -> None:
         """Check the topics and connect, before Faust subscribes to anything."""
-        Path(self.streams_settings.data_dir).mkdir(parents=True, exist_ok=True)
+        os.makedirs(self.streams_settings.data_dir, exist_ok=True)
         # Faust has put its own handlers in place by now.
         configure(self.streams_settings.log_format)
         await super().on_first_start()
@@ -248,11 +251,7 @@ class JobsApp(faust.App):
         root = Path(settings.data_dir) / "state" / f"{settings.prefix or 'default'}"
         return RocksStore(root / settings.group / queue / str(partition))
 
-    def _on_command(
-        self, topic: str, partition: int, command: Command, offset: int
-    ) -> None:
+    def _on_command(self, topic: str, partition: int, command: Command, offset: int) -> None:
         for queue in self._queues.values():
             if self.names.commands(queue) == topic:
                 self.engine.command(queue, partition, command, offset)
-
-

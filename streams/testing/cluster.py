@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from streams.jobs.lifecycle import Listener
 from streams.jobs.registry import Registry
+from streams.testing.memory import MemoryClock, MemoryLog, MemoryStore
 from streams.wire.partition import partition_of
 from streams.wire.state import decode_command
 from streams.wire.topics import TopicNames
@@ -14,7 +15,6 @@ from streams.worker.engine import Engine, EngineOptions
 from streams.worker.fan_out import FanOut
 from streams.worker.pipeline import Pipeline
 from streams.worker.ports import Log, Store
-from streams.testing.memory import MemoryClock, MemoryLog, MemoryStore
 
 BATCH = 16  # records handed over at a time
 

@@ -41,16 +41,19 @@ class MemoryLog:
         log = self.topics[(append.topic, partition)]
         log.append(
             Record(
-                append.topic, partition, len(log), self._clock.now(), append.key, append.value,
+                append.topic,
+                partition,
+                len(log),
+                self._clock.now(),
+                append.key,
+                append.value,
                 tuple(append.headers),
             )
         )
         self.on_append(append.topic, partition)
         return len(log) - 1
 
-    async def read(
-        self, topic: str, partition: int, start: int
-    ) -> AsyncIterator[Sequence[Record]]:
+    async def read(self, topic: str, partition: int, start: int) -> AsyncIterator[Sequence[Record]]:
         """Records from `start` to the end as it is now."""
         records = self.topics[(topic, partition)][start:]
         for at in range(0, len(records), 500):

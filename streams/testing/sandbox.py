@@ -16,8 +16,14 @@ from streams.jobs.registry import Registry
 from streams.jobs.states import State
 from streams.testing.cluster import MemoryCluster, MemoryWorker
 from streams.wire.envelope import Envelope, decode, encode
-from streams.wire.state import Command, LedgerRecord, OpenEntry, encode_command
-from streams.wire.state import decode_ledger, decode_open
+from streams.wire.state import (
+    Command,
+    LedgerRecord,
+    OpenEntry,
+    decode_ledger,
+    decode_open,
+    encode_command,
+)
 from streams.worker.ports import Append
 
 QUEUES = ("critical", "default", "bulk")

@@ -13,12 +13,12 @@ from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
+from streams.contracts import JobPayload
 from streams.jobs.context import JobContext
 from streams.jobs.decorator import job
 from streams.jobs.identity import JobKey
 from streams.jobs.registry import Registry
 from streams.jobs.retry import Fixed, Retry
-from streams.contracts import JobPayload
 from streams.testing.cluster import MemoryCluster
 from streams.testing.memory import MemoryLog
 from streams.wire.envelope import Envelope, Record, encode
@@ -153,8 +153,9 @@ async def simulate(seed: int, *, jobs: int = 50, keys: int = 8, crashes: int = 3
             if chance.random() < 0.1:
                 original = chance.choice(cluster.log.records(topic))
                 cluster.log.write(
-                    Append(topic, original.partition, original.key, original.value,
-                           original.headers)
+                    Append(
+                        topic, original.partition, original.key, original.value, original.headers
+                    )
                 )
                 report.copies += 1
         await cluster.advance_to(cluster.clock.now() + chance.choice((0, 1_000, 3_000)), crashed)

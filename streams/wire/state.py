@@ -1,4 +1,4 @@
-"""What the engine writes about a job: open entries, ledger records, commands and dead letters, as bytes.
+"""What the engine writes about a job, as bytes: entries, ledger records, commands, letters.
 
 An open entry or a dead letter carries the original record whole, so that either can be run again.
 An open entry is one line of JSON, a newline, and the payload untouched: readable in any Kafka tool.

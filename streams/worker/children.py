@@ -27,7 +27,7 @@ class ChildSender:
         name = message.__event_type__ if isinstance(message, Event) else message.__job_name__
         payload = message.model_dump_json().encode()
         raw_key = message.ordering_key()
-        id_ = options.pop("id", None)
+        id_: str | None = options.pop("id", None)
         delay = options.pop("delay", None)
         if options:
             raise TypeError(f"unknown options: {', '.join(sorted(options))}")

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from streams.jobs.lifecycle import LifecycleEvent, Listener
 from streams.jobs.registry import Registry
-from streams.wire.envelope import Record
 from streams.wire.state import Command
 from streams.wire.topics import TopicNames
 from streams.worker.children import ChildSender
@@ -111,7 +110,6 @@ class Engine:
         self.fan_outs[(event_type, partition)] = fan_out
         fan_out.start()
         return fan_out
-
 
     def command(self, queue: str, partition: int, command: Command, offset: int) -> None:
         """Hand a command to its partition, if it is ours."""

@@ -144,9 +144,7 @@ class LoopExecutor:
             return Expired()
         attempt.started = now
         try:
-            payload = attempt.definition.payload_type.model_validate_json(
-                attempt.envelope.payload
-            )
+            payload = attempt.definition.payload_type.model_validate_json(attempt.envelope.payload)
         except ValidationError as error:
             return Dead(_misfit(error))
         deadline = now + attempt.timeout_ms

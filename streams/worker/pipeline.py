@@ -191,9 +191,7 @@ class Pipeline:
         tries = 0
         while True:
             try:
-                await settlement.write(
-                    self._log, self.tables, self.place
-                )
+                await settlement.write(self._log, self.tables, self.place)
                 break
             except Exception:
                 pause = RETRY_PAUSES_MS[min(tries, len(RETRY_PAUSES_MS) - 1)]
@@ -250,7 +248,8 @@ class Pipeline:
                 key_blocked=lane is not None and self._is_blocked(lane, settlement),
             ),
             now=now,
-            unique_for_ms=self.place.unique_for_ms if definition is None
+            unique_for_ms=self.place.unique_for_ms
+            if definition is None
             else definition.unique_for_ms,
         )
         if verdict is Verdict.DUPLICATE:
@@ -272,7 +271,11 @@ class Pipeline:
                 self._park(attempt, settlement, now)
             case Verdict.SCHEDULE:
                 entry = new_entry(
-                    job, record, envelope, State.SCHEDULED, arrival=record.offset,
+                    job,
+                    record,
+                    envelope,
+                    State.SCHEDULED,
+                    arrival=record.offset,
                     due=envelope.not_before,
                 )
                 settlement.open(entry, None)
@@ -284,15 +287,17 @@ class Pipeline:
     def _entry(self, state_key: bytes, settlement: Settlement) -> OpenEntry | None:
         return settlement.opens.get(state_key) or self.tables.open(state_key)
 
-    def _bury_undecodable(
-        self, record: Record, why: str, settlement: Settlement, now: int
-    ) -> None:
+    def _bury_undecodable(self, record: Record, why: str, settlement: Settlement, now: int) -> None:
         key, value, headers = undecodable_letter(record, self.place.queue, why, now)
         settlement.letters.append(Append(self.place.dead, None, key, value, headers))
         settlement.finished.append(record.offset)
         settlement.events.append(
             LifecycleEvent(
-                happening=Happening.UNDECODABLE, at=now, queue=self.place.queue, name="", id="",
+                happening=Happening.UNDECODABLE,
+                at=now,
+                queue=self.place.queue,
+                name="",
+                id="",
                 error=why,
             )
         )
@@ -303,7 +308,11 @@ class Pipeline:
             attempt.job, attempt.record, attempt.envelope, State.PARKED, arrival=arrival
         )
         entry = replace(
-            base, state=State.PARKED, arrival=arrival, due=None, blocks=True,
+            base,
+            state=State.PARKED,
+            arrival=arrival,
+            due=None,
+            blocks=True,
             reason="an earlier job of its key is open",
         )
         settlement.open(entry, attempt.lane)
@@ -372,9 +381,7 @@ class Pipeline:
         definition = self._registry.by_name(entry.job.name)
         if definition is None or entry.job.encode() in self._active:
             return
-        attempt = attempt_of(
-            entry.job, record, decode(record), definition, lane=lane, entry=entry
-        )
+        attempt = attempt_of(entry.job, record, decode(record), definition, lane=lane, entry=entry)
         self._active[attempt.state_key] = attempt
         self._join_lane(attempt)
 
@@ -405,8 +412,12 @@ class Pipeline:
     def _park_due(self, entry: OpenEntry, lane: bytes, settlement: Settlement, now: int) -> None:
         """Its time has come and its key is busy: it goes to the end of the key's queue."""
         parked = replace(
-            entry, state=State.PARKED, due=None, blocks=True,
-            arrival=self.watermark.position - 1, reason="an earlier job of its key is open",
+            entry,
+            state=State.PARKED,
+            due=None,
+            blocks=True,
+            arrival=self.watermark.position - 1,
+            reason="an earlier job of its key is open",
         )
         settlement.open(parked, lane)
         self._tell(settlement, Happening.PARKED, entry.job, now)
@@ -493,13 +504,21 @@ class Pipeline:
         self._letters_due, self._letters_sent = [], []
 
     def _tell(
-        self, settlement: Settlement, happening: Happening, job: JobKey, now: int,
+        self,
+        settlement: Settlement,
+        happening: Happening,
+        job: JobKey,
+        now: int,
         due: int | None = None,
     ) -> None:
         settlement.events.append(
             LifecycleEvent(
-                happening=happening, at=now, queue=self.place.queue, name=job.name, id=job.id,
-                key=job.ordering_key, due=due,
+                happening=happening,
+                at=now,
+                queue=self.place.queue,
+                name=job.name,
+                id=job.id,
+                key=job.ordering_key,
+                due=due,
             )
         )
-

@@ -1,4 +1,4 @@
-"""The five ports through which the pipeline meets the world: Log, Source, Store, Clock, Executor."""
+"""The five ports of the pipeline: Log, Source, Store, Clock, Executor."""
 
 from __future__ import annotations
 

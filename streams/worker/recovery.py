@@ -60,5 +60,3 @@ async def _remove_what_is_over(tables: Tables, log: Log, place: Place) -> None:
     for key in over:
         changes += tables.drop_open(key)
     tables.store.write(changes)
-
-

@@ -36,19 +36,31 @@ def conclude(
     match outcome:
         case Retrying(after_ms=after_ms):
             _keep_open(
-                attempt, settlement, history, used, now,
-                state=State.RETRYING, due=now + after_ms, blocks=True, failure=failure,
+                attempt,
+                settlement,
+                history,
+                used,
+                now,
+                state=State.RETRYING,
+                due=now + after_ms,
+                blocks=True,
+                failure=failure,
             )
         case Snoozed(for_ms=for_ms, blocks_key=blocks_key):
             _keep_open(
-                attempt, settlement, history, used, now,
-                state=State.SLEEPING, due=now + for_ms, blocks=blocks_key, failure=None,
+                attempt,
+                settlement,
+                history,
+                used,
+                now,
+                state=State.SLEEPING,
+                due=now + for_ms,
+                blocks=blocks_key,
+                failure=None,
             )
         case Dead():
             entry = _entry_after(attempt, history, used, now, failure)
-            send_letter(
-                replace(entry, state=State.DEAD, due=None, blocks=False), settlement, place
-            )
+            send_letter(replace(entry, state=State.DEAD, due=None, blocks=False), settlement, place)
             if attempt.lane is not None:
                 settlement.touched.add(attempt.lane)
         case _:

@@ -80,7 +80,8 @@ class Settlement:
         """
         changes: list[Change] = []
         opens = [
-            Append(place.retry, place.partition, *encode_open(entry)) for entry in self.opens.values()
+            Append(place.retry, place.partition, *encode_open(entry))
+            for entry in self.opens.values()
         ]
         if opens:
             offsets = await log.append(opens)

@@ -64,5 +64,3 @@ async def test_a_skipped_watermark_is_found(monkeypatch: pytest.MonkeyPatch):
     value = property(lambda self: self.position)
     monkeypatch.setattr("streams.worker.watermark.Watermark.value", value)
     assert await _found() is not None
-
-

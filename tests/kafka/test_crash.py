@@ -48,7 +48,8 @@ async def test_a_killed_worker_loses_nothing_and_keeps_order(
             # when it is killed while at least ten run
             worker.kill()
             lines = _lines(effects)
-            running = sum(l[0] == "start" for l in lines) - sum(l[0] == "end" for l in lines)
+            kinds = Counter(line[0] for line in lines)
+            running = kinds["start"] - kinds["end"]
             assert running >= 10
             worker.start()
             await asyncio.gather(*(handle.result(timeout="60s") for handle in handles[-100:]))
