@@ -67,5 +67,7 @@ def _import(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except Exception as error:
-        trace = "".join(traceback.format_exception(error))
+        # Without what happened to be handled around us, which is the command line's own business.
+        told = traceback.format_exception(error, chain=error.__cause__ is not None)
+        trace = "".join(told)
         raise HandlerImportError(f"handlers in {name!r} can't be imported:\n{trace}") from error

@@ -23,7 +23,10 @@ from streams.kafka.log import KafkaLog, to_record
 from streams.kafka.startup import prepare_topics
 from streams.kafka.store import RocksStore
 from streams.kafka.transport import BatchConsumer, BatchTransport
+from streams.observe.health import Health, QueueReading, Thresholds, health
 from streams.observe.logs import configure
+from streams.observe.metrics import WorkerMetrics
+from streams.observe.web import WorkerWeb
 from streams.settings import Settings
 from streams.wire.state import Command
 from streams.wire.topics import TopicNames, specs
@@ -87,6 +90,13 @@ class JobsApp(faust.App):
             autodiscover=False,
         )
         self._log = KafkaLog(settings.bootstrap_servers, self.worker_name)
+        self._clock = WallClock()
+        self.metrics = WorkerMetrics(
+            names=[definition.name for definition in registry.definitions()], read=self.readings
+        )
+        self._web = WorkerWeb(
+            self.metrics, self.health, host=settings.web_host, port=settings.web_port
+        )
         self.engine = Engine(
             registry,
             EngineOptions(
@@ -98,9 +108,9 @@ class JobsApp(faust.App):
                 unique_for_ms=to_ms(settings.unique_for),
             ),
             log=self._log,
-            clock=WallClock(),
+            clock=self._clock,
             open_store=self._open_store,
-            listeners=listeners,
+            listeners=(*listeners, self.metrics.listen),
         )
         self._commands = CommandReader(
             settings.bootstrap_servers, self.worker_name, self._on_command, {}
@@ -169,6 +179,7 @@ class JobsApp(faust.App):
         )
         await self._log.start()
         await self._commands.start()
+        await self._web.start()
 
     async def on_stop(self) -> None:
         """Drain within the grace period, commit, and hand back the rest."""
@@ -179,6 +190,7 @@ class JobsApp(faust.App):
         for task in self._opening.values():
             task.cancel()
         await self.engine.stop()
+        await self._web.stop()
         await self._commands.stop()
         await self._log.stop()
 
@@ -243,6 +255,42 @@ class JobsApp(faust.App):
     def _watermark(self, tp: TP) -> int | None:
         source = self._sources.get(tp)
         return None if source is None else source.watermark
+
+    # -- what is told of it ---
+
+    def readings(self) -> list[QueueReading]:
+        """How each queue stands on this worker."""
+        return [self._reading(queue) for queue in self.streams_settings.queues]
+
+    def health(self) -> Health:
+        """Ready once every assigned partition is recovered."""
+        ready = bool(self._targets) and not self._opening
+        return health(self.readings(), Thresholds(), ready=ready)
+
+    def _reading(self, queue: str) -> QueueReading:
+        now = self._clock.now()
+        lags: list[int] = []
+        oldest = in_hand = 0
+        for (name, partition), pipeline in self.engine.queues.items():
+            if name == queue:
+                end = self._end(TP(pipeline.place.topic, partition))
+                if end is not None:
+                    lags.append(max(0, end - pipeline.watermark.value))
+                oldest = max(oldest, pipeline.oldest_waiting_ms(now))
+                in_hand += pipeline.running
+        return QueueReading(
+            queue=queue,
+            lag=sum(lags) if lags else None,
+            oldest_waiting_ms=oldest,
+            in_hand=in_hand,
+        )
+
+    def _end(self, tp: TP) -> int | None:
+        try:
+            end: int | None = self.consumer.highwater(tp)
+            return end
+        except Exception:  # between assignments the consumer knows no partition
+            return None
 
     # -- state and commands --------------------------------------------------------------------
 

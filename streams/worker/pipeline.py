@@ -131,6 +131,12 @@ class Pipeline:
         """Whether the queue may be read further."""
         return not self._draining and len(self._active) < ADMITTED_MAX and len(self._arrived) < 4
 
+    def oldest_waiting_ms(self, now: int) -> int:
+        """For how long the oldest job in hand that has not started could have run; 0: none."""
+        waiting = [a.due or a.envelope.time for a in self._active.values() if a.started is None]
+        waiting += [records[0].timestamp for records in self._arrived]
+        return max(0, now - min(waiting)) if waiting else 0
+
     @property
     def quiet(self) -> bool:
         """Nothing in hand and nothing to decide."""

