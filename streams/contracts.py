@@ -14,6 +14,20 @@ class _Contract(BaseModel):
     __key__: ClassVar[Key] = None
     __key_scope__: ClassVar[str | None] = None
 
+    def __init_subclass__(
+        cls, *, key: Key = None, key_scope: str | None = None, **unknown: Any
+    ) -> None:
+        if unknown:  # pydantic would leave a misspelt one alone
+            raise TypeError(f"{cls.__name__}: unknown class arguments: {', '.join(unknown)}")
+        super().__init_subclass__()
+        if not (key is None or isinstance(key, str) or callable(key)):
+            raise TypeError(f"{cls.__name__}: key={key!r}: name a field, or give a function")
+        # What a subclass does not say again, it inherits.
+        if key is not None:
+            cls.__key__ = key if isinstance(key, str) else staticmethod(key)
+        if key_scope is not None:
+            cls.__key_scope__ = key_scope
+
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         key = cls.__key__
@@ -42,10 +56,8 @@ class Event(_Contract):
     def __init_subclass__(
         cls, *, type: str = "", key: Key = None, key_scope: str | None = None, **kwargs: Any
     ) -> None:
-        super().__init_subclass__(**kwargs)
+        super().__init_subclass__(key=key, key_scope=key_scope, **kwargs)
         cls.__event_type__ = type or cls.__event_type__
-        cls.__key__ = key if key is None or isinstance(key, str) else staticmethod(key)
-        cls.__key_scope__ = key_scope
 
 
 class JobPayload(_Contract):
@@ -66,8 +78,6 @@ class JobPayload(_Contract):
         key_scope: str | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init_subclass__(**kwargs)
+        super().__init_subclass__(key=key, key_scope=key_scope, **kwargs)
         cls.__job_name__ = name or cls.__job_name__
         cls.__queue__ = queue or cls.__queue__
-        cls.__key__ = key if key is None or isinstance(key, str) else staticmethod(key)
-        cls.__key_scope__ = key_scope

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from streams.errors import SettingsError
-from streams.jobs.durations import to_ms
 
-Words = Annotated[tuple[str, ...], NoDecode]
+Words = Annotated[tuple[str, ...], NoDecode]  # in a variable separated by commas, not JSON
+# The grammar of `streams.jobs.durations`, which stands above this module; a test compares them.
+Time = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(ms|s|m|h|d)$")]
 
 
 class Settings(BaseSettings):
     """One field for each variable; durations as in "30s"."""
 
-    model_config = SettingsConfigDict(env_prefix="STREAMS_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="STREAMS_", extra="ignore", frozen=True, populate_by_name=True
+    )
 
     bootstrap_servers: str = Field(
-        "localhost:9092",
-        validation_alias=AliasChoices("KAFKA_BOOTSTRAP_SERVERS", "bootstrap_servers"),
+        "localhost:9092", min_length=1, validation_alias="KAFKA_BOOTSTRAP_SERVERS"
     )
     prefix: str = ""  # of every topic and group
     group: str = "workers"
@@ -31,10 +33,11 @@ class Settings(BaseSettings):
     data_dir: str = ".streams"
     concurrency: int = Field(100, ge=1)
     threads: int = Field(5, ge=1)
-    grace: str = "25s"
-    session_timeout: str = "10s"
-    unique_for: str = "24h"
-    ledger_kept: str = "3d"
+    grace: Time = "25s"
+    session_timeout: Time = "10s"
+    delivery_timeout: Time = "10s"
+    unique_for: Time = "24h"
+    ledger_kept: Time = "3d"
     web_host: str = "127.0.0.1"
     web_port: int = Field(9191, ge=0, le=65535)  # 0: any free one
     log_format: Literal["json", "console"] = "console"
@@ -52,10 +55,11 @@ class Settings(BaseSettings):
             return tuple(word.strip() for word in value.split(",") if word.strip())
         return value
 
-    @field_validator("grace", "session_timeout", "unique_for", "ledger_kept")
+    @field_validator("queues")
     @classmethod
-    def _is_duration(cls, value: str) -> str:
-        to_ms(value)
+    def _has_one(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value:
+            raise ValueError("name at least one queue")
         return value
 
 
@@ -63,6 +67,20 @@ def _explain(error: ValidationError) -> str:
     lines = []
     for mistake in error.errors(include_url=False):
         field = str(mistake["loc"][0]) if mistake["loc"] else "settings"
-        variable = field if field.isupper() else f"STREAMS_{field.upper()}"
-        lines.append(f"{variable}={mistake.get('input')!r}: {mistake['msg']}")
+        variable = "KAFKA_BOOTSTRAP_SERVERS"
+        if field not in (variable, "bootstrap_servers"):
+            variable = f"STREAMS_{field.upper()}"
+        lines.append(f"{variable}={mistake.get('input')!r}: {_remedy(mistake)}")
     return "; ".join(lines)
+
+
+def _remedy(mistake: Any) -> str:
+    match mistake["type"]:
+        case "string_pattern_mismatch":
+            return 'write a duration: "250ms", "30s", "10m", "1h" or "7d"'
+        case "string_too_short":
+            return 'write addresses, as in "localhost:9092"'
+        case "value_error":
+            return str(mistake["ctx"]["error"])
+        case _:
+            return str(mistake["msg"]).replace("Input should be", "write")

@@ -12,7 +12,8 @@ fi
 
 usable() { "$1" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
 
-if ! usable .venv/bin/python; then
+# An environment that was interrupted while it was made has an interpreter, but no pip.
+if ! { usable .venv/bin/python && .venv/bin/python -m pip --version >/dev/null 2>&1; }; then
     python=
     for candidate in python3 python3.13 python3.12 python3.11 python3.14 python; do
         if command -v "$candidate" >/dev/null && usable "$candidate"; then

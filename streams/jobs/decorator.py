@@ -5,15 +5,16 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable
-from typing import Any, Literal, TypeVar, get_type_hints, overload
+from typing import Any, Literal, TypeVar, overload
 
-from pydantic import create_model
+from pydantic import ValidationError
 
 from streams.contracts import Event, JobPayload
-from streams.jobs.context import JobContext
-from streams.jobs.definition import TIMEOUT_MS, UNIQUE_FOR_MS, JobDefinition
-from streams.jobs.durations import Duration, to_ms
+from streams.errors import PayloadInvalid
+from streams.jobs.definition import JobDefinition, QueueDefaults, Stated
+from streams.jobs.durations import Duration
 from streams.jobs.retry import Retry
+from streams.jobs.signature import Signature, read_signature
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -47,141 +48,121 @@ def job(
 ) -> F | Callable[[F], F]:
     """Make a function the handler of an event, a payload, or its own parameters.
 
+    What does not fit is told when a worker starts, for all handlers at once. Options that are
+    left out are the queue's, else the engine's.
+
     Args:
         name: of the job; a payload's contract has it already. Default: module and function.
         queue: of an event's subscriber or of plain parameters; a payload's contract has it.
-        retry: attempts, backoff and which errors are permanent.
+        retry: attempts (3), backoff and which errors are permanent.
         timeout: of one attempt; 5 minutes by default.
         expires: a job that waits longer than this is ended instead of started.
         unique_for: how long after its end the same id is refused; 24 hours by default.
         ordering: `strict` (the default with a key) or `none`.
         key: the ordering key among plain parameters.
+
+    Raises:
+        TypeError: what is decorated is no function.
     """
+    # Types that were made inside a function are found there only.
+    local_names = sys._getframe(1).f_locals
+    options = QueueDefaults(retry=retry, timeout=timeout, expires=expires, unique_for=unique_for)
 
     def decorate(fn: F) -> F:
+        code = getattr(inspect.unwrap(fn), "__code__", None)
+        if code is None or not inspect.isfunction(fn):
+            raise TypeError(f"@job decorates functions, not {fn!r}: write @job, or @job(name=...)")
         mistakes: list[str] = []
-        payload_type, ctx_parameter, plain = _signature(fn, name, queue, key, mistakes)
-        is_event = issubclass(payload_type, Event)
-        if issubclass(payload_type, JobPayload) and not plain:
-            if queue and queue != payload_type.__queue__:
-                mistakes.append(
-                    f"queue={queue!r} contradicts {payload_type.__name__}, which goes to "
-                    f"{payload_type.__queue__!r}: say it in the contract alone"
-                )
-            if name and name != payload_type.__job_name__:
-                mistakes.append(f"name={name!r} contradicts {payload_type.__name__}: leave it out")
-        has_key = payload_type.__key__ is not None
-        if ordering == "strict" and not has_key:
-            mistakes.append(
-                'ordering="strict" needs a key: name one in the contract (key="user_id")'
-            )
-        durations = {}
-        for option, given, default in (
-            ("timeout", timeout, TIMEOUT_MS),
-            ("expires", expires, None),
-            ("unique_for", unique_for, UNIQUE_FOR_MS),
-        ):
-            durations[option] = _duration(option, given, default, mistakes)
-        if retry is not None and retry.attempts < 1:
-            mistakes.append(f"attempts={retry.attempts}: at least 1 is needed to run at all")
-        code = inspect.unwrap(fn).__code__
-        named = payload_type.__job_name__ if issubclass(payload_type, JobPayload) else ""
-        where = payload_type.__queue__ if issubclass(payload_type, JobPayload) else ""
+        default_name = name or f"{fn.__module__}.{fn.__qualname__}"
+        signature = read_signature(
+            fn,
+            local_names,
+            name=default_name,
+            queue=queue or "default",
+            key=key,
+            mistakes=mistakes,
+        )
+        kind = signature.payload_type
+        mistakes += _contradictions(fn, signature, name=name, queue=queue, ordering=ordering)
+        is_event = issubclass(kind, Event)
         definition = JobDefinition(
-            name=named or name or f"{fn.__module__}.{fn.__qualname__}",
-            queue=where or queue or "default",
+            name=(kind.__job_name__ if issubclass(kind, JobPayload) else "") or default_name,
+            queue=kind.__queue__ if issubclass(kind, JobPayload) else queue or "default",
             handler=fn,
-            payload_type=payload_type,
+            payload_type=kind,
             trigger="event" if is_event else "payload",
             runs_in="loop" if inspect.iscoroutinefunction(fn) else "thread",
-            ctx_parameter=ctx_parameter,
-            plain=plain,
-            retry=retry or Retry(),
-            timeout_ms=durations["timeout"] or TIMEOUT_MS,
-            expires_ms=durations["expires"],
-            unique_for_ms=durations["unique_for"] or 0,
-            ordering=ordering or ("strict" if has_key else "none"),
+            ctx_parameter=signature.ctx_parameter,
+            plain=signature.plain,
+            ordering=ordering or ("none" if kind.__key__ is None else "strict"),
             file=code.co_filename,
             line=code.co_firstlineno,
+            stated=Stated.check(options, mistakes),
             mistakes=tuple(mistakes),
-        )
+        ).resolved(Stated())
         fn.__job_definition__ = definition  # type: ignore[attr-defined]
         if not is_event:
-            fn.enqueue = _enqueuer(payload_type)  # type: ignore[attr-defined]
+            fn.enqueue = _enqueuer(kind)  # type: ignore[attr-defined]
         return fn
 
     return decorate if handler is None else decorate(handler)
 
 
-def _duration(
-    option: str, given: Duration | None, default: int | None, mistakes: list[str]
-) -> int | None:
-    if given is None:
-        return default
-    try:
-        ms = to_ms(given)
-    except ValueError as error:
-        mistakes.append(f"{option}: {error}")
-        return default
-    if ms == 0 and option != "unique_for":
-        mistakes.append(f"{option}={given!r} must be longer than nothing")
-    return ms
+def _contradictions(
+    fn: Callable[..., Any], signature: Signature, *, name: str, queue: str, ordering: str | None
+) -> list[str]:
+    mistakes = []
+    kind = signature.payload_type
+    if issubclass(kind, JobPayload) and not signature.plain:
+        if queue:
+            mistakes.append(
+                f"queue={queue!r}: {kind.__name__} goes to {kind.__queue__!r}, as its contract "
+                "says; leave it out here, since senders know the contract alone"
+            )
+        if name and name != kind.__job_name__:
+            mistakes.append(f"name={name!r} contradicts {kind.__name__}: leave it out")
+    if ordering not in (None, "strict", "none"):
+        mistakes.append(f'ordering={ordering!r}: write "strict" or "none"')
+    if ordering == "strict" and kind.__key__ is None:
+        where = "give key=... here" if signature.plain else 'name one in the contract (key="...")'
+        mistakes.append(f'ordering="strict" needs a key: {where}')
+    if inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn):
+        mistakes.append("it yields, so that calling it runs nothing: return instead")
+    return mistakes
 
 
-def _signature(
-    fn: Callable[..., Any], name: str, queue: str, key: str | None, mistakes: list[str]
-) -> tuple[type[Event] | type[JobPayload], str | None, bool]:
-    """Payload type, name of the context's parameter, whether the parameters are plain."""
-    parameters = list(inspect.signature(fn).parameters.values())
-    try:
-        hints = get_type_hints(fn, vars(sys.modules.get(fn.__module__, sys)))
-    except NameError as error:
-        mistakes.append(f"a type can't be resolved ({error}): import it at the top of the module")
-        hints = {}
-    context = next(
-        (p.name for p in parameters if hints.get(p.name) is JobContext or p.name == "ctx"), None
-    )
-    values = [p for p in parameters if p.name != context]
-    if values:
-        first = hints.get(values[0].name)
-        if isinstance(first, type) and issubclass(first, Event | JobPayload):
-            contract: type[Event] | type[JobPayload] = first
-            if len(values) > 1:
-                mistakes.append(f"takes {values[1].name!r} beside its payload: put it into it")
-            if issubclass(first, Event) and not first.__event_type__:
-                mistakes.append(
-                    f'{first.__name__} has no type: class {first.__name__}(Event, type="...")'
-                )
-            return contract, context, False
-    fields: dict[str, Any] = {
-        p.name: (
-            hints.get(p.name, Any),
-            ... if p.default is inspect.Parameter.empty else p.default,
-        )
-        for p in values
-    }
-    if key is not None and key not in fields:
-        mistakes.append(f"key={key!r} is not one of its parameters ({', '.join(fields)})")
-        key = None
-    model: type[JobPayload] = create_model(
-        fn.__name__,
-        __base__=JobPayload,
-        __module__=fn.__module__,
-        __cls_kwargs__={
-            "name": name or f"{fn.__module__}.{fn.__qualname__}",
-            "queue": queue or "default",
-            "key": key,
-        },
-        **fields,
-    )
-    return model, context, True
-
-
-def _enqueuer(payload_type: Any) -> Callable[..., Any]:
+def _enqueuer(payload_type: type[Any]) -> Callable[..., Any]:
     async def enqueue(payload: Any = None, /, **fields: Any) -> Any:
-        """Enqueue this job through the client that is open here."""
+        """Enqueue this job through the client that is open here; returns its handle.
+
+        Takes the payload, or its fields.
+
+        Raises:
+            PayloadInvalid: the fields are not those of the payload.
+            StreamsError: no client is open here.
+        """
         from streams.client import current
 
-        return await current().enqueue(payload_type(**fields) if payload is None else payload)
+        return await current().enqueue(_payload(payload_type, payload, fields))
 
     return enqueue
+
+
+def _payload(payload_type: type[Any], payload: Any, fields: dict[str, Any]) -> Any:
+    kind = payload_type.__name__
+    if payload is not None:
+        if fields or not isinstance(payload, payload_type):
+            given = ", ".join([type(payload).__name__, *fields])
+            raise PayloadInvalid(f"give one {kind}, or its fields by name; not: {given}", field="")
+        return payload
+    names = {field.alias or name for name, field in payload_type.model_fields.items()}
+    unknown = sorted(fields.keys() - names - payload_type.model_fields.keys())
+    if unknown:  # pydantic would leave them out in silence
+        known = ", ".join(sorted(names)) or "none"
+        raise PayloadInvalid(f"{kind} has no field {unknown[0]!r} ({known})", field=unknown[0])
+    try:
+        return payload_type(**fields)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise PayloadInvalid(f"{kind}.{field}: {first['msg']}", field=field) from error

@@ -3,14 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from streams.contracts import Event, JobPayload
-from streams.jobs.retry import Retry
+from streams.jobs.durations import Duration, to_ms
+from streams.jobs.retry import Retry, retry_mistakes
 
 TIMEOUT_MS = 5 * 60 * 1000
 UNIQUE_FOR_MS = 24 * 60 * 60 * 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueDefaults:
+    """What the definitions of one queue do unless they say otherwise; None: the engine's own."""
+
+    retry: Retry | None = None
+    timeout: Duration | None = None  # of one attempt
+    expires: Duration | None = None  # waiting longer, a job is ended instead of started
+    unique_for: Duration | None = None  # from a job's end
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stated:
+    """Options as somebody wrote them, checked, in milliseconds; None was left open."""
+
+    retry: Retry | None = None
+    timeout_ms: int | None = None
+    expires_ms: int | None = None
+    unique_for_ms: int | None = None
+
+    @classmethod
+    def check(cls, options: QueueDefaults, mistakes: list[str]) -> Stated:
+        """The options that make sense; `mistakes` gets a line for each that does not."""
+        wrong = [] if options.retry is None else retry_mistakes(options.retry)
+        mistakes += wrong
+        return cls(
+            retry=None if wrong else options.retry,
+            timeout_ms=_milliseconds("timeout", options.timeout, 1, mistakes),
+            expires_ms=_milliseconds("expires", options.expires, 1, mistakes),
+            unique_for_ms=_milliseconds("unique_for", options.unique_for, 0, mistakes),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,13 +58,14 @@ class JobDefinition:
     runs_in: Literal["loop", "thread"]
     ctx_parameter: str | None
     plain: bool  # the handler takes the payload's fields, not the payload
-    retry: Retry
-    timeout_ms: int
-    expires_ms: int | None
-    unique_for_ms: int
+    retry: Retry = Retry()
+    timeout_ms: int = TIMEOUT_MS
+    expires_ms: int | None = None
+    unique_for_ms: int = UNIQUE_FOR_MS
     ordering: Literal["strict", "none"]
     file: str
     line: int
+    stated: Stated = Stated()  # by the decorator: what a queue's defaults do not change
     mistakes: tuple[str, ...] = ()  # seen at the decorator, told at start-up
 
     @property
@@ -50,6 +84,18 @@ class JobDefinition:
         """File and line, for messages."""
         return f"{self.file}:{self.line}"
 
+    def resolved(self, queue: Stated) -> JobDefinition:
+        """Itself with every option decided: by the decorator, else by its queue, else as it is."""
+        return replace(
+            self,
+            retry=_first(self.stated.retry, queue.retry, self.retry),
+            timeout_ms=_first(self.stated.timeout_ms, queue.timeout_ms, self.timeout_ms),
+            expires_ms=_first(self.stated.expires_ms, queue.expires_ms, self.expires_ms),
+            unique_for_ms=_first(
+                self.stated.unique_for_ms, queue.unique_for_ms, self.unique_for_ms
+            ),
+        )
+
     def ordering_key(self, payload: Event | JobPayload) -> str | None:
         """The ordering key without its scope."""
         return payload.ordering_key()
@@ -61,3 +107,23 @@ class JobDefinition:
             fields = {name: getattr(payload, name) for name in type(payload).model_fields}
             return self.handler(**fields, **extra)
         return self.handler(payload, **extra)
+
+
+def _first(*choices: Any) -> Any:
+    return next((choice for choice in choices if choice is not None), None)
+
+
+def _milliseconds(
+    option: str, given: Duration | None, least: int, mistakes: list[str]
+) -> int | None:
+    if given is None:
+        return None
+    try:
+        ms = to_ms(given)
+    except ValueError as error:
+        mistakes.append(f"{option}: {error}")
+        return None
+    if ms < least:
+        mistakes.append(f"{option}={given!r} must be longer than nothing")
+        return None
+    return ms

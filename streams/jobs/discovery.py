@@ -19,16 +19,15 @@ def handler_modules(named: Sequence[str], folder: Path | None = None) -> tuple[s
     """The modules to import: `named` (STREAMS_HANDLERS), else `[tool.streams] handlers`.
 
     Raises:
-        SettingsError: neither names any.
+        SettingsError: neither names any, or pyproject.toml makes no sense.
     """
     if named:
         return tuple(named)
     pyproject = (folder or Path.cwd()) / "pyproject.toml"
     if pyproject.exists():
-        with pyproject.open("rb") as file:
-            handlers = tomllib.load(file).get("tool", {}).get("streams", {}).get("handlers", [])
+        handlers = _named_in(pyproject)
         if handlers:
-            return tuple(handlers)
+            return handlers
     raise SettingsError(
         "no handlers are named: set STREAMS_HANDLERS=package.module, or write "
         '[tool.streams] handlers = ["package"] into pyproject.toml'
@@ -54,12 +53,28 @@ def load_handlers(modules: Sequence[str]) -> list[JobDefinition]:
     return list(found.values())
 
 
+def _named_in(pyproject: Path) -> tuple[str, ...]:
+    try:
+        handlers = tomllib.loads(pyproject.read_text("utf-8"))
+        handlers = handlers.get("tool", {}).get("streams", {}).get("handlers", [])
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{pyproject} can't be read: {error}") from None
+    if not isinstance(handlers, list) or not all(isinstance(name, str) for name in handlers):
+        raise SettingsError(
+            f"{pyproject}: [tool.streams] handlers = {handlers!r} is no list of modules: "
+            'write handlers = ["package"]'
+        )
+    return tuple(handlers)
+
+
 def _with_submodules(name: str) -> list[ModuleType]:
     module = _import(name)
     modules = [module]
     for path in getattr(module, "__path__", []):
         for info in pkgutil.walk_packages([path], prefix=f"{name}."):
-            modules.append(_import(info.name))
+            # A __main__ runs a program; it has no handlers to offer.
+            if not info.name.endswith(".__main__"):
+                modules.append(_import(info.name))
     return modules
 
 

@@ -31,9 +31,10 @@ class JobKey:
             ValueError: these bytes are no state key.
         """
         parts = orjson.loads(key)
-        if not isinstance(parts, list) or len(parts) != 3:
-            raise ValueError(f"not a state key: {key[:80]!r}")
-        return cls(name=str(parts[0]), ordering_key=parts[1], id=str(parts[2]))
+        match parts:
+            case [str(name), str() | None as ordering_key, str(id_)]:
+                return cls(name=name, ordering_key=ordering_key, id=id_)
+        raise ValueError(f"not a state key: {key[:80]!r}")
 
 
 def new_id() -> str:

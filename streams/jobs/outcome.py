@@ -25,9 +25,16 @@ def failure_of(error: BaseException) -> Failure:
     trace = "".join(traceback.format_exception(error))
     return Failure(
         type=f"{module}{kind.__qualname__}",
-        message=str(error)[:MESSAGE_KEPT],
+        message=_text(error)[:MESSAGE_KEPT],
         trace=trace[-TRACE_KEPT:],
     )
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # the application's __str__, as broken as what it reports
+        return f"<{type(error).__qualname__} without a message: its __str__ failed>"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from streams.errors import RegistrationError
-from streams.jobs.definition import JobDefinition
+from streams.jobs.definition import JobDefinition, QueueDefaults, Stated
+from streams.jobs.durations import format_ms
 
 
 class Registry:
@@ -26,38 +27,40 @@ class Registry:
         definitions: Iterable[JobDefinition],
         known_queues: Sequence[str],
         *,
+        queue_defaults: Mapping[str, QueueDefaults] | None = None,
         ledger_kept_ms: int = 3 * 86_400_000,
     ) -> Registry:
-        """A registry of definitions that fit together.
+        """A registry of definitions that fit together, with their queues' defaults applied.
 
         Raises:
             RegistrationError: naming every mistake with its file, line and remedy.
         """
-        definitions = list(definitions)
         mistakes: list[str] = []
+        defaults: dict[str, Stated] = {}
+        for queue, options in (queue_defaults or {}).items():
+            wrong = [] if queue in known_queues else [_unknown(queue, known_queues)]
+            defaults[queue] = Stated.check(options, wrong)
+            mistakes += [f"defaults of queue {queue!r}: {text}" for text in wrong]
+        # A definition that was found twice (a handler that another module imports) is one.
+        found = {id(definition): definition for definition in definitions}.values()
+        resolved = [each.resolved(defaults.get(each.queue, Stated())) for each in found]
         seen: dict[str, JobDefinition] = {}
-        for definition in definitions:
-            at = definition.place
-            mistakes += [f"{at}: {definition.name}: {text}" for text in definition.mistakes]
+        for definition in resolved:
+            wrong = [*definition.mistakes]
             if definition.queue not in known_queues:
-                mistakes.append(
-                    f"{at}: {definition.name}: unknown queue {definition.queue!r}; known are "
-                    f"{', '.join(known_queues)}: use one of them, or add it to STREAMS_QUEUES"
-                )
+                wrong.append(_unknown(definition.queue, known_queues))
             if definition.unique_for_ms > ledger_kept_ms:
-                mistakes.append(
-                    f"{at}: {definition.name}: unique_for is longer than the ledger is kept: "
-                    "shorten it, or raise STREAMS_LEDGER_KEPT"
+                wrong.append(
+                    f"unique_for is {format_ms(definition.unique_for_ms)}, but the ledger is kept "
+                    f"for {format_ms(ledger_kept_ms)}: shorten it, or raise STREAMS_LEDGER_KEPT"
                 )
             other = seen.setdefault(definition.name, definition)
             if other is not definition:
-                mistakes.append(
-                    f"{at}: {definition.name} is handled at {other.place} already: "
-                    "one payload has one handler, and one name one definition"
-                )
+                wrong.append(_taken(definition, other))
+            mistakes += [f"{definition.place}: {definition.name}: {text}" for text in wrong]
         if mistakes:
             raise RegistrationError("\n".join(mistakes))
-        return cls(definitions, known_queues)
+        return cls(resolved, known_queues)
 
     def by_name(self, name: str) -> JobDefinition | None:
         """The definition of a job name."""
@@ -78,3 +81,19 @@ class Registry:
     def definitions(self) -> tuple[JobDefinition, ...]:
         """All definitions."""
         return tuple(self._by_name.values())
+
+
+def _unknown(queue: str, known_queues: Sequence[str]) -> str:
+    return (
+        f"unknown queue {queue!r}; known are {', '.join(known_queues)}: "
+        "use one of them, or add it to STREAMS_QUEUES"
+    )
+
+
+def _taken(definition: JobDefinition, other: JobDefinition) -> str:
+    if definition.payload_type is other.payload_type and definition.trigger == "payload":
+        return (
+            f"{definition.payload_type.__name__} is handled at {other.place} already: a payload "
+            "has one handler; remove one of them, or make it an event with two subscribers"
+        )
+    return f"this name is taken at {other.place}: give one of them another name"

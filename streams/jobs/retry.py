@@ -12,8 +12,6 @@ from streams.jobs.outcome import Dead, Discarded, Outcome, Retrying, Snoozed, fa
 Random = Callable[[], float]  # uniform in [0, 1)
 Classify = Callable[[BaseException], bool | None]
 
-EXPONENT_MAX = 63  # beyond it every cap is reached; keeps large attempts from overflowing
-
 
 @dataclass(frozen=True, slots=True)
 class Exponential:
@@ -50,8 +48,9 @@ Backoff = Exponential | Fixed | Custom
 class Retry:
     """How often and when a job is tried again, and which errors are of no use to retry.
 
-    `classify` is asked first (True: permanent, False: transient, None: no opinion); then the
-    types in `transient`, then those in `permanent`. Anything else is transient.
+    What a handler says itself comes first: `PermanentError` is permanent, `RetryAfter` is not.
+    Then `classify` is asked (True: permanent, False: transient, None: no opinion); then the types
+    in `transient`, then those in `permanent`. Anything else is transient, a timeout included.
     """
 
     attempts: int = 3
@@ -68,27 +67,75 @@ def next_delay_ms(backoff: Backoff, attempt: int, error: BaseException, random: 
             return to_ms(delay)
         case Custom(fn=fn):
             return to_ms(fn(attempt, error))
-        case Exponential(base=base, factor=factor, cap=cap, jitter=jitter):
-            grown = to_ms(base) * factor ** min(attempt - 1, EXPONENT_MAX)
-            longest = min(float(to_ms(cap)), grown)
+        case Exponential(cap=cap, jitter=jitter):
+            longest = min(float(to_ms(cap)), _grown(backoff, attempt))
             return round(random() * longest if jitter else longest)
+
+
+def _grown(backoff: Exponential, attempt: int) -> float:
+    base = float(to_ms(backoff.base))
+    try:
+        return base * float(backoff.factor) ** (attempt - 1) if base else 0.0
+    except OverflowError:
+        return float("inf")
 
 
 def is_permanent(error: BaseException, retry: Retry) -> bool:
     """Whether trying again is of no use."""
-    if retry.classify is not None:
-        opinion = retry.classify(error)
-        if opinion is not None:
-            return opinion
-    if isinstance(error, retry.transient):
-        return False
-    return isinstance(error, (PermanentError, *retry.permanent))
+    if isinstance(error, PermanentError | RetryAfter):
+        return isinstance(error, PermanentError)
+    opinion = None if retry.classify is None else retry.classify(error)
+    if opinion is not None:
+        return opinion
+    return not isinstance(error, retry.transient) and isinstance(error, retry.permanent)
 
 
 def outcome_of_error(
     error: BaseException, *, attempt: int, max_attempts: int, retry: Retry, random: Random
 ) -> Outcome:
     """What becomes of a job whose attempt number `attempt` raised `error`."""
+    try:
+        return _decide(error, attempt, max_attempts, retry, random)
+    except Exception as mistake:
+        # `classify`, a custom backoff and the durations in what a handler raises are the
+        # application's: an error there must not leave the job without an outcome.
+        failure = failure_of(mistake)
+        if attempt >= max_attempts:
+            return Dead(failure)
+        return Retrying(next_delay_ms(Exponential(), attempt, error, random), failure)
+
+
+def retry_mistakes(retry: Retry) -> list[str]:
+    """What makes no sense in a policy, one line each."""
+    if not isinstance(retry, Retry):
+        return [f"retry={retry!r}: write retry=Retry(attempts=5)"]
+    mistakes = []
+    if type(retry.attempts) is not int or retry.attempts < 1:
+        mistakes.append(f"attempts={retry.attempts!r}: at least 1 is needed to run at all")
+    for option in ("permanent", "transient"):
+        types = getattr(retry, option)
+        if not isinstance(types, tuple) or not all(
+            isinstance(kind, type) and issubclass(kind, BaseException) for kind in types
+        ):
+            mistakes.append(f"{option}={types!r}: write a tuple of exceptions, as in (KeyError,)")
+    match retry.backoff:
+        case Fixed(delay=delay):
+            _check("delay", delay, mistakes)
+        case Exponential(base=base, factor=factor, cap=cap):
+            _check("base", base, mistakes)
+            _check("cap", cap, mistakes)
+            if not factor >= 1:
+                mistakes.append(f"backoff: factor={factor!r} must be at least 1")
+        case Custom():
+            pass
+        case other:
+            mistakes.append(f"backoff={other!r}: write Exponential(...), Fixed(...) or Custom(...)")
+    return mistakes
+
+
+def _decide(
+    error: BaseException, attempt: int, max_attempts: int, retry: Retry, random: Random
+) -> Outcome:
     match error:
         case Snooze(for_=for_, blocks_key=blocks_key):
             return Snoozed(to_ms(for_), blocks_key)
@@ -100,3 +147,10 @@ def outcome_of_error(
     if isinstance(error, RetryAfter):
         return Retrying(to_ms(error.after), failure)
     return Retrying(next_delay_ms(retry.backoff, attempt, error, random), failure)
+
+
+def _check(option: str, duration: Duration, mistakes: list[str]) -> None:
+    try:
+        to_ms(duration)
+    except ValueError as error:
+        mistakes.append(f"backoff: {option}: {error}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from streams.jobs.definition import JobDefinition
 from streams.jobs.identity import JobKey
 from streams.jobs.states import State
@@ -21,10 +23,14 @@ def attempt_of(
 ) -> Attempt:
     """The attempt that comes next for a job, with its own options over its definition's."""
     overrides = envelope.options
-    max_attempts = definition.retry.attempts
+    retry = definition.retry
     timeout_ms = definition.timeout_ms
     if overrides is not None:
-        max_attempts = overrides.attempts or max_attempts
+        retry = replace(
+            retry,
+            attempts=overrides.attempts or retry.attempts,
+            backoff=overrides.backoff or retry.backoff,
+        )
         timeout_ms = overrides.timeout_ms or timeout_ms
     expires = envelope.expires
     if expires is None and definition.expires_ms is not None:
@@ -42,7 +48,7 @@ def attempt_of(
         run=0 if entry is None else entry.run,
         used=0 if entry is None else entry.attempts,
         due=envelope.time if entry is None or entry.due is None else entry.due,
-        max_attempts=max_attempts,
+        retry=retry,
         timeout_ms=timeout_ms,
         expires=expires,
     )

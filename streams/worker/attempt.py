@@ -7,6 +7,7 @@ from typing import Any
 
 from streams.jobs.definition import JobDefinition
 from streams.jobs.identity import JobKey
+from streams.jobs.retry import Retry
 from streams.wire.envelope import Envelope, Record
 from streams.wire.state import OpenEntry
 
@@ -27,7 +28,7 @@ class Attempt:
     run: int = 0
     used: int = 0  # attempts used up before this one
     due: int | None = None
-    max_attempts: int = 1
+    retry: Retry = field(default_factory=Retry)  # with what this one job overrides
     timeout_ms: int = 300_000
     expires: int | None = None
     started: int | None = None

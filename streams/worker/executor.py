@@ -152,7 +152,7 @@ class LoopExecutor:
             id=attempt.job.id,
             name=attempt.job.name,
             attempt=attempt.number,
-            max_attempts=attempt.max_attempts,
+            max_attempts=attempt.retry.attempts,
             key=attempt.job.ordering_key,
             enqueued_at=attempt.envelope.time,
             started=now,
@@ -188,8 +188,8 @@ class LoopExecutor:
         return outcome_of_error(
             error,
             attempt=attempt.number,
-            max_attempts=attempt.max_attempts,
-            retry=attempt.definition.retry,
+            max_attempts=attempt.retry.attempts,
+            retry=attempt.retry,
             random=self._random,
         )
 

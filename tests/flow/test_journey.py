@@ -21,6 +21,7 @@ from streams import (
 from streams.jobs.identity import JobKey
 from streams.jobs.lifecycle import Happening
 from streams.testing.sandbox import Sandbox
+from streams.wire.envelope import Envelope, JobOverrides, encode
 from streams.worker.ports import Append
 
 
@@ -293,3 +294,29 @@ async def test_a_worker_that_crashed_goes_on_where_it_was(lost: bool):
         assert ran == [1, 2]
         assert len(box.jobs(state="completed")) == 2
         box._worker = box.cluster.workers[0]
+
+
+async def test_what_one_job_overrides_is_obeyed():
+    @job(retry=Retry(attempts=5, backoff=Fixed("1h")))
+    async def loose(payload: Loose) -> None:
+        raise ValueError("always")
+
+    async with Sandbox(loose, partitions=1) as box:
+        now = box.cluster.clock.now()
+        key, value, headers = encode(
+            Envelope(
+                id="one",
+                name="loose",
+                source="test",
+                time=now,
+                payload=b'{"n": 1}',
+                options=JobOverrides(attempts=2, backoff=Fixed("3s")),
+            )
+        )
+        box.cluster.log.write(Append("jobs.default", 0, key, value, headers))
+        await box.cluster.settle()
+        (retrying,) = box.jobs(state="retrying")
+        assert retrying.due == now + 3_000
+        await box.advance("3s")
+        (dead,) = box.jobs(state="dead")
+        assert dead.attempts == 2
