@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -15,7 +15,7 @@ from streams.wire.state import Command, decode_command
 
 logger = logging.getLogger(__name__)
 
-Deliver = Callable[[str, int, Command, int], None]
+Deliver = Callable[[str, int, Command, int], Awaitable[None]]
 
 
 class CommandReader:
@@ -87,9 +87,9 @@ class CommandReader:
                 continue
             for place, records in batches.items():
                 for record in records:
-                    self._hand_over(place, record)
+                    await self._hand_over(place, record)
 
-    def _hand_over(self, place: TopicPartition, record: Any) -> None:
+    async def _hand_over(self, place: TopicPartition, record: Any) -> None:
         if record.offset < self._positions.get(place, record.offset + 1):
             return  # fetched before the partition went away or was reassigned
         self._positions[place] = record.offset + 1
@@ -98,4 +98,4 @@ class CommandReader:
         except UndecodableRecord as error:
             logger.error("%s/%d@%d: %s", place.topic, place.partition, record.offset, error)
             return
-        self._deliver(place.topic, place.partition, command, record.offset)
+        await self._deliver(place.topic, place.partition, command, record.offset)

@@ -299,7 +299,7 @@ class JobsApp(faust.App):
         root = Path(settings.data_dir) / "state" / f"{settings.prefix or 'default'}"
         return RocksStore(root / settings.group / queue / str(partition))
 
-    def _on_command(self, topic: str, partition: int, command: Command, offset: int) -> None:
+    async def _on_command(self, topic: str, partition: int, command: Command, offset: int) -> None:
         for queue in self._queues.values():
             if self.names.commands(queue) == topic:
-                self.engine.command(queue, partition, command, offset)
+                await self.engine.command(queue, partition, command, offset)

@@ -78,14 +78,14 @@ class MemoryWorker:
                 source.target = self.engine.open_events(event_type, partition, source)
                 self.sources.append(source)
 
-    def pump(self) -> bool:
+    async def pump(self) -> bool:
         """Hand over what can be handed over; False if there was nothing."""
         moved = [source.pump() for source in self.sources]
         for (queue, partition), position in self._commands.items():
             log = self.cluster.log.topics[(self.cluster.names.commands(queue), partition)]
             for record in log[position:]:
                 command = decode_command(record.key or b"", record.value or b"")
-                self.engine.command(queue, partition, command, record.offset)
+                await self.engine.command(queue, partition, command, record.offset)
                 moved.append(True)
             self._commands[(queue, partition)] = len(log)
         return any(moved)
@@ -149,7 +149,7 @@ class MemoryCluster:
         while still < 3:
             if crashed():
                 return
-            moved = [worker.pump() for worker in self.workers]
+            moved = [await worker.pump() for worker in self.workers]
             await asyncio.sleep(0)
             quiet = all(worker.engine.quiet for worker in self.workers)
             still = still + 1 if quiet and not any(moved) else 0

@@ -111,11 +111,12 @@ class Engine:
         fan_out.start()
         return fan_out
 
-    def command(self, queue: str, partition: int, command: Command, offset: int) -> None:
+    async def command(self, queue: str, partition: int, command: Command, offset: int) -> None:
         """Hand a command to its partition, if it is ours."""
+        end = await self._log.end(self.options.names.queue(queue), partition)
         pipeline = self.queues.get((queue, partition))
         if pipeline is not None:
-            pipeline.command(command, offset)
+            pipeline.command(command, offset, end)
 
     async def close_queue(self, queue: str, partition: int) -> None:
         """Give up a partition: its attempts are interrupted, their outcomes dropped."""

@@ -71,7 +71,9 @@ class Pipeline:
         self._notify = notify
         self._arrived: deque[Sequence[Record]] = deque()
         self._ended: deque[tuple[Attempt, Outcome]] = deque()
-        self._commands: deque[tuple[Command, int]] = deque()
+        self._commands: deque[tuple[Command, int, int]] = deque()
+        # Cancels of jobs that reading has not reached: offset of the command, end of the queue then
+        self._ahead: dict[bytes, tuple[Command, int, int]] = {}
         self._lanes: dict[bytes, Lane] = {}
         self._active: dict[bytes, Attempt] = {}
         self._early: set[bytes] = set()  # lanes whose first open job reading has not passed yet
@@ -81,6 +83,7 @@ class Pipeline:
         self._idle = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._draining = False
+        self._commands_end = 0  # the offset after the last command that was taken
         self._letters_due: list[OpenEntry] = []  # dead, and their letter may be missing
         self._letters_sent: list[OpenEntry] = []  # dead, and their letter is durable
 
@@ -150,9 +153,9 @@ class Pipeline:
         self._idle.clear()
         self._wake.set()
 
-    def command(self, command: Command, offset: int) -> None:
-        """Take the command that was read at `offset` of the command topic."""
-        self._commands.append((command, offset))
+    def command(self, command: Command, offset: int, queue_end: int) -> None:
+        """Take the command read at `offset` of its topic, when the queue ended at `queue_end`."""
+        self._commands.append((command, offset, queue_end))
         self._idle.clear()
         self._wake.set()
 
@@ -178,10 +181,11 @@ class Pipeline:
             attempt, outcome = self._ended.popleft()
             self._conclude(attempt, outcome, settlement, now)
         while self._commands:
-            command, offset = self._commands.popleft()
+            command, offset, queue_end = self._commands.popleft()
             if offset >= self.tables.applied(self.place.commands):
-                self._obey(command, settlement, now)
-                settlement.commands_read = offset + 1
+                self._commands_end = offset + 1
+                self._obey(command, offset, queue_end, settlement, now)
+        self._note_commands(settlement)
         self._write_letters(settlement)
         if not self._draining:
             self._release_due(settlement, now)
@@ -269,6 +273,10 @@ class Pipeline:
             self._tell(settlement, Happening.DEAD, job, now)
             return
         attempt = attempt_of(job, record, envelope, definition, lane=lane)
+        if (ahead := self._ahead.pop(state_key, None)) is not None:
+            reason = ahead[0].reason or "cancelled"
+            settle.conclude(attempt, Cancelled(reason), settlement, self.place, now)
+            return
         match verdict:
             case Verdict.ADMIT:
                 self._active[state_key] = attempt
@@ -470,7 +478,19 @@ class Pipeline:
         settle.conclude(attempt, outcome, settlement, self.place, now)
         self._leave_lane(attempt, settlement, now)
 
-    def _obey(self, command: Command, settlement: Settlement, now: int) -> None:
+    def _note_commands(self, settlement: Settlement) -> None:
+        """Record how far commands were obeyed: never past one whose job has not been read."""
+        for state_key, (_, _, queue_end) in list(self._ahead.items()):
+            if self.watermark.position >= queue_end:
+                del self._ahead[state_key]  # there is no such job
+        held = [offset for _, offset, _ in self._ahead.values()]
+        obeyed = min([self._commands_end, *held])
+        if obeyed > self.tables.applied(self.place.commands):
+            settlement.commands_read = obeyed
+
+    def _obey(
+        self, command: Command, offset: int, queue_end: int, settlement: Settlement, now: int
+    ) -> None:
         state_key = command.job.encode()
         attempt = self._active.get(state_key)
         entry = None if state_key in settlement.closes else self._entry(state_key, settlement)
@@ -483,6 +503,12 @@ class Pipeline:
                     self._conclude(attempt, Cancelled(attempt.cancelled), settlement, now)
             case "cancel" if entry is not None and entry.state is not State.DEAD:
                 settle.cancel_open(entry, command.reason, settlement, self.place, now)
+            case "cancel" if (
+                entry is None
+                and self.watermark.position < queue_end
+                and self.tables.ledger(state_key) is None
+            ):
+                self._ahead[state_key] = (command, offset, queue_end)
             case "replay" if entry is not None and attempt is None:
                 settle.replay(entry, command.generation, settlement, self.place, now)
             case _:

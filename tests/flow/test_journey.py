@@ -320,3 +320,27 @@ async def test_what_one_job_overrides_is_obeyed():
         await box.advance("3s")
         (dead,) = box.jobs(state="dead")
         assert dead.attempts == 2
+
+
+async def test_a_cancel_that_comes_before_its_job_is_read_is_kept_also_through_a_crash():
+    ran: list[int] = []
+
+    @job
+    async def loose(payload: Loose) -> None:
+        ran.append(payload.n)
+
+    async with Sandbox(loose, partitions=1) as box:
+        # given a queue that is not read, and a cancel that is
+        (worker,) = box.cluster.workers
+        sources, worker.sources = worker.sources, []
+        gone = await box.enqueue(Loose(n=1))
+        await box.enqueue(Loose(n=2))
+        await box.cancel(gone)
+        # when the worker crashes, and the next one reads both
+        worker.sources = sources
+        await box.cluster.kill(worker)
+        box._worker = await box.cluster.start_worker("w2")
+        await box.cluster.settle()
+        # then the cancelled job never ran
+        assert ran == [2]
+        assert len(box.jobs(state="cancelled")) == 1
