@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from streams.contracts import Event, JobPayload
@@ -58,7 +58,7 @@ class JobDefinition:
     runs_in: Literal["loop", "thread"]
     ctx_parameter: str | None
     plain: bool  # the handler takes the payload's fields, not the payload
-    retry: Retry = Retry()
+    retry: Retry = field(default_factory=Retry)
     timeout_ms: int = TIMEOUT_MS
     expires_ms: int | None = None
     unique_for_ms: int = UNIQUE_FOR_MS

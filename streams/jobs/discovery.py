@@ -81,7 +81,7 @@ def _with_submodules(name: str) -> list[ModuleType]:
 def _import(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         # Without what happened to be handled around us, which is the command line's own business.
         told = traceback.format_exception(error, chain=error.__cause__ is not None)
         trace = "".join(told)
