@@ -7,7 +7,9 @@ import sys
 import uvloop
 
 from streams.errors import StreamsError
+from streams.jobs.definition import QueueDefaults
 from streams.jobs.discovery import handler_modules, load_handlers
+from streams.jobs.durations import to_ms
 from streams.jobs.registry import Registry
 from streams.kafka.worker import JobsApp
 from streams.observe.logs import configure, log_lifecycle
@@ -18,7 +20,14 @@ def build() -> JobsApp:
     """The app, from settings and the handlers that they name."""
     settings = Settings()
     configure(settings.log_format)
-    registry = Registry.build(load_handlers(handler_modules(settings.handlers)), settings.queues)
+    registry = Registry.build(
+        load_handlers(handler_modules(settings.handlers)),
+        settings.queues,
+        queue_defaults={
+            queue: QueueDefaults(unique_for=settings.unique_for) for queue in settings.queues
+        },
+        ledger_kept_ms=to_ms(settings.ledger_kept),
+    )
     return JobsApp(settings, registry, listeners=(log_lifecycle,))
 
 
