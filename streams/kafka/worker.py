@@ -111,6 +111,7 @@ class JobsApp(faust.App):
             clock=self._clock,
             open_store=self._open_store,
             listeners=(*listeners, self.metrics.listen),
+            on_failure=self._end_with,
         )
         self._commands = CommandReader(
             settings.bootstrap_servers, self.worker_name, self._on_command, {}
@@ -255,6 +256,10 @@ class JobsApp(faust.App):
     def _watermark(self, tp: TP) -> int | None:
         source = self._sources.get(tp)
         return None if source is None else source.watermark
+
+    def _end_with(self, error: BaseException) -> None:
+        """A partition failed: end the worker, and let its successor start from durable state."""
+        self._failing = asyncio.create_task(self.crash(error))
 
     # -- what is told of it ---
 

@@ -47,6 +47,7 @@ class Engine:
         clock: Clock,
         open_store: Callable[[str, int], Store],
         listeners: Sequence[Listener] = (),
+        on_failure: Callable[[BaseException], None] = lambda error: None,
     ) -> None:
         self.registry = registry
         self.options = options
@@ -56,6 +57,7 @@ class Engine:
         self._clock = clock
         self._open_store = open_store
         self._listeners = tuple(listeners)
+        self._on_failure = on_failure  # a partition can't go on: the worker must end
         self.executor = LoopExecutor(
             clock,
             self._notify,
@@ -92,6 +94,7 @@ class Engine:
             executor=self.executor,
             notify=self._notify,
             start=start,
+            on_failure=self._on_failure,
         )
         self.queues[(queue, partition)] = pipeline
         pipeline.start()

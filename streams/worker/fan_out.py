@@ -119,7 +119,10 @@ class FanOut:
 def _key_of(event: Envelope, definition: JobDefinition) -> str | None:
     try:
         payload = definition.payload_type.model_validate_json(event.payload)
+        key = definition.ordering_key(payload)
     except ValidationError:
         return None  # the queue tells what is wrong with it, in a dead letter of its own
-    key = definition.ordering_key(payload)
+    except Exception:  # a contract may compute its key, and stop no partition by it
+        logger.exception("the key of event %s can't be computed; its job is unordered", event.id)
+        return None
     return None if key is None else f"{definition.key_scope}:{key}"

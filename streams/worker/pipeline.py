@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from streams.errors import UndecodableRecord
@@ -59,6 +59,7 @@ class Pipeline:
         executor: Executor,
         notify: Listener,
         start: int,
+        on_failure: Callable[[BaseException], None],
     ) -> None:
         self.place = place
         self.watermark = Watermark(start)
@@ -69,6 +70,7 @@ class Pipeline:
         self._clock = clock
         self._executor = executor
         self._notify = notify
+        self._on_failure = on_failure
         self._arrived: deque[Sequence[Record]] = deque()
         self._ended: deque[tuple[Attempt, Outcome]] = deque()
         self._commands: deque[tuple[Command, int, int]] = deque()
@@ -165,6 +167,14 @@ class Pipeline:
         self._wake.set()
 
     async def _run(self) -> None:
+        try:
+            await self._take_turns()
+        except Exception as error:
+            # What was decided in this turn is unknown: only a restart from durable state is right.
+            logger.exception("%s/%d failed", self.place.topic, self.place.partition)
+            self._on_failure(error)
+
+    async def _take_turns(self) -> None:
         while True:
             await self._wake.wait()
             self._wake.clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine
 
 import pytest
 
@@ -344,3 +345,26 @@ async def test_a_cancel_that_comes_before_its_job_is_read_is_kept_also_through_a
         # then the cancelled job never ran
         assert ran == [2]
         assert len(box.jobs(state="cancelled")) == 1
+
+
+async def test_a_partition_that_cannot_go_on_says_so(monkeypatch: pytest.MonkeyPatch):
+    def fail(*_: object) -> None:
+        raise RuntimeError("a fault of the engine")
+
+    @job
+    async def loose(payload: Loose) -> None: ...
+
+    async with Sandbox(loose, partitions=1) as box:
+        pipeline = box.cluster.workers[0].engine.queues[("default", 0)]
+        told: list[BaseException] = []
+        pipeline._on_failure = told.append
+        monkeypatch.setattr(pipeline, "_admit", fail)
+        await asyncio.wait_for(_until(lambda: bool(told), box.enqueue(Loose(n=1))), 10)
+        assert str(told[0]) == "a fault of the engine"
+
+
+async def _until(condition: Callable[[], bool], work: Coroutine[object, object, object]) -> None:
+    task = asyncio.create_task(work)  # it never ends: its partition is dead
+    while not condition():
+        await asyncio.sleep(0)
+    task.cancel()
