@@ -85,6 +85,7 @@ class Pipeline:
         self._idle = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._draining = False
+        self._has_failed = False
         self._commands_end = 0  # the offset after the last command that was taken
         self._letters_due: list[OpenEntry] = []  # dead, and their letter may be missing
         self._letters_sent: list[OpenEntry] = []  # dead, and their letter is durable
@@ -101,7 +102,7 @@ class Pipeline:
         """Stop starting jobs, and wait until what has ended is settled."""
         self._draining = True
         self._wake.set()
-        while self._ended or not self._idle.is_set():
+        while not self._has_failed and (self._ended or not self._idle.is_set()):
             self._idle.clear()
             self._wake.set()
             await self._idle.wait()
@@ -113,6 +114,9 @@ class Pipeline:
             if lane.running is None and lane.waiting:
                 lane.running = lane.waiting.popleft()
                 self._start(lane.running)
+        early, self._early = self._early, set()
+        for key in early:
+            self._start_next_open(key)
         self._wake.set()
 
     async def stop(self) -> None:
@@ -172,6 +176,8 @@ class Pipeline:
         except Exception as error:
             # What was decided in this turn is unknown: only a restart from durable state is right.
             logger.exception("%s/%d failed", self.place.topic, self.place.partition)
+            self._has_failed = True
+            self._idle.set()  # nobody must wait for its turns any more
             self._on_failure(error)
 
     async def _take_turns(self) -> None:
@@ -233,7 +239,9 @@ class Pipeline:
             if entry.letter_pending:
                 self._letters_sent.append(entry)
                 self._wake.set()
-        if not self._draining:
+        if self._draining:
+            self._early |= settlement.touched  # looked at when the partition comes back
+        else:
             for lane in settlement.touched:
                 self._start_next_open(lane)
 

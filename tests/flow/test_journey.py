@@ -347,6 +347,40 @@ async def test_a_cancel_that_comes_before_its_job_is_read_is_kept_also_through_a
         assert len(box.jobs(state="cancelled")) == 1
 
 
+async def test_a_key_freed_during_a_rebalance_goes_on_when_the_partition_comes_back():
+    held = asyncio.Event()
+    ran: list[int] = []
+
+    @job(retry=Retry(attempts=2, backoff=Fixed("1s")))
+    async def step(payload: Step, ctx: JobContext) -> None:
+        if payload.n == 1 and ctx.attempt == 1:
+            raise ValueError("first")
+        if payload.n == 1:
+            await held.wait()
+        ran.append(payload.n)
+
+    async with Sandbox(step, partitions=1) as box:
+        # given a retried job that runs, and one that is parked behind it
+        await box.enqueue(Step(account=1, n=1))
+        await box.enqueue(Step(account=1, n=2))
+        pipeline = box.cluster.workers[0].engine.queues[("default", 0)]
+        advancing = asyncio.create_task(box.advance("1s"))
+        while not pipeline.running:
+            await asyncio.sleep(0)
+        # when the first ends while the partition is being revoked, and it comes back
+        await pipeline.drain()
+        held.set()
+        while pipeline.running:
+            await asyncio.sleep(0)
+        await pipeline.drain()
+        assert ran == [1]
+        pipeline.resume()
+        await advancing
+        await box.cluster.settle()
+        # then the second runs
+        assert ran == [1, 2]
+
+
 async def test_a_partition_that_cannot_go_on_says_so(monkeypatch: pytest.MonkeyPatch):
     def fail(*_: object) -> None:
         raise RuntimeError("a fault of the engine")
