@@ -31,6 +31,7 @@ def job(
     expires: Duration | None = None,
     unique_for: Duration | None = None,
     ordering: Literal["strict", "none"] | None = None,
+    on_dead: Literal["release", "halt"] = "release",
     key: str | None = None,
 ) -> Callable[[F], F]: ...
 def job(
@@ -44,6 +45,7 @@ def job(
     expires: Duration | None = None,
     unique_for: Duration | None = None,
     ordering: Literal["strict", "none"] | None = None,
+    on_dead: Literal["release", "halt"] = "release",
     key: str | None = None,
 ) -> F | Callable[[F], F]:
     """Make a function the handler of an event, a payload, or its own parameters.
@@ -59,6 +61,8 @@ def job(
         expires: a job that waits longer than this is ended instead of started.
         unique_for: how long after its end the same id is refused; 24 hours by default.
         ordering: `strict` (the default with a key) or `none`.
+        on_dead: what a dead job means to its key: `release` lets the next one run, `halt` makes
+            the key wait until the dead job was replayed or discarded.
         key: the ordering key among plain parameters.
 
     Raises:
@@ -84,6 +88,12 @@ def job(
         )
         kind = signature.payload_type
         mistakes += _contradictions(fn, signature, name=name, queue=queue, ordering=ordering)
+        if on_dead == "halt" and (kind.__key__ is None or ordering == "none"):
+            mistakes.append(
+                'on_dead="halt" needs a key and ordering="strict": there is nothing else to halt'
+            )
+        elif on_dead not in ("release", "halt"):
+            mistakes.append(f'on_dead={on_dead!r}: write "release" or "halt"')
         is_event = issubclass(kind, Event)
         definition = JobDefinition(
             name=(kind.__job_name__ if issubclass(kind, JobPayload) else "") or default_name,
@@ -95,6 +105,7 @@ def job(
             ctx_parameter=signature.ctx_parameter,
             plain=signature.plain,
             ordering=ordering or ("none" if kind.__key__ is None else "strict"),
+            on_dead=on_dead,
             file=code.co_filename,
             line=code.co_firstlineno,
             stated=Stated.check(options, mistakes),

@@ -63,6 +63,7 @@ class JobDefinition:
     expires_ms: int | None = None
     unique_for_ms: int = UNIQUE_FOR_MS
     ordering: Literal["strict", "none"]
+    on_dead: Literal["release", "halt"] = "release"
     file: str
     line: int
     stated: Stated = Stated()  # by the decorator: what a queue's defaults do not change

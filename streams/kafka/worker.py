@@ -102,6 +102,7 @@ class JobsApp(faust.App):
             EngineOptions(
                 worker=self.worker_name,
                 names=self.names,
+                partitions=settings.partitions,
                 concurrency=settings.concurrency,
                 threads=settings.threads,
                 grace_ms=to_ms(settings.grace),
@@ -165,7 +166,7 @@ class JobsApp(faust.App):
         """Check the topics and connect, before Faust subscribes to anything."""
         os.makedirs(self.streams_settings.data_dir, exist_ok=True)
         # Faust has put its own handlers in place by now.
-        configure(self.streams_settings.log_format)
+        configure(self.streams_settings.log_format, self.streams_settings.log_level.upper())
         await super().on_first_start()
         settings = self.streams_settings
         await prepare_topics(

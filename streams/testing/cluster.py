@@ -52,7 +52,7 @@ class MemoryWorker:
         self.name = name
         self.engine = Engine(
             cluster.registry,
-            EngineOptions(worker=name, names=cluster.names),
+            EngineOptions(worker=name, names=cluster.names, partitions=cluster.log.partitions),
             log=log or cluster.log,
             clock=cluster.clock,
             open_store=lambda queue, partition: cluster.store(name, queue, partition),

@@ -53,6 +53,7 @@ class OpenEntry:
     failure: Failure | None = None
     first_failure: int | None = None
     letter_pending: bool = False
+    unknown_since: int | None = None  # since when it waits for a worker that knows its name
     origin: tuple[str, int, int] = ("", 0, 0)  # topic, partition, offset
     history: tuple[AttemptRecord, ...] = ()
 
@@ -86,12 +87,12 @@ class LedgerRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """Something an operator or a service asks of a job: `cancel` or `replay`."""
+    """Something an operator or a service asks of a job: `cancel`, `replay` or `discard`."""
 
     kind: str
     job: JobKey
     reason: str = ""
-    generation: int = 0  # replay: the generation of the letter
+    generation: int = 0  # replay, discard: the generation of the letter
 
 
 def _history(entries: tuple[AttemptRecord, ...]) -> list[list[Any]]:
@@ -130,6 +131,7 @@ def encode_open(entry: OpenEntry) -> tuple[bytes, bytes]:
             "failure": _failure(entry.failure),
             "first_failure": entry.first_failure,
             "letter_pending": entry.letter_pending,
+            "unknown_since": entry.unknown_since,
             "origin": list(entry.origin),
             "history": _history(entry.history),
             # Headers and keys of foreign records may be any bytes; latin-1 keeps each one.
@@ -163,6 +165,7 @@ def decode_open(key: bytes, value: bytes) -> OpenEntry:
             failure=_read_failure(m["failure"]),
             first_failure=m["first_failure"],
             letter_pending=m["letter_pending"],
+            unknown_since=m["unknown_since"],
             origin=(m["origin"][0], m["origin"][1], m["origin"][2]),
             history=_read_history(m["history"]),
             record_key=None if m["key"] is None else m["key"].encode("latin-1"),

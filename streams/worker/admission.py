@@ -44,6 +44,7 @@ def attempt_of(
         definition=definition,
         offset=record.offset if entry is None else None,
         entry=entry,
+        was_opened=entry is not None,
         generation=0 if entry is None else entry.generation,
         run=0 if entry is None else entry.run,
         used=0 if entry is None else entry.attempts,

@@ -24,6 +24,7 @@ class Attempt:
     definition: JobDefinition
     offset: int | None
     entry: OpenEntry | None = None
+    was_opened: bool = False  # it came from the open table, and was not taken over since
     generation: int = 0
     run: int = 0
     used: int = 0  # attempts used up before this one

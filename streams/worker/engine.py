@@ -29,6 +29,7 @@ class EngineOptions:
 
     worker: str
     names: TopicNames
+    partitions: int  # of each queue
     concurrency: int = 100
     threads: int = 5
     grace_ms: int = 25_000
@@ -66,8 +67,14 @@ class Engine:
             send=ChildSender(options.names, log),
         )
 
-    async def open_queue(self, queue: str, partition: int, source: Source, start: int) -> Pipeline:
-        """Recover a partition's state and start it; reading goes on from `start`."""
+    async def open_queue(
+        self, queue: str, partition: int, source: Source, start: int | None
+    ) -> Pipeline:
+        """Recover a partition's state and start it.
+
+        Reading goes on from `start`, the group's commit, or from the one kept in state, which is
+        never behind it, and is there still when the group's has expired.
+        """
         names, options = self.options.names, self.options
         place = Place(
             queue=queue,
@@ -78,12 +85,17 @@ class Engine:
             dead=names.dead,
             commands=names.commands(queue),
             worker=options.worker,
+            partitions=options.partitions,
             unique_for_ms=options.unique_for_ms,
         )
         tables = Tables(self._open_store(queue, partition))
         read = await recover(tables, self._log, place)
         if read:
             logger.info("recovered %s/%d from %d records", place.topic, partition, read)
+        kept = tables.committed()
+        if kept > await self._log.end(place.topic, partition):
+            logger.warning("%s/%d was made anew: reading it from its start", place.topic, partition)
+            kept = 0
         pipeline = Pipeline(
             place,
             registry=self.registry,
@@ -93,7 +105,7 @@ class Engine:
             clock=self._clock,
             executor=self.executor,
             notify=self._notify,
-            start=start,
+            start=max(start or 0, kept),
             on_failure=self._on_failure,
         )
         self.queues[(queue, partition)] = pipeline

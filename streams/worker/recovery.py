@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections.abc import Sequence
 
 from streams.wire.envelope import Record
-from streams.worker.ports import Append, Change, Log
+from streams.worker.ports import Append, Log
 from streams.worker.settlement import Place
 from streams.worker.tables import Tables
 
 logger = logging.getLogger(__name__)
+
+AT_ONCE = 1_000  # records applied before other work of the worker gets its turn
 
 
 async def recover(tables: Tables, log: Log, place: Place) -> int:
@@ -18,45 +22,68 @@ async def recover(tables: Tables, log: Log, place: Place) -> int:
     The ledger is read last and wins: an entry whose job the ledger has is what a crash left
     between the two writes, and is removed.
     """
+    over: dict[bytes, None] = {}
     read = 0
     for topic in (place.retry, place.ledger):
         end = await log.end(topic, place.partition)
-        start = tables.applied(topic)
-        if start > end:
-            # The topic was made anew: what is on disk is of another life.
-            start = 0
-        async for records in log.read(topic, place.partition, start):
-            for record in records:
-                _apply(tables, place, record)
+        async for records in log.read(topic, place.partition, tables.applied(topic)):
+            for at in range(0, len(records), AT_ONCE):
+                chunk = records[at : at + AT_ONCE]
+                _apply(tables, place, chunk)
+                _note_what_is_over(tables, chunk, over)
+                await asyncio.sleep(0)
             read += len(records)
-            tables.store.write([tables.applied_change(topic, records[-1].offset + 1)])
-    await _remove_what_is_over(tables, log, place)
+        if tables.applied(topic) < end:  # the last records were removed by compaction
+            batch = tables.batch()
+            batch.reflect(topic, end)
+            batch.write()
+    await _remove(tables, log, place, over)
     return read
 
 
-def _apply(tables: Tables, place: Place, record: Record) -> None:
-    # One write for each record: the index rows of a change depend on the entry before it.
-    key = record.key or b""
-    if record.topic == place.retry:
-        changes = tables.apply_retry(key, record.value, place.commands)
-    else:
-        changes = tables.apply_ledger(key, record.value)
-    if changes:
-        tables.store.write(changes)
-    else:
-        logger.warning("a record of the state topics can't be read and is skipped: %r", key[:80])
+def _apply(tables: Tables, place: Place, records: Sequence[Record]) -> None:
+    batch = tables.batch()
+    latest = {record.key or b"": record for record in records}
+    topic = records[-1].topic
+    for key, record in latest.items():
+        if topic == place.retry:
+            is_readable = batch.apply_retry(key, record.value, place.commands)
+        else:
+            is_readable = batch.apply_ledger(key, record.value)
+        if not is_readable:
+            logger.error(
+                "%s/%d@%d can't be read and is skipped: %r",
+                topic,
+                record.partition,
+                record.offset,
+                key[:80],
+            )
+    batch.reflect(topic, records[-1].offset + 1)
+    batch.write()
 
 
-async def _remove_what_is_over(tables: Tables, log: Log, place: Place) -> None:
-    over: list[bytes] = []
-    for entry in tables.entries():
-        ledger = tables.ledger(entry.job.encode())
+def _note_what_is_over(tables: Tables, records: Sequence[Record], over: dict[bytes, None]) -> None:
+    for record in records:
+        key = record.key or b""
+        if key.startswith(b"#"):
+            continue
+        entry = tables.open(key)
+        if entry is None:
+            over.pop(key, None)
+            continue
+        ledger = tables.ledger(key)
         if ledger is not None and ledger.position >= entry.position:
-            over.append(entry.job.encode())
+            over[key] = None
+        else:
+            over.pop(key, None)
+
+
+async def _remove(tables: Tables, log: Log, place: Place, over: dict[bytes, None]) -> None:
     if not over:
         return
     offsets = await log.append([Append(place.retry, place.partition, key, None) for key in over])
-    changes: list[Change] = [tables.applied_change(place.retry, max(offsets) + 1)]
+    batch = tables.batch()
+    batch.reflect(place.retry, max(offsets) + 1)
     for key in over:
-        changes += tables.drop_open(key)
-    tables.store.write(changes)
+        batch.drop_open(key)
+    batch.write()

@@ -18,7 +18,7 @@ from streams.jobs.outcome import (
     Snoozed,
 )
 from streams.jobs.states import State
-from streams.wire.state import AttemptRecord, LedgerRecord, OpenEntry, letter_of
+from streams.wire.state import AttemptRecord, Command, LedgerRecord, OpenEntry, letter_of
 from streams.worker.admission import new_entry
 from streams.worker.attempt import Attempt
 from streams.worker.ports import Append
@@ -59,10 +59,11 @@ def conclude(
                 failure=None,
             )
         case Dead():
+            halts = attempt.definition.on_dead == "halt" and attempt.lane is not None
             entry = _entry_after(attempt, history, used, now, failure)
-            send_letter(replace(entry, state=State.DEAD, due=None, blocks=False), settlement, place)
-            if attempt.lane is not None:
-                settlement.touched.add(attempt.lane)
+            dead = replace(entry, state=State.DEAD, due=now, blocks=halts, letter_pending=True)
+            settlement.open(dead, attempt.lane)
+            send_letter(dead, settlement, place)
         case _:
             state, result, reason = _ending(outcome)
             settlement.end(
@@ -91,9 +92,101 @@ def cancel_open(
     entry: OpenEntry, reason: str, settlement: Settlement, place: Place, now: int
 ) -> None:
     """End a job that waits in the open table."""
-    record = LedgerRecord(
+    settlement.end(
+        _ledger_of(entry, State.CANCELLED, reason, now), was_open=True, lane=lane_of(entry)
+    )
+    settlement.events.append(_plain_event(Happening.CANCELLED, entry.job, place, now))
+
+
+def replay(
+    entry: OpenEntry,
+    lane: bytes | None,
+    generation: int,
+    settlement: Settlement,
+    place: Place,
+    now: int,
+) -> bool:
+    """Open a dead job again as its next generation; False if the letter is void by now.
+
+    A job with a lane takes its old place in the order of arrival, so that letters of one key
+    replay in order, and before what a halt has parked behind them.
+    """
+    if entry.state is not State.DEAD or entry.generation != generation:
+        return False
+    again = replace(
+        entry,
+        state=State.SCHEDULED if lane is None else State.PARKED,
+        generation=entry.generation + 1,
+        run=0,
+        attempts=0,
+        due=now if lane is None else None,
+        blocks=lane is not None,
+        letter_pending=False,
+        unknown_since=None,
+        reason="replayed",
+    )
+    settlement.open(again, lane)
+    # The letter goes after the entry is durable: a crash between them leaves a letter that is void.
+    settlement.letters.append(Append(place.dead, None, letter_of(entry, place.queue)[0], None))
+    settlement.events.append(_plain_event(Happening.REPLAYED, entry.job, place, now))
+    return True
+
+
+def discard(
+    entry: OpenEntry, command: Command, settlement: Settlement, place: Place, now: int
+) -> bool:
+    """End a dead job for good; False if the letter is void by now."""
+    if entry.state is not State.DEAD or entry.generation != command.generation:
+        return False
+    settlement.end(
+        _ledger_of(entry, State.DISCARDED, command.reason, now),
+        was_open=True,
+        lane=lane_of(entry),
+    )
+    # Before the ledger: until then a crash repeats the command, and the letter's tombstone.
+    settlement.letters.append(Append(place.dead, None, letter_of(entry, place.queue)[0], None))
+    settlement.events.append(_plain_event(Happening.DISCARDED, entry.job, place, now))
+    return True
+
+
+def bury_unknown(
+    entry: OpenEntry, lane: bytes | None, settlement: Settlement, place: Place, now: int
+) -> None:
+    """A job whose name no handler here knows: dead, and replayable once one does."""
+    failure = Failure(
+        type="UnknownJob",
+        message=f"no handler is named {entry.job.name!r}; deploy one, then replay this letter",
+        trace="",
+    )
+    dead = replace(
+        entry,
+        state=State.DEAD,
+        due=now,
+        blocks=False,
+        letter_pending=True,
+        failure=failure,
+        first_failure=now,
+        reason=failure.message,
+    )
+    settlement.open(dead, lane)
+    send_letter(dead, settlement, place)
+    settlement.events.append(_plain_event(Happening.DEAD, entry.job, place, now))
+
+
+def send_letter(entry: OpenEntry, settlement: Settlement, place: Place) -> None:
+    """Send the letter of a dead entry, and note afterwards that it is sent.
+
+    Until then the entry is due, so that whoever recovers it sends the letter again.
+    """
+    key, value, headers = letter_of(entry, place.queue)
+    settlement.letters.append(Append(place.dead, None, key, value, headers))
+    settlement.pending_letters.append(entry)
+
+
+def _ledger_of(entry: OpenEntry, state: State, reason: str, now: int) -> LedgerRecord:
+    return LedgerRecord(
         job=entry.job,
-        state=State.CANCELLED,
+        state=state,
         time=entry.time,
         generation=entry.generation,
         run=entry.run,
@@ -103,53 +196,6 @@ def cancel_open(
         failure=entry.failure,
         history=entry.history,
     )
-    settlement.end(record, was_open=True, lane=lane_of(entry))
-    settlement.events.append(_plain_event(Happening.CANCELLED, entry.job, place, now))
-
-
-def replay(
-    entry: OpenEntry, generation: int, settlement: Settlement, place: Place, now: int
-) -> bool:
-    """Open a dead job again as its next generation; False if the letter is void by now."""
-    if entry.state is not State.DEAD or entry.generation != generation:
-        return False
-    again = replace(
-        entry,
-        state=State.SCHEDULED,
-        generation=entry.generation + 1,
-        run=0,
-        attempts=0,
-        due=now,
-        blocks=False,
-        letter_pending=False,
-        reason="replayed",
-    )
-    settlement.open(again, lane_of(entry))
-    # The letter goes after the entry is durable: a crash between them leaves a letter that is void.
-    key, _, _ = letter_of(entry, place.queue)
-    settlement.letters.append(Append(place.dead, None, key, None))
-    settlement.events.append(_plain_event(Happening.REPLAYED, entry.job, place, now))
-    return True
-
-
-def bury_unknown(entry: OpenEntry, settlement: Settlement, place: Place, now: int) -> None:
-    """A job whose name no handler here knows: dead, and replayable once one does."""
-    failure = Failure(
-        type="UnknownJob",
-        message=f"no handler is named {entry.job.name!r}; deploy one, then replay this letter",
-        trace="",
-    )
-    dead = replace(entry, state=State.DEAD, failure=failure, first_failure=now)
-    send_letter(dead, settlement, place)
-    settlement.events.append(_plain_event(Happening.DEAD, entry.job, place, now))
-
-
-def send_letter(entry: OpenEntry, settlement: Settlement, place: Place) -> None:
-    """Put a dead entry, its letter marked as pending, and the letter itself."""
-    pending = replace(entry, letter_pending=True)
-    settlement.open(pending, None)
-    key, value, headers = letter_of(pending, place.queue)
-    settlement.letters.append(Append(place.dead, None, key, value, headers))
 
 
 def _keep_open(
@@ -243,11 +289,20 @@ def _event_of(
         key=attempt.job.ordering_key,
         attempt=attempt.number,
         ran_ms=None if attempt.started is None else now - attempt.started,
-        due=now + outcome.after_ms if isinstance(outcome, Retrying) else None,
+        due=_due_of(outcome, now),
         error_type=None if failure is None else failure.type,
         error=None if failure is None else failure.message,
         traceparent=attempt.envelope.traceparent,
     )
+
+
+def _due_of(outcome: Outcome, now: int) -> int | None:
+    match outcome:
+        case Retrying(after_ms=after_ms):
+            return now + after_ms
+        case Snoozed(for_ms=for_ms):
+            return now + for_ms
+    return None
 
 
 def _plain_event(happening: Happening, job: JobKey, place: Place, now: int) -> LifecycleEvent:

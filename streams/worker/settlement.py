@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from streams.jobs.lifecycle import LifecycleEvent
 from streams.wire.state import LedgerRecord, OpenEntry, encode_ledger, encode_open
-from streams.worker.ports import Append, Change, Log
-from streams.worker.tables import COMMANDS_READ, Tables
+from streams.worker.ports import Append, Log
+from streams.worker.tables import COMMANDS_READ, COMMITTED, Batch, Tables
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +26,7 @@ class Place:
     dead: str
     commands: str
     worker: str
+    partitions: int = 1  # of the queue
     unique_for_ms: int = 86_400_000  # for names that no handler here knows
 
 
@@ -32,23 +37,28 @@ class Settlement:
     opens: dict[bytes, OpenEntry] = field(default_factory=dict)
     ledgers: dict[bytes, LedgerRecord] = field(default_factory=dict)
     closes: set[bytes] = field(default_factory=set)
+    forwards: list[Append] = field(default_factory=list)  # records of other partitions
     letters: list[Append] = field(default_factory=list)
+    pending_letters: list[OpenEntry] = field(default_factory=list)  # sent in this turn
     finished: list[int] = field(default_factory=list)
     blocking: set[bytes] = field(default_factory=set)  # lanes that an entry of this turn blocks
     touched: set[bytes] = field(default_factory=set)  # lanes to look at afterwards
     events: list[LifecycleEvent] = field(default_factory=list)
     commands_read: int | None = None  # the offset after the last command that was obeyed
+    committed: int | None = None  # the watermark of earlier turns, to be kept in state
 
     def __bool__(self) -> bool:
         return bool(
             self.opens
             or self.ledgers
             or self.closes
+            or self.forwards
             or self.letters
             or self.finished
             or self.touched
             or self.events
             or self.commands_read is not None
+            or self.committed is not None
         )
 
     def open(self, entry: OpenEntry, lane: bytes | None) -> None:
@@ -78,37 +88,112 @@ class Settlement:
         before the ledger, the ledger before the tombstones (a job is never in neither), and the
         local store last (it must never be ahead of its topics).
         """
-        changes: list[Change] = []
-        opens = [
-            Append(place.retry, place.partition, *encode_open(entry))
-            for entry in self.opens.values()
-        ]
-        if opens:
-            offsets = await log.append(opens)
-            changes.append(tables.applied_change(place.retry, max(offsets) + 1))
-        if self.letters:
-            await log.append(self.letters)
-        if self.ledgers:
-            ledgers = [
+        own = _OwnAppends(log, tables, place, self)
+        await own.append(
+            place.retry,
+            [
+                Append(place.retry, place.partition, *encode_open(entry))
+                for entry in self.opens.values()
+            ],
+        )
+        if self.forwards or self.letters:
+            await log.append([*self.forwards, *self.letters])
+        await own.append(
+            place.ledger,
+            [
                 Append(place.ledger, place.partition, *encode_ledger(record))
                 for record in self.ledgers.values()
-            ]
-            offsets = await log.append(ledgers)
-            changes.append(tables.applied_change(place.ledger, max(offsets) + 1))
+            ],
+        )
         last = [Append(place.retry, place.partition, key, None) for key in self.closes]
+        # After their effects: a crash before this repeats a command, and it changes nothing.
+        for name, offset in ((COMMANDS_READ, self.commands_read), (COMMITTED, self.committed)):
+            if offset is not None:
+                last.append(Append(place.retry, place.partition, name, b"%d" % offset))
+        await own.append(place.retry, last)
+        self._apply(tables, place, own.ends)
+
+    def _apply(self, tables: Tables, place: Place, ends: dict[str, int]) -> None:
+        batch: Batch = tables.batch()
+        for topic, end in ends.items():
+            batch.reflect(topic, end)
         if self.commands_read is not None:
-            # After its effects: a crash before this repeats the command, and it changes nothing.
-            value = str(self.commands_read).encode()
-            last.append(Append(place.retry, place.partition, COMMANDS_READ, value))
-            changes.append(tables.applied_change(place.commands, self.commands_read))
-        if last:
-            offsets = await log.append(last)
-            changes.append(tables.applied_change(place.retry, max(offsets) + 1))
+            batch.reflect(place.commands, self.commands_read)
+        if self.committed is not None:
+            batch.commit(self.committed)
         for entry in self.opens.values():
-            changes += tables.put_open(entry)
+            batch.put_open(entry)
         for record in self.ledgers.values():
-            changes.append(tables.put_ledger(record))
+            batch.put_ledger(record)
         for key in self.closes:
-            changes += tables.drop_open(key)
-        if changes:
-            tables.store.write(changes)
+            batch.drop_open(key)
+        batch.write()
+
+
+class _OwnAppends:
+    """Appends to the topics of state, which their owner alone writes.
+
+    Where offsets are missing between what the store reflects and what an append got, an earlier
+    owner wrote late (or an append of ours failed after a part of it was written). What it wrote
+    is overwritten with what we know, so that every later reader recovers our state.
+    """
+
+    def __init__(self, log: Log, tables: Tables, place: Place, settlement: Settlement) -> None:
+        self.ends: dict[str, int] = {}
+        self._log = log
+        self._tables = tables
+        self._place = place
+        self._settlement = settlement
+
+    async def append(self, topic: str, records: Sequence[Append]) -> None:
+        if not records:
+            return
+        offsets = await self._log.append(records)
+        expected = self.ends.get(topic)
+        if expected is None:
+            expected = self._tables.applied(topic)
+        self.ends[topic] = max(offsets) + 1
+        if self.ends[topic] - expected > len(records):
+            await self._overwrite_foreign(topic, expected, set(offsets))
+
+    async def _overwrite_foreign(self, topic: str, start: int, own: set[int]) -> None:
+        first, end = min(own), self.ends[topic]
+        foreign: dict[bytes, None] = {}
+        async for batch in self._log.read(topic, self._place.partition, start):
+            for record in batch:
+                key = record.key or b""
+                is_older = record.offset < first and self._is_written(topic, key)
+                if record.offset < end and record.offset not in own and not is_older:
+                    foreign[key] = None
+        if not foreign:
+            return
+        logger.warning(
+            "%s/%d: records of an earlier owner came late and are overwritten: %d keys",
+            topic,
+            self._place.partition,
+            len(foreign),
+        )
+        await self.append(
+            topic,
+            [Append(topic, self._place.partition, key, self._value(topic, key)) for key in foreign],
+        )
+
+    def _is_written(self, topic: str, key: bytes) -> bool:
+        """Whether this settlement writes the key itself, now or later."""
+        s = self._settlement
+        if topic == self._place.ledger:
+            return key in s.ledgers
+        return key in s.opens or key in s.closes
+
+    def _value(self, topic: str, key: bytes) -> bytes | None:
+        """What the key's record must be, as far as we know."""
+        s, tables, place = self._settlement, self._tables, self._place
+        if topic == place.ledger:
+            record = s.ledgers.get(key) or tables.ledger(key)
+            return None if record is None else encode_ledger(record)[1]
+        if key == COMMITTED:
+            return b"%d" % tables.committed()
+        if key == COMMANDS_READ:
+            return b"%d" % tables.applied(place.commands)
+        entry = s.opens.get(key) or (None if key in s.closes else tables.open(key))
+        return None if entry is None else encode_open(entry)[1]

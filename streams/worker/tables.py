@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 from streams.errors import UndecodableRecord
+from streams.jobs.states import State
 from streams.wire.state import (
     LedgerRecord,
     OpenEntry,
@@ -19,13 +21,20 @@ from streams.worker.ports import Change, Store
 OPEN = "open"  # state key -> entry
 LEDGER = "ledger"  # state key -> record
 DUE = "due"  # due time, state key -> nothing
-LANE = "lane"  # lane, arrival, state key -> nothing; only entries that block
-META = "meta"  # names of what was applied -> offset
+LANE = "lane"  # lane, whether it only waits, arrival, state key -> nothing; only what blocks
+META = "meta"  # names of what was applied -> offset; counts
 
-COMMANDS_READ = b"#commands"  # key of the retry topic's record of how far commands were obeyed
+# Keys of the retry topic that are no jobs: how far commands were obeyed, and the queue's commit.
+COMMANDS_READ = b"#commands"
+COMMITTED = b"#committed"
+
+_COUNTS = b"#counts"
+# For the disk only: they neither fill memory nor hold anything up.
+_UNBOUNDED = frozenset({State.DEAD, State.SCHEDULED, State.SLEEPING})
 
 _number = struct.Struct(">Q")
 _length = struct.Struct(">I")
+_counts = struct.Struct(">5Q")
 
 
 def lane_of(entry: OpenEntry) -> bytes | None:
@@ -47,21 +56,42 @@ def _lane_row(entry: OpenEntry, state_key: bytes) -> bytes | None:
     lane = lane_of(entry)
     if lane is None or not entry.blocks:
         return None
-    return _lane_prefix(lane) + _number.pack(entry.arrival) + state_key
+    # What has started comes before all that waits, whatever its arrival: nothing of a key starts
+    # while a started job of it is not over.
+    waits = b"\x01" if entry.state is State.PARKED else b"\x00"
+    return _lane_prefix(lane) + waits + _number.pack(entry.arrival) + state_key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """How much is in the open table; kept with it, so that opening a store counts nothing."""
+
+    entries: int = 0
+    blocking: int = 0
+    bounded: int = 0  # entries that count for the bounds of the open table
+    bounded_bytes: int = 0
+    arrivals_end: int = 0  # no entry has an arrival at or above it
 
 
 class Tables:
-    """Typed reads of one store, and the changes that keep its indexes right.
-
-    Changes that were asked for must be written: the count of blocking entries goes with them.
-    """
+    """Typed reads of one store. Whoever changes it asks for a `batch`."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self._blockers = sum(1 for _ in store.scan(LANE, b"", None))
+        packed = store.get(META, _COUNTS)
+        values = (0,) * 5 if packed is None else _counts.unpack(packed)
+        self.counts = Counts(
+            entries=values[0],
+            blocking=values[1],
+            bounded=values[2],
+            bounded_bytes=values[3],
+            arrivals_end=values[4],
+        )
 
     def open(self, state_key: bytes) -> OpenEntry | None:
         """The entry of a job that is open."""
+        if not self.counts.entries:  # the usual case, and it costs nothing
+            return None
         value = self.store.get(OPEN, state_key)
         return None if value is None else decode_open(state_key, value)
 
@@ -71,13 +101,25 @@ class Tables:
         return None if value is None else decode_ledger(state_key, value)
 
     def first_blocker(self, lane: bytes) -> OpenEntry | None:
-        """The earliest open job of a lane that blocks it."""
-        if not self._blockers:  # the usual case, and it costs nothing
+        """The open job of a lane that all others of it wait for: a started one, else the first."""
+        if not self.counts.blocking:
             return None
         prefix = _lane_prefix(lane)
-        for row, _ in self.store.scan(LANE, prefix, prefix + b"\xff" * 9):
-            return self.open(row[len(prefix) + _number.size :])
+        for row, _ in self.store.scan(LANE, prefix, prefix + b"\xff"):
+            return self.open(row[len(prefix) + 1 + _number.size :])
         return None
+
+    def lane_heads(self, start: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """(where to go on after it, lane) of each lane with blocking jobs, from `start` on."""
+        while True:
+            for row, _ in self.store.scan(LANE, start, None):
+                (length,) = _length.unpack(row[: _length.size])
+                lane = row[_length.size : _length.size + length]
+                start = _lane_prefix(lane) + b"\xff"
+                break
+            else:
+                return
+            yield start, lane
 
     def due_from(self, start: bytes, now: int) -> Iterator[tuple[bytes, bytes]]:
         """(row, state key) of what is due by `now`, from row `start` on."""
@@ -86,6 +128,8 @@ class Tables:
 
     def next_due(self, start: bytes) -> int | None:
         """The due time of the first row from `start` on."""
+        if not self.counts.entries:
+            return None
         for row, _ in self.store.scan(DUE, start, None):
             return int(_number.unpack(row[: _number.size])[0])
         return None
@@ -97,64 +141,121 @@ class Tables:
 
     def applied(self, topic: str) -> int:
         """The offset of `topic` up to which this store reflects it."""
-        value = self.store.get(META, topic.encode())
+        return self._offset(topic.encode())
+
+    def committed(self) -> int:
+        """The commit of the queue that was kept in state; 0 without one."""
+        return self._offset(COMMITTED)
+
+    def batch(self) -> Batch:
+        """Changes that are written together."""
+        return Batch(self)
+
+    def _offset(self, name: bytes) -> int:
+        value = self.store.get(META, name)
         return 0 if value is None else int(value)
 
-    @staticmethod
-    def applied_change(topic: str, offset: int) -> Change:
-        """The change that records how far `topic` is reflected."""
-        return Change(META, topic.encode(), str(offset).encode())
 
-    def put_open(self, entry: OpenEntry) -> list[Change]:
-        """Changes that set an entry and move its index rows."""
+class Batch:
+    """Changes of a partition's tables; `write` applies all of them, or none."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+        self._changes: list[Change] = []
+        self._entries: dict[bytes, OpenEntry | None] = {}  # as they will be
+        self._counts = tables.counts
+
+    def put_open(self, entry: OpenEntry) -> None:
+        """Set an entry and move its index rows."""
         state_key, value = encode_open(entry)
-        changes = self._drop_rows(state_key)
+        self._put_open(state_key, entry, value)
+
+    def _put_open(self, state_key: bytes, entry: OpenEntry, value: bytes) -> None:
+        self._drop_rows(state_key)
+        changes = self._changes
         changes.append(Change(OPEN, state_key, value))
         if (due := due_row(entry, state_key)) is not None:
             changes.append(Change(DUE, due, b""))
         if (row := _lane_row(entry, state_key)) is not None:
             changes.append(Change(LANE, row, b""))
-            self._blockers += 1
-        return changes
+        self._entries[state_key] = entry
+        self._count(entry, 1)
 
-    def drop_open(self, state_key: bytes) -> list[Change]:
-        """Changes that remove an entry and its index rows."""
-        return [*self._drop_rows(state_key), Change(OPEN, state_key, None)]
+    def drop_open(self, state_key: bytes) -> None:
+        """Remove an entry and its index rows."""
+        self._drop_rows(state_key)
+        self._changes.append(Change(OPEN, state_key, None))
+        self._entries[state_key] = None
 
-    @staticmethod
-    def put_ledger(record: LedgerRecord) -> Change:
-        """The change that sets a ledger record."""
-        return Change(LEDGER, *encode_ledger(record))
+    def put_ledger(self, record: LedgerRecord) -> None:
+        """Set a ledger record."""
+        self._changes.append(Change(LEDGER, *encode_ledger(record)))
 
-    def apply_retry(self, key: bytes, value: bytes | None, commands: str) -> list[Change]:
-        """Changes for one record of the retry topic; none if it can't be read."""
-        if key == COMMANDS_READ:
-            return [self.applied_change(commands, int(value or b"0"))]
-        if value is None:
-            return self.drop_open(key)
+    def reflect(self, topic: str, offset: int) -> None:
+        """Note that the store reflects `topic` below `offset`."""
+        self._changes.append(Change(META, topic.encode(), str(offset).encode()))
+
+    def commit(self, offset: int) -> None:
+        """Keep the queue's commit."""
+        self._changes.append(Change(META, COMMITTED, str(offset).encode()))
+
+    def apply_retry(self, key: bytes, value: bytes | None, commands: str) -> bool:
+        """Apply one record of the retry topic; False if it can't be read."""
         try:
-            return self.put_open(decode_open(key, value))
-        except UndecodableRecord:
-            return []
+            if key == COMMANDS_READ:
+                self.reflect(commands, int(value or b"0"))
+            elif key == COMMITTED:
+                self.commit(int(value or b"0"))
+            elif value is None:
+                self.drop_open(key)
+            else:
+                self._put_open(key, decode_open(key, value), value)
+        except (UndecodableRecord, ValueError):
+            return False
+        return True
 
-    def apply_ledger(self, key: bytes, value: bytes | None) -> list[Change]:
-        """Changes for one record of the ledger topic; none if it can't be read."""
-        if value is None:
-            return [Change(LEDGER, key, None)]
-        try:
-            decode_ledger(key, value)
-        except UndecodableRecord:
-            return []
-        return [Change(LEDGER, key, value)]
+    def apply_ledger(self, key: bytes, value: bytes | None) -> bool:
+        """Apply one record of the ledger topic; False if it can't be read."""
+        if value is not None:
+            try:
+                decode_ledger(key, value)
+            except UndecodableRecord:
+                return False
+        self._changes.append(Change(LEDGER, key, value))
+        return True
 
-    def _drop_rows(self, state_key: bytes) -> list[Change]:
-        before = self.open(state_key)
+    def write(self) -> None:
+        """Apply all of it."""
+        if not self._changes:
+            return
+        if self._counts != self._tables.counts:
+            c = self._counts
+            packed = _counts.pack(c.entries, c.blocking, c.bounded, c.bounded_bytes, c.arrivals_end)
+            self._changes.append(Change(META, _COUNTS, packed))
+        self._tables.store.write(self._changes)
+        self._tables.counts = self._counts
+
+    def _drop_rows(self, state_key: bytes) -> None:
+        if state_key in self._entries:
+            before = self._entries[state_key]
+        else:
+            before = self._tables.open(state_key)
         if before is None:
-            return []
-        changes = []
+            return
         if (due := due_row(before, state_key)) is not None:
-            changes.append(Change(DUE, due, None))
+            self._changes.append(Change(DUE, due, None))
         if (row := _lane_row(before, state_key)) is not None:
-            changes.append(Change(LANE, row, None))
-            self._blockers -= 1
-        return changes
+            self._changes.append(Change(LANE, row, None))
+        self._count(before, -1)
+
+    def _count(self, entry: OpenEntry, sign: int) -> None:
+        c = self._counts
+        bounded = sign * (entry.state not in _UNBOUNDED)
+        self._counts = replace(
+            c,
+            entries=c.entries + sign,
+            blocking=c.blocking + sign * (lane_of(entry) is not None and entry.blocks),
+            bounded=c.bounded + bounded,
+            bounded_bytes=c.bounded_bytes + bounded * len(entry.payload),
+            arrivals_end=max(c.arrivals_end, entry.arrival + 1),
+        )

@@ -37,6 +37,11 @@ class Watermark:
         return self._order[0] if self._order else self.position
 
     @property
+    def held(self) -> int:
+        """How far the commit is behind the read position, in offsets."""
+        return self.position - self.value
+
+    @property
     def pending(self) -> int:
         """How many offsets are held."""
         return len(self._order) - len(self._finished)

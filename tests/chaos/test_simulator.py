@@ -48,7 +48,7 @@ async def test_a_ledger_that_is_not_recovered_is_found(monkeypatch: pytest.Monke
     apply: Callable[..., None] = recovery._apply
 
     def skip_ledger(tables: object, place: object, record: object) -> None:
-        if record.topic.endswith(".retry"):
+        if record[0].topic.endswith(".retry"):
             apply(tables, place, record)
 
     monkeypatch.setattr(recovery, "_apply", skip_ledger)
@@ -56,7 +56,7 @@ async def test_a_ledger_that_is_not_recovered_is_found(monkeypatch: pytest.Monke
 
 
 async def test_parking_in_memory_only_is_found(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(pipeline.Pipeline, "_is_blocked", lambda *_: False)
+    monkeypatch.setattr("streams.worker.owned.Owned.is_blocked", lambda *_: False)
     assert await _found() is not None
 
 

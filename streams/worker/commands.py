@@ -1,0 +1,95 @@
+"""Obeys what operators and services ask of one partition's jobs."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+
+from streams.jobs.outcome import Cancelled
+from streams.jobs.states import State
+from streams.wire.state import Command
+from streams.worker import settle
+from streams.worker.outcomes import Outcomes
+from streams.worker.owned import Owned
+from streams.worker.settlement import Settlement
+
+logger = logging.getLogger(__name__)
+
+
+class Commands:
+    """Commands are taken in order, and recorded as obeyed once their effects are durable.
+
+    A cancel may come before its job has been read. It is kept until reading has passed the
+    queue's end as it was at the command, and so long the record stays before it.
+    """
+
+    def __init__(self, owned: Owned, outcomes: Outcomes) -> None:
+        self._owned = owned
+        self._outcomes = outcomes
+        self._arrived: deque[tuple[Command, int, int]] = deque()
+        self._ahead: dict[bytes, tuple[Command, int, int]] = {}
+        self._end = 0  # the offset after the last command that was taken
+
+    def __bool__(self) -> bool:
+        return bool(self._arrived)
+
+    def arrive(self, command: Command, offset: int, queue_end: int) -> None:
+        """Take the command read at `offset` of its topic, when the queue ended at `queue_end`."""
+        self._arrived.append((command, offset, queue_end))
+
+    def cancelled_ahead(self, state_key: bytes) -> str | None:
+        """The reason, if this job was cancelled before it was read."""
+        found = self._ahead.pop(state_key, None)
+        return None if found is None else found[0].reason or "cancelled"
+
+    def obey_all(self, settlement: Settlement, now: int) -> None:
+        """Obey what arrived, and note how far that is."""
+        owned = self._owned
+        while self._arrived:
+            command, offset, queue_end = self._arrived.popleft()
+            if offset >= owned.tables.applied(owned.place.commands):
+                self._end = offset + 1
+                self._obey(command, offset, queue_end, settlement, now)
+        self._note(settlement)
+
+    def _note(self, settlement: Settlement) -> None:
+        if not self._end:
+            return
+        owned = self._owned
+        for state_key, (_, _, queue_end) in list(self._ahead.items()):
+            if owned.watermark.position >= queue_end:
+                del self._ahead[state_key]  # there is no such job
+        held = [offset for _, offset, _ in self._ahead.values()]
+        obeyed = min([self._end, *held])
+        if obeyed > owned.tables.applied(owned.place.commands):
+            settlement.commands_read = obeyed
+
+    def _obey(
+        self, command: Command, offset: int, queue_end: int, settlement: Settlement, now: int
+    ) -> None:
+        owned = self._owned
+        state_key = command.job.encode()
+        attempt = owned.hand.get(state_key)
+        entry = owned.entry(state_key, settlement)
+        match command.kind:
+            case "cancel" if attempt is not None:
+                attempt.cancelled = command.reason or "cancelled"
+                if attempt.submitted:
+                    owned.hand.cancel(attempt, attempt.cancelled)
+                else:
+                    self._outcomes.conclude(attempt, Cancelled(attempt.cancelled), settlement, now)
+            case "cancel" if entry is not None and entry.state is not State.DEAD:
+                settle.cancel_open(entry, command.reason, settlement, owned.place, now)
+            case "cancel" if (
+                entry is None
+                and owned.watermark.position < queue_end
+                and owned.tables.ledger(state_key) is None
+            ):
+                self._ahead[state_key] = (command, offset, queue_end)
+            case "replay" if entry is not None and attempt is None:
+                lane = owned.lane_of_entry(entry)
+                settle.replay(entry, lane, command.generation, settlement, owned.place, now)
+            case "discard" if entry is not None and attempt is None:
+                settle.discard(entry, command, settlement, owned.place, now)
+            case _:
+                logger.info("command %s for %s: nothing to do", command.kind, command.job.id)

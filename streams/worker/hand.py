@@ -1,0 +1,122 @@
+"""The jobs of one partition that are in hand: of each key one runs, the others wait behind it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from streams.jobs.outcome import Outcome
+from streams.worker.attempt import Attempt
+from streams.worker.ports import Executor
+
+
+@dataclass(slots=True)
+class Lane:
+    """The jobs of one key that are in hand."""
+
+    running: Attempt | None = None
+    waiting: deque[Attempt] = field(default_factory=deque)
+
+
+class Hand:
+    """What was admitted and is not settled.
+
+    A key's jobs wait here only as long as none of its jobs is in the open table and blocks; as
+    soon as one is, those that wait are given back, to be parked behind it.
+    """
+
+    def __init__(self, executor: Executor, done: Callable[[Attempt, Outcome], None]) -> None:
+        self.opened = 0  # those that came from the open table
+        self.paused = False  # nothing starts
+        self._executor = executor
+        self._done = done
+        self._jobs: dict[bytes, Attempt] = {}
+        self._lanes: dict[bytes, Lane] = {}
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    def __iter__(self) -> Iterator[Attempt]:
+        return iter(list(self._jobs.values()))
+
+    def __contains__(self, state_key: bytes) -> bool:
+        return state_key in self._jobs
+
+    def get(self, state_key: bytes) -> Attempt | None:
+        """The attempt of a job, if it is in hand."""
+        return self._jobs.get(state_key)
+
+    def has_lane(self, lane: bytes) -> bool:
+        """Whether a job of this key is in hand."""
+        return lane in self._lanes
+
+    def take(self, attempt: Attempt) -> None:
+        """Start a job, or let it wait behind the one of its key that runs."""
+        self._jobs[attempt.state_key] = attempt
+        self.opened += attempt.was_opened
+        if attempt.lane is None:
+            self._start(attempt)
+            return
+        lane = self._lanes.get(attempt.lane)
+        if lane is None:
+            self._lanes[attempt.lane] = Lane(attempt)
+            self._start(attempt)
+        else:
+            lane.waiting.append(attempt)
+
+    def put_down(self, attempt: Attempt, *, is_blocked: bool) -> Sequence[Attempt]:
+        """Its outcome is decided: the next of its key starts, unless the key is blocked now.
+
+        Then what waited is returned: it is no longer in hand.
+        """
+        del self._jobs[attempt.state_key]
+        self.opened -= attempt.was_opened
+        if attempt.lane is None:
+            return ()
+        lane = self._lanes[attempt.lane]
+        if attempt is not lane.running:
+            lane.waiting.remove(attempt)
+            return ()
+        lane.running = None
+        followers = self._give_back(lane) if is_blocked else ()
+        if not lane.waiting:
+            del self._lanes[attempt.lane]
+        elif not self.paused:
+            lane.running = lane.waiting.popleft()
+            self._start(lane.running)
+        return followers
+
+    def give_back(self, lane_key: bytes) -> Sequence[Attempt]:
+        """What waits behind the running job of a key; it is no longer in hand."""
+        lane = self._lanes.get(lane_key)
+        return () if lane is None else self._give_back(lane)
+
+    def resume(self) -> None:
+        """Go on after a pause."""
+        self.paused = False
+        for lane in self._lanes.values():
+            if lane.running is None and lane.waiting:
+                lane.running = lane.waiting.popleft()
+                self._start(lane.running)
+
+    def abandon(self) -> None:
+        """Interrupt everything; nobody is told."""
+        for attempt in self:
+            self._executor.abandon(attempt)
+
+    def cancel(self, attempt: Attempt, reason: str) -> None:
+        """Interrupt an attempt that was submitted; its outcome comes as any other's."""
+        self._executor.cancel(attempt, reason)
+
+    def _give_back(self, lane: Lane) -> Sequence[Attempt]:
+        followers = list(lane.waiting)
+        lane.waiting.clear()
+        for follower in followers:
+            del self._jobs[follower.state_key]
+            self.opened -= follower.was_opened
+        return followers
+
+    def _start(self, attempt: Attempt) -> None:
+        attempt.submitted = True
+        self._executor.submit(attempt, self._done)

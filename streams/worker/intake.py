@@ -1,0 +1,140 @@
+"""Takes what arrives on the queue: decode, triage, and on to a lane, the open table, or its end."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from streams.errors import UndecodableRecord
+from streams.jobs.identity import JobKey
+from streams.jobs.lifecycle import Happening, LifecycleEvent
+from streams.jobs.outcome import Cancelled, Expired
+from streams.jobs.states import State
+from streams.wire.envelope import Envelope, Record, decode
+from streams.wire.partition import partition_of
+from streams.wire.state import undecodable_letter
+from streams.worker import settle
+from streams.worker.admission import attempt_of, new_entry
+from streams.worker.commands import Commands
+from streams.worker.openings import hold_unknown
+from streams.worker.owned import Owned
+from streams.worker.parking import park_attempts
+from streams.worker.ports import Append
+from streams.worker.settlement import Settlement
+from streams.worker.takeover import TakeOvers
+from streams.worker.triage import Known, Verdict, triage
+
+
+class Intake:
+    """Decides arrivals of one partition, in their order."""
+
+    def __init__(self, owned: Owned, commands: Commands, take_overs: TakeOvers) -> None:
+        self._owned = owned
+        self._commands = commands
+        self._take_overs = take_overs
+        self._partition_of = lru_cache(maxsize=50_000)(partition_of)
+
+    def admit(self, record: Record, settlement: Settlement, now: int) -> None:
+        """Decide one record."""
+        owned = self._owned
+        if not owned.watermark.begin(record.offset):
+            return  # a redelivery of what is in hand or settled already
+        try:
+            envelope = decode(record)
+        except UndecodableRecord as error:
+            self._bury(record, str(error), settlement, now)
+            return
+        if envelope.key is not None and self._is_misplaced(record):
+            self._forward(record, settlement)
+            return
+        definition = owned.registry.by_name(envelope.name)
+        strict = definition is None or definition.ordering == "strict"
+        job = JobKey(name=envelope.name, ordering_key=envelope.key, id=envelope.id)
+        state_key = job.encode()
+        lane = record.key if strict and envelope.key is not None else None
+        verdict = self._triage(envelope, state_key, lane, settlement, now)
+        if verdict is Verdict.DUPLICATE:
+            owned.tell(settlement, Happening.DUPLICATE, job, now)
+            settlement.finished.append(record.offset)
+            return
+        if definition is None:
+            entry = new_entry(job, record, envelope, State.PARKED, arrival=record.offset)
+            hold_unknown(owned, entry, lane, settlement, now)
+            settlement.finished.append(record.offset)
+            return
+        attempt = attempt_of(job, record, envelope, definition, lane=lane)
+        if (reason := self._commands.cancelled_ahead(state_key)) is not None:
+            settle.conclude(attempt, Cancelled(reason), settlement, owned.place, now)
+            return
+        match verdict:
+            case Verdict.ADMIT:
+                self._take_overs.watch(attempt)
+                owned.hand.take(attempt)
+            case Verdict.PARK:
+                park_attempts(owned, (attempt,), settlement, now)
+            case Verdict.SCHEDULE:
+                entry = new_entry(
+                    job,
+                    record,
+                    envelope,
+                    State.SCHEDULED,
+                    arrival=record.offset,
+                    due=envelope.not_before,
+                )
+                settlement.open(entry, None)
+                settlement.finished.append(record.offset)
+                owned.tell(settlement, Happening.SCHEDULED, job, now, due=entry.due)
+            case Verdict.EXPIRE:
+                settle.conclude(attempt, Expired(), settlement, owned.place, now)
+
+    def _triage(
+        self,
+        envelope: Envelope,
+        state_key: bytes,
+        lane: bytes | None,
+        settlement: Settlement,
+        now: int,
+    ) -> Verdict:
+        owned = self._owned
+        active = owned.hand.get(state_key)
+        definition = owned.registry.by_name(envelope.name)
+        known = Known(
+            active_time=None if active is None else active.envelope.time,
+            entry=owned.entry(state_key, settlement),
+            ledger=settlement.ledgers.get(state_key) or owned.tables.ledger(state_key),
+            key_blocked=lane is not None and owned.is_blocked(lane, settlement),
+        )
+        unique_for_ms = owned.place.unique_for_ms
+        if definition is not None:
+            unique_for_ms = definition.unique_for_ms
+        return triage(envelope, known, now=now, unique_for_ms=unique_for_ms)
+
+    def _is_misplaced(self, record: Record) -> bool:
+        """Whether a sender with another partitioner put it on the wrong partition for its key."""
+        place = self._owned.place
+        return (
+            record.key is not None
+            and self._partition_of(record.key, place.partitions) != place.partition
+        )
+
+    def _forward(self, record: Record, settlement: Settlement) -> None:
+        place = self._owned.place
+        settlement.forwards.append(
+            Append(place.topic, None, record.key, record.value, record.headers)
+        )
+        settlement.finished.append(record.offset)
+
+    def _bury(self, record: Record, why: str, settlement: Settlement, now: int) -> None:
+        place = self._owned.place
+        key, value, headers = undecodable_letter(record, place.queue, why, now)
+        settlement.letters.append(Append(place.dead, None, key, value, headers))
+        settlement.finished.append(record.offset)
+        settlement.events.append(
+            LifecycleEvent(
+                happening=Happening.UNDECODABLE,
+                at=now,
+                queue=place.queue,
+                name="",
+                id="",
+                error=why,
+            )
+        )

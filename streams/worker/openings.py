@@ -1,0 +1,184 @@
+"""Starts what waits in the open table: what came due, and the first of a key that was freed."""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import replace
+
+from streams.jobs.lifecycle import Happening
+from streams.jobs.states import State
+from streams.wire.envelope import decode
+from streams.wire.state import OpenEntry
+from streams.worker import settle
+from streams.worker.admission import attempt_of, entry_record
+from streams.worker.owned import Owned
+from streams.worker.parking import park_attempts, park_entry
+from streams.worker.settlement import Settlement
+from streams.worker.tables import due_row
+
+OPENED_MAX = 10_000  # jobs in hand that came from the open table, for a partition
+SWEPT_AT_ONCE = 1_000  # keys looked at in a turn after a partition was opened
+
+UNKNOWN_FOR_MS = 15 * 60 * 1000  # how long a job waits for a worker that knows its name
+UNKNOWN_FIRST_LOOK_MS = 5_000
+
+
+class Openings:
+    """Looks at keys and due times; what is to be looked at is bounded, but for keys touched."""
+
+    def __init__(self, owned: Owned) -> None:
+        self._owned = owned
+        self._touched: set[bytes] = set()
+        self._early: list[tuple[int, bytes]] = []  # (arrival, lane): reading has not passed it
+        self._sweep: bytes | None = b""  # from which lane on to look, after opening
+        self._due_cursor = b""  # below it nothing is due that is not in hand
+
+    def touch(self, lanes: set[bytes]) -> None:
+        """Look at these keys in the next turn: something about them changed."""
+        self._touched |= lanes
+
+    def note(self, entry: OpenEntry) -> None:
+        """An entry was written: it may be due before all that was looked at."""
+        row = due_row(entry, entry.job.encode())
+        if row is not None and row < self._due_cursor:
+            self._due_cursor = row
+
+    @property
+    def has_work(self) -> bool:
+        """Whether another turn would find something to look at, without anything happening."""
+        return self._has_room and (
+            bool(self._touched) or self._sweep is not None or self._has_passed_early
+        )
+
+    def next_due(self) -> int | None:
+        """When the next entry is due; None also while there is no room for it."""
+        return self._owned.tables.next_due(self._due_cursor) if self._has_room else None
+
+    def release(self, settlement: Settlement, now: int) -> None:
+        """Start whatever may start."""
+        self._release_due(settlement, now)
+        if self._owned.tables.counts.blocking:
+            self._look_at_touched(settlement, now)
+            self._look_at_early(settlement, now)
+            self._look_at_swept(settlement, now)
+        else:
+            self._touched.clear()
+            self._early.clear()
+            self._sweep = None
+
+    @property
+    def _has_room(self) -> bool:
+        return self._owned.hand.opened < OPENED_MAX
+
+    @property
+    def _has_passed_early(self) -> bool:
+        return bool(self._early) and self._early[0][0] < self._owned.watermark.position
+
+    def _look_at_touched(self, settlement: Settlement, now: int) -> None:
+        while self._touched and self._has_room:
+            self._look(self._touched.pop(), settlement, now)
+
+    def _look_at_early(self, settlement: Settlement, now: int) -> None:
+        while self._has_passed_early and self._has_room:
+            _, lane = heapq.heappop(self._early)
+            self._look(lane, settlement, now)
+
+    def _look_at_swept(self, settlement: Settlement, now: int) -> None:
+        """After opening: the first job of each key, some keys at a time."""
+        if self._sweep is None:
+            return
+        heads = self._owned.tables.lane_heads(self._sweep)
+        for seen, (after, lane) in enumerate(heads):
+            if seen == SWEPT_AT_ONCE or not self._has_room:
+                return
+            self._look(lane, settlement, now)
+            self._sweep = after
+        self._sweep = None
+
+    def _look(self, lane: bytes, settlement: Settlement, now: int) -> None:
+        """Start the first open job of a key, if none of the key runs and its time has come."""
+        owned = self._owned
+        if owned.hand.has_lane(lane) or lane in settlement.blocking:
+            return  # in the latter case this turn touches it again
+        entry = owned.tables.first_blocker(lane)
+        if entry is None or entry.state is State.DEAD:
+            return
+        state_key = entry.job.encode()
+        if state_key in settlement.closes or state_key in settlement.opens:
+            return
+        if entry.arrival >= owned.watermark.position:
+            # Earlier jobs of the key may not have been read yet.
+            heapq.heappush(self._early, (entry.arrival, lane))
+            return
+        if entry.due is None or entry.due <= now:
+            self._start(entry, lane, settlement, now)
+
+    def _start(
+        self, entry: OpenEntry, lane: bytes | None, settlement: Settlement, now: int
+    ) -> None:
+        owned = self._owned
+        if entry.job.encode() in owned.hand:
+            return
+        definition = owned.registry.by_name(entry.job.name)
+        if definition is None:
+            hold_unknown(owned, entry, lane, settlement, now)
+            return
+        record = entry_record(entry)
+        owned.hand.take(
+            attempt_of(entry.job, record, decode(record), definition, lane=lane, entry=entry)
+        )
+
+    def _release_due(self, settlement: Settlement, now: int) -> None:
+        owned = self._owned
+        if not owned.tables.counts.entries:
+            return
+        for row, state_key in owned.tables.due_from(self._due_cursor, now):
+            if not self._has_room:
+                return
+            self._due_cursor = row + b"\x00"
+            entry = owned.entry(state_key, settlement)
+            if entry is None or entry.due is None or entry.due > now:
+                continue
+            if state_key in owned.hand:
+                continue
+            if entry.state is State.DEAD:
+                settle.send_letter(entry, settlement, owned.place)  # a crash left it pending
+                continue
+            lane = owned.lane_of_entry(entry)
+            if lane is None:
+                self._start(entry, None, settlement, now)
+            elif entry.blocks:
+                self._touched.add(lane)
+            elif owned.hand.has_lane(lane) or owned.is_blocked(lane, settlement):
+                park_entry(owned, entry, lane, settlement, now)
+                # What waits in hand is behind it now, durably.
+                park_attempts(owned, owned.hand.give_back(lane), settlement, now)
+            else:
+                self._start(entry, lane, settlement, now)
+
+
+def hold_unknown(
+    owned: Owned, entry: OpenEntry, lane: bytes | None, settlement: Settlement, now: int
+) -> None:
+    """Keep a job whose name no handler here knows: in a rolling deploy the next worker does.
+
+    It is looked at again after as long as it has waited, until it has waited 15 minutes; then it
+    is dead, and can be replayed once somebody knows it.
+    """
+    since = entry.unknown_since or now
+    waited = now - since
+    if waited >= UNKNOWN_FOR_MS:
+        settle.bury_unknown(entry, lane, settlement, owned.place, now)
+        return
+    look = now + min(max(waited, UNKNOWN_FIRST_LOOK_MS), UNKNOWN_FOR_MS - waited)
+    held = replace(
+        entry,
+        state=State.PARKED,
+        due=look,
+        blocks=lane is not None,
+        unknown_since=since,
+        reason=f"no handler here is named {entry.job.name!r}",
+    )
+    settlement.open(held, lane)
+    if not waited:
+        owned.tell(settlement, Happening.PARKED, entry.job, now)

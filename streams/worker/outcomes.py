@@ -1,0 +1,45 @@
+"""Concludes attempts: their outcome into the turn's settlement, and their key goes on."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from streams.jobs.outcome import Cancelled, Completed, Discarded, Outcome
+from streams.worker import settle
+from streams.worker.attempt import Attempt
+from streams.worker.owned import Owned
+from streams.worker.parking import park_attempts
+from streams.worker.settlement import Settlement
+
+
+class Outcomes:
+    """What ended and is not settled, in the order in which it ended."""
+
+    def __init__(self, owned: Owned) -> None:
+        self._owned = owned
+        self._ended: deque[tuple[Attempt, Outcome]] = deque()
+
+    def __bool__(self) -> bool:
+        return bool(self._ended)
+
+    def arrive(self, attempt: Attempt, outcome: Outcome) -> None:
+        """An attempt ended."""
+        self._ended.append((attempt, outcome))
+
+    def conclude_all(self, settlement: Settlement, now: int) -> None:
+        """Conclude what ended."""
+        while self._ended:
+            attempt, outcome = self._ended.popleft()
+            if self._owned.hand.get(attempt.state_key) is attempt:
+                self.conclude(attempt, outcome, settlement, now)
+
+    def conclude(
+        self, attempt: Attempt, outcome: Outcome, settlement: Settlement, now: int
+    ) -> None:
+        """Settle one attempt; the next of its key may start as soon as this is decided."""
+        owned = self._owned
+        if attempt.cancelled is not None and not isinstance(outcome, Completed | Discarded):
+            outcome = Cancelled(reason=attempt.cancelled)
+        settle.conclude(attempt, outcome, settlement, owned.place, now)
+        followers = owned.hand.put_down(attempt, is_blocked=attempt.lane in settlement.blocking)
+        park_attempts(owned, followers, settlement, now)

@@ -1,0 +1,62 @@
+"""One partition of a queue while this worker owns it: all that its parts look at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from streams.jobs.identity import JobKey
+from streams.jobs.lifecycle import Happening, LifecycleEvent
+from streams.jobs.registry import Registry
+from streams.wire.state import OpenEntry
+from streams.worker.hand import Hand
+from streams.worker.settlement import Place, Settlement
+from streams.worker.tables import Tables
+from streams.worker.watermark import Watermark
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owned:
+    """Where it is, what its jobs are, its durable state, and what is in hand."""
+
+    place: Place
+    registry: Registry
+    tables: Tables
+    watermark: Watermark
+    hand: Hand
+
+    def entry(self, state_key: bytes, settlement: Settlement) -> OpenEntry | None:
+        """A job's entry as it will be once this turn is settled."""
+        if state_key in settlement.closes:
+            return None
+        return settlement.opens.get(state_key) or self.tables.open(state_key)
+
+    def is_blocked(self, lane: bytes, settlement: Settlement) -> bool:
+        """Whether an open job of this key makes all others of it wait."""
+        return lane in settlement.blocking or self.tables.first_blocker(lane) is not None
+
+    def lane_of_entry(self, entry: OpenEntry) -> bytes | None:
+        """The lane that an open job runs in; a name that nobody knows here is held in order."""
+        definition = self.registry.by_name(entry.job.name)
+        strict = definition is None or definition.ordering == "strict"
+        return entry.record_key if strict and entry.job.ordering_key is not None else None
+
+    def tell(
+        self,
+        settlement: Settlement,
+        happening: Happening,
+        job: JobKey,
+        now: int,
+        due: int | None = None,
+    ) -> None:
+        """Tell listeners, once the turn is settled."""
+        settlement.events.append(
+            LifecycleEvent(
+                happening=happening,
+                at=now,
+                queue=self.place.queue,
+                name=job.name,
+                id=job.id,
+                key=job.ordering_key,
+                due=due,
+            )
+        )

@@ -1,0 +1,42 @@
+"""Parks jobs: durably, in the open table, behind an earlier job of their key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from streams.jobs.lifecycle import Happening
+from streams.jobs.states import State
+from streams.wire.state import OpenEntry
+from streams.worker.admission import new_entry
+from streams.worker.attempt import Attempt
+from streams.worker.owned import Owned
+from streams.worker.settlement import Settlement
+
+REASON = "an earlier job of its key is open"
+
+
+def park_attempts(
+    owned: Owned, attempts: Iterable[Attempt], settlement: Settlement, now: int
+) -> None:
+    """Park jobs that are not in hand any more; each keeps its place in the order of arrival."""
+    for attempt in attempts:
+        entry = attempt.entry or new_entry(
+            attempt.job,
+            attempt.record,
+            attempt.envelope,
+            State.PARKED,
+            arrival=attempt.record.offset,
+        )
+        park_entry(owned, entry, attempt.lane, settlement, now)
+        if attempt.offset is not None:
+            settlement.finished.append(attempt.offset)
+
+
+def park_entry(
+    owned: Owned, entry: OpenEntry, lane: bytes | None, settlement: Settlement, now: int
+) -> None:
+    """Park a job that is in the open table already."""
+    parked = replace(entry, state=State.PARKED, due=None, blocks=lane is not None, reason=REASON)
+    settlement.open(parked, lane)
+    owned.tell(settlement, Happening.PARKED, entry.job, now)

@@ -1,0 +1,90 @@
+"""Takes long runs over into the open table, so that they hold no offset."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import replace
+
+from streams.jobs.states import State
+from streams.worker.admission import new_entry
+from streams.worker.attempt import Attempt
+from streams.worker.owned import Owned
+from streams.worker.parking import park_attempts
+from streams.worker.settlement import Settlement
+
+LONG_MS = 10_000  # a run that takes longer is taken over
+BEHIND_MAX = 10_000  # so is one that so many later records have passed
+LOOK_MS = 1_000
+
+
+class TakeOvers:
+    """Watches the jobs that hold offsets, oldest first."""
+
+    def __init__(self, owned: Owned) -> None:
+        self._owned = owned
+        self._held: deque[Attempt] = deque()
+
+    def watch(self, attempt: Attempt) -> None:
+        """Watch a job that was admitted from the queue."""
+        self._held.append(attempt)
+
+    def next_look(self, now: int) -> int | None:
+        """When to look again; None: there is nothing to watch."""
+        self._forget_settled()
+        if not self._held:
+            return None
+        started = self._held[0].started
+        return max(now + LOOK_MS, 0 if started is None else started + LONG_MS)
+
+    def take_over_long(self, settlement: Settlement, now: int) -> None:
+        """Write what runs long into the open table, and what waits behind it."""
+        self._forget_settled()
+        if not self._held:
+            return
+        watermark = self._owned.watermark
+        limit = watermark.position - BEHIND_MAX
+        if self._held[0].record.offset >= limit and not self._is_long(self._held[0], now):
+            return
+        watched: deque[Attempt] = deque()
+        while self._held:
+            attempt = self._held.popleft()
+            if not self._is_held(attempt):
+                continue
+            if attempt.started is not None and (
+                self._is_long(attempt, now) or attempt.record.offset < limit
+            ):
+                self._take_over(attempt, settlement, now)
+            else:
+                watched.append(attempt)
+        self._held = watched
+
+    def _take_over(self, attempt: Attempt, settlement: Settlement, now: int) -> None:
+        entry = new_entry(
+            attempt.job,
+            attempt.record,
+            attempt.envelope,
+            State.RUNNING,
+            arrival=attempt.record.offset,
+            due=now,  # so that whoever opens this partition next starts it at once
+        )
+        entry = replace(entry, blocks=attempt.lane is not None, reason="it runs long")
+        settlement.open(entry, attempt.lane)
+        assert attempt.offset is not None
+        settlement.finished.append(attempt.offset)
+        attempt.entry = entry
+        attempt.offset = None
+        if attempt.lane is not None:
+            followers = self._owned.hand.give_back(attempt.lane)
+            park_attempts(self._owned, followers, settlement, now)
+
+    def _forget_settled(self) -> None:
+        while self._held and not self._is_held(self._held[0]):
+            self._held.popleft()
+
+    def _is_held(self, attempt: Attempt) -> bool:
+        is_in_hand = self._owned.hand.get(attempt.state_key) is attempt
+        return is_in_hand and attempt.offset is not None
+
+    @staticmethod
+    def _is_long(attempt: Attempt, now: int) -> bool:
+        return attempt.started is not None and attempt.started + LONG_MS <= now
