@@ -19,7 +19,7 @@ from streams.settings import Settings
 def build() -> JobsApp:
     """The app, from settings and the handlers that they name."""
     settings = Settings()
-    configure(settings.log_format)
+    configure(settings.log_format, settings.log_level.upper())
     registry = Registry.build(
         load_handlers(handler_modules(settings.handlers)),
         settings.queues,

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
-from streams.errors import BrokerUnavailable
+from aiokafka.errors import KafkaError
+
+from streams.errors import BrokerUnavailable, TopicMismatch
 from streams.wire.admin import apply_topics, open_admin
 from streams.wire.topics import TopicSpec
 
@@ -14,25 +17,46 @@ logger = logging.getLogger(__name__)
 
 PAUSES = (0.5, 1, 2, 5, 10)  # seconds between tries, the last one repeated
 SAY_EVERY = 60.0  # seconds
+MISCONFIGURED = 2  # exit code: settings, handlers or topics have to be corrected first
 
 
 async def prepare_topics(bootstrap: str, wanted: Sequence[TopicSpec]) -> None:
     """Create and check all topics; waits for a broker that is down, and says so once a minute.
 
     Raises:
-        TopicMismatch: a topic exists and is not what the engine needs; the message has the remedy.
+        SystemExit: a topic is not what the engine needs, and the log has the remedy. Another start
+            changes nothing, hence another exit code than a crash has.
     """
     loop = asyncio.get_running_loop()
     said: float | None = None
     tries = 0
     while True:
         try:
-            async with open_admin(bootstrap) as admin:
-                await apply_topics(admin, wanted)
+            with _aiokafka_silenced():
+                async with open_admin(bootstrap) as admin:
+                    await apply_topics(admin, wanted)
             return
-        except BrokerUnavailable as error:
+        except TopicMismatch as error:
+            logger.critical("the topics are not as this worker needs them:\n%s", error)
+            # Faust would tell any other exception as a trace of its own.
+            raise SystemExit(MISCONFIGURED) from None
+        except (BrokerUnavailable, KafkaError) as error:
+            if isinstance(error, KafkaError) and not error.retriable:
+                raise
             if said is None or loop.time() - said >= SAY_EVERY:
                 logger.warning("waiting for the broker at %s: %s", bootstrap, error)
                 said = loop.time()
             await asyncio.sleep(PAUSES[min(tries, len(PAUSES) - 1)])
             tries += 1
+
+
+@contextmanager
+def _aiokafka_silenced() -> Iterator[None]:
+    """Without the line that aiokafka logs at each try: what fails is told here, once a minute."""
+    library = logging.getLogger("aiokafka")
+    level = library.level
+    library.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        library.setLevel(level)

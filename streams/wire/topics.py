@@ -16,6 +16,8 @@ _COMPACTS = {
     "segment.bytes": str(64 * 1024 * 1024),
     "segment.ms": str(60 * 60 * 1000),
     "min.compaction.lag.ms": str(60 * 60 * 1000),
+    # How long a reader that was away still finds the tombstones: see `worker/recovery.py`.
+    "delete.retention.ms": str(24 * 60 * 60 * 1000),
 }
 _OURS = {"max.message.bytes": str(MAX_RECORD_BYTES)}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import logging
 import random
 from collections import deque
 from collections.abc import Callable
@@ -23,6 +24,9 @@ from streams.worker.ports import Alarm, Clock
 Done = Callable[[Attempt, Outcome], None]
 
 RESULT_MAX = 64 * 1024  # bytes of JSON kept with a job
+UNWIND_MS = 5_000  # for a handler that was interrupted; then its slot is taken from it
+
+logger = logging.getLogger(__name__)
 
 _any = TypeAdapter(Any)
 
@@ -34,19 +38,46 @@ class _Running:
     alarm: Alarm | None = None
     timed_out: bool = False
     silent: bool = False
+    over: bool = False  # its outcome was told, or nobody wants to know it
 
 
 @dataclass(slots=True)
 class _Slots:
+    """Slots of one kind, and who waits for them: what came due, and what came from a queue.
+
+    The two take turns, so that neither a long queue nor a long-overdue backlog starves the other.
+    """
+
     free: int
-    waiting: deque[Attempt] = field(default_factory=deque)
+    arrived: deque[Attempt] = field(default_factory=deque)
+    due: deque[Attempt] = field(default_factory=deque)
+    due_is_next: bool = True
+
+    def wait(self, attempt: Attempt) -> None:
+        (self.due if attempt.was_opened else self.arrived).append(attempt)
+
+    def remove(self, attempt: Attempt) -> bool:
+        line = self.due if attempt.was_opened else self.arrived
+        if attempt not in line:
+            return False
+        line.remove(attempt)
+        return True
+
+    def next(self) -> Attempt | None:
+        if not self.due and not self.arrived:
+            return None
+        if self.due and (self.due_is_next or not self.arrived):
+            self.due_is_next = False
+            return self.due.popleft()
+        self.due_is_next = True
+        return self.arrived.popleft()
 
 
 class LoopExecutor:
     """At most `concurrency` coroutines and `threads` functions at a time, first come first served.
 
-    A function that outlives its timeout can't be stopped: its attempt ends, and its thread is
-    replaced, so that it never holds a slot.
+    A function that outlives its timeout can't be stopped, nor can a coroutine that swallows its
+    cancellation: the attempt ends without it, so that it never holds a slot.
     """
 
     def __init__(
@@ -85,15 +116,14 @@ class LoopExecutor:
         if slots.free and self._accepting:
             self._start(attempt, slots)
         else:
-            slots.waiting.append(attempt)
+            slots.wait(attempt)
 
     def cancel(self, attempt: Attempt, reason: str) -> None:
         """Interrupt the attempt, or take it from the queue."""
         running: _Running = attempt.handle
         if running.task is not None:
-            running.task.cancel()
-        else:
-            self._slots[attempt.definition.runs_in].waiting.remove(attempt)
+            self._interrupt(attempt, running)
+        elif self._slots[attempt.definition.runs_in].remove(attempt):
             running.done(attempt, Cancelled(reason=reason))
 
     def abandon(self, attempt: Attempt) -> None:
@@ -103,34 +133,64 @@ class LoopExecutor:
             return
         running.silent = True
         if running.task is not None:
-            running.task.cancel()
-        elif attempt in (waiting := self._slots[attempt.definition.runs_in].waiting):
-            waiting.remove(attempt)
+            self._interrupt(attempt, running)
+        else:
+            self._slots[attempt.definition.runs_in].remove(attempt)
 
     def _start(self, attempt: Attempt, slots: _Slots) -> None:
         slots.free -= 1
         self.running += 1
         running: _Running = attempt.handle
-        running.task = asyncio.create_task(self._run(attempt, running, slots))
+        running.task = asyncio.create_task(self._run(attempt, running))
 
-    async def _run(self, attempt: Attempt, running: _Running, slots: _Slots) -> None:
+    async def _run(self, attempt: Attempt, running: _Running) -> None:
         outcome: Outcome
         try:
             outcome = await self._outcome(attempt, running)
         except asyncio.CancelledError as error:
-            if running.timed_out:
-                outcome = self._failed(attempt, TimeoutError(_overran(attempt)))
-            elif attempt.cancelled is not None or running.silent:
-                outcome = Cancelled(reason=attempt.cancelled or "")
-            else:  # the handler cancelled itself
-                outcome = self._failed(attempt, error)
-        finally:
-            if running.alarm is not None:
-                running.alarm.cancel()
-            slots.free += 1
-            self.running -= 1
-            while slots.free and slots.waiting and self._accepting:
-                self._start(slots.waiting.popleft(), slots)
+            outcome = self._interrupted(attempt, running, error)
+        self._end(attempt, running, outcome)
+
+    def _interrupt(self, attempt: Attempt, running: _Running) -> None:
+        """Cancel a running handler; one that does not unwind loses its slot all the same."""
+        assert running.task is not None
+        running.task.cancel()
+        if running.alarm is not None:
+            running.alarm.cancel()
+        running.alarm = self._clock.call_at(
+            self._clock.now() + UNWIND_MS, lambda: self._give_up(attempt, running)
+        )
+
+    def _give_up(self, attempt: Attempt, running: _Running) -> None:
+        logger.error(
+            "%s %s goes on though it was interrupted %d ms ago; its slot is given to others",
+            attempt.job.name,
+            attempt.job.id,
+            UNWIND_MS,
+        )
+        self._end(attempt, running, self._interrupted(attempt, running, None))
+
+    def _interrupted(
+        self, attempt: Attempt, running: _Running, error: BaseException | None
+    ) -> Outcome:
+        if running.timed_out:
+            return self._failed(attempt, TimeoutError(_overran(attempt)))
+        if attempt.cancelled is not None or running.silent:
+            return Cancelled(reason=attempt.cancelled or "")
+        # The handler cancelled itself.
+        return self._failed(attempt, error or asyncio.CancelledError())
+
+    def _end(self, attempt: Attempt, running: _Running, outcome: Outcome) -> None:
+        if running.over:
+            return
+        running.over = True
+        if running.alarm is not None:
+            running.alarm.cancel()
+        slots = self._slots[attempt.definition.runs_in]
+        slots.free += 1
+        self.running -= 1
+        while slots.free and self._accepting and (following := slots.next()) is not None:
+            self._start(following, slots)
         if not running.silent:
             running.done(attempt, outcome)
         if not self.running:
@@ -174,15 +234,19 @@ class LoopExecutor:
                 traceparent=attempt.envelope.traceparent,
             )
         )
-        running.alarm = self._clock.call_at(deadline, lambda: _time_out(running))
+        running.alarm = self._clock.call_at(deadline, lambda: self._time_out(attempt, running))
         try:
             if attempt.definition.runs_in == "thread":
                 result = await _in_thread(attempt, payload, context)
             else:
                 result = await attempt.definition.call(payload, context)
             return _completed(result)
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a handler's sys.exit() ends no worker
             return self._failed(attempt, error)
+
+    def _time_out(self, attempt: Attempt, running: _Running) -> None:
+        running.timed_out = True
+        self._interrupt(attempt, running)
 
     def _failed(self, attempt: Attempt, error: BaseException) -> Outcome:
         return outcome_of_error(
@@ -192,12 +256,6 @@ class LoopExecutor:
             retry=attempt.retry,
             random=self._random,
         )
-
-
-def _time_out(running: _Running) -> None:
-    running.timed_out = True
-    if running.task is not None:
-        running.task.cancel()
 
 
 def _overran(attempt: Attempt) -> str:

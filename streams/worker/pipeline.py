@@ -216,7 +216,7 @@ class Pipeline:
                 self._idle.set()
 
     def _turn(self, now: int) -> Settlement:
-        settlement = Settlement()
+        settlement = Settlement(at=now)
         self._keep_commit(settlement, now)
         self._outcomes.conclude_all(settlement, now)
         self._commands.obey_all(settlement, now)

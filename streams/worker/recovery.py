@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from streams.wire.envelope import Record
 from streams.worker.ports import Append, Log
@@ -14,9 +14,12 @@ from streams.worker.tables import Tables
 logger = logging.getLogger(__name__)
 
 AT_ONCE = 1_000  # records applied before other work of the worker gets its turn
+# Local state that is older is rebuilt: tombstones that it has not seen may be gone (the retry and
+# ledger topics keep them for 24 hours).
+STALE_AFTER_MS = 20 * 60 * 60 * 1000
 
 
-async def recover(tables: Tables, log: Log, place: Place) -> int:
+async def recover(tables: Tables, log: Log, place: Place, now: int) -> int:
     """Read what the store does not reflect yet; returns how many records that were.
 
     The ledger is read last and wins: an entry whose job the ledger has is what a crash left
@@ -24,8 +27,11 @@ async def recover(tables: Tables, log: Log, place: Place) -> int:
     """
     over: dict[bytes, None] = {}
     read = 0
-    for topic in (place.retry, place.ledger):
-        end = await log.end(topic, place.partition)
+    ends = {topic: await log.end(topic, place.partition) for topic in (place.retry, place.ledger)}
+    if (why := _unusable(tables, ends, now)) is not None:
+        logger.info("%s/%d: local state is rebuilt: %s", place.topic, place.partition, why)
+        tables.clear()
+    for topic, end in ends.items():
         async for records in log.read(topic, place.partition, tables.applied(topic)):
             for at in range(0, len(records), AT_ONCE):
                 chunk = records[at : at + AT_ONCE]
@@ -38,7 +44,19 @@ async def recover(tables: Tables, log: Log, place: Place) -> int:
             batch.reflect(topic, end)
             batch.write()
     await _remove(tables, log, place, over)
+    batch = tables.batch()
+    batch.see(now)
+    batch.write()
     return read
+
+
+def _unusable(tables: Tables, ends: Mapping[str, int], now: int) -> str | None:
+    seen = tables.seen()
+    if seen is not None and seen + STALE_AFTER_MS < now:
+        return "it is older than tombstones are kept"
+    if any(tables.applied(topic) > end for topic, end in ends.items()):
+        return "its topics were made anew"
+    return None
 
 
 def _apply(tables: Tables, place: Place, records: Sequence[Record]) -> None:

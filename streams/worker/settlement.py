@@ -34,6 +34,7 @@ class Place:
 class Settlement:
     """What one turn decided; empty is nothing to write."""
 
+    at: int = 0  # when, in milliseconds since the epoch
     opens: dict[bytes, OpenEntry] = field(default_factory=dict)
     ledgers: dict[bytes, LedgerRecord] = field(default_factory=dict)
     closes: set[bytes] = field(default_factory=set)
@@ -121,6 +122,7 @@ class Settlement:
             batch.reflect(place.commands, self.commands_read)
         if self.committed is not None:
             batch.commit(self.committed)
+            batch.see(self.at)
         for entry in self.opens.values():
             batch.put_open(entry)
         for record in self.ledgers.values():

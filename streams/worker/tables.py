@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from streams.errors import UndecodableRecord
 from streams.jobs.states import State
@@ -29,6 +30,8 @@ COMMANDS_READ = b"#commands"
 COMMITTED = b"#committed"
 
 _COUNTS = b"#counts"
+_SEEN = b"#seen"
+_CLEARED_AT_ONCE = 10_000
 # For the disk only: they neither fill memory nor hold anything up.
 _UNBOUNDED = frozenset({State.DEAD, State.SCHEDULED, State.SLEEPING})
 
@@ -147,6 +150,18 @@ class Tables:
         """The commit of the queue that was kept in state; 0 without one."""
         return self._offset(COMMITTED)
 
+    def seen(self) -> int | None:
+        """When the store was last known to reflect its topics; None: it is new."""
+        value = self.store.get(META, _SEEN)
+        return None if value is None else int(value)
+
+    def clear(self) -> None:
+        """Forget everything: it is to be rebuilt from its topics."""
+        for table in (META, DUE, LANE, OPEN, LEDGER):  # the first one says that there is nothing
+            while rows := list(islice(self.store.scan(table, b"", None), _CLEARED_AT_ONCE)):
+                self.store.write([Change(table, key, None) for key, _ in rows])
+        self.counts = Counts()
+
     def batch(self) -> Batch:
         """Changes that are written together."""
         return Batch(self)
@@ -198,6 +213,10 @@ class Batch:
     def commit(self, offset: int) -> None:
         """Keep the queue's commit."""
         self._changes.append(Change(META, COMMITTED, str(offset).encode()))
+
+    def see(self, now: int) -> None:
+        """Note that the store reflects its topics at this time."""
+        self._changes.append(Change(META, _SEEN, b"%d" % now))
 
     def apply_retry(self, key: bytes, value: bytes | None, commands: str) -> bool:
         """Apply one record of the retry topic; False if it can't be read."""

@@ -40,5 +40,6 @@ def test_every_topic_once_with_its_settings() -> None:
         "segment.bytes": "67108864",
         "segment.ms": "3600000",
         "min.compaction.lag.ms": "3600000",
+        "delete.retention.ms": "86400000",
         "max.message.bytes": "2097152",
     }
