@@ -8,6 +8,8 @@ StreamsError
 ├── PayloadInvalid       a payload does not fit its contract
 ├── PayloadTooLarge      a payload is over the limit
 ├── TopicMismatch        a topic is not as the engine needs it
+├── AppendFailed         the log did not take records; a part of them may be written
+│   └── LeaseLost        this worker may not write: its partitions may be another's by now
 ├── UndecodableRecord    bytes on a topic are not what should be there
 ├── JobFailed            a job ended, but not with a result
 └── ResultTimeout        a job was not over in time
@@ -64,6 +66,14 @@ class PayloadTooLarge(StreamsError):
 
 class TopicMismatch(StreamsError):
     """A topic exists and is not as the engine needs it."""
+
+
+class AppendFailed(StreamsError):
+    """The log did not take records, or did not say so; any prefix may be written. Try again."""
+
+
+class LeaseLost(AppendFailed):
+    """This worker may not write now: its session is not certain to go on."""
 
 
 class UndecodableRecord(StreamsError):

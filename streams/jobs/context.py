@@ -23,6 +23,7 @@ class JobContext:
         max_attempts: int,
         key: str | None,
         enqueued_at: int,
+        due: int | None = None,
         started: int,
         deadline: int,
         generation: int = 0,
@@ -35,6 +36,7 @@ class JobContext:
         self.max_attempts = max_attempts
         self.key = key
         self.enqueued_at = enqueued_at
+        self.due = enqueued_at if due is None else due  # when this run could start at the earliest
         self.started = started
         self.deadline = deadline
         self.generation = generation

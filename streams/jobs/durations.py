@@ -8,6 +8,9 @@ from datetime import timedelta
 Duration = str | timedelta
 
 _UNITS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+LONGEST_MS = 1_000 * 365 * 86_400_000
+"""A thousand years: no time that is due later can be written."""
+
 _PATTERN = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
 
 
@@ -15,17 +18,23 @@ def to_ms(duration: Duration) -> int:
     """Milliseconds of "250ms", "30s", "10m", "1h", "7d" or a timedelta.
 
     Raises:
-        ValueError: it is none of these, or negative.
+        ValueError: it is none of these, negative, or longer than a thousand years.
     """
     if isinstance(duration, timedelta):
         ms = round(duration.total_seconds() * 1000)
         if ms < 0:
             raise ValueError(f"a duration can't be negative: {duration}")
-        return ms
+        return _checked(ms, duration)
     match = _PATTERN.fullmatch(duration.strip()) if isinstance(duration, str) else None
     if match is None:
         raise ValueError(f'{duration!r} is no duration: write "250ms", "30s", "10m", "1h" or "7d"')
-    return round(float(match[1]) * _UNITS[match[2]])
+    return _checked(round(float(match[1]) * _UNITS[match[2]]), duration)
+
+
+def _checked(ms: int, duration: Duration) -> int:
+    if ms > LONGEST_MS:
+        raise ValueError(f"{duration} is longer than a thousand years")
+    return ms
 
 
 def format_ms(ms: int) -> str:

@@ -25,9 +25,14 @@ def failure_of(error: BaseException) -> Failure:
     trace = "".join(traceback.format_exception(error))
     return Failure(
         type=f"{module}{kind.__qualname__}",
-        message=_text(error)[:MESSAGE_KEPT],
-        trace=trace[-TRACE_KEPT:],
+        message=writable(_text(error))[:MESSAGE_KEPT],
+        trace=writable(trace)[-TRACE_KEPT:],
     )
+
+
+def writable(text: str) -> str:
+    """Text that can be encoded: half a surrogate pair (from `os.fsdecode`, say) is replaced."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _text(error: BaseException) -> str:

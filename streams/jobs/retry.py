@@ -7,7 +7,16 @@ from dataclasses import dataclass
 
 from streams.errors import Discard, PermanentError, RetryAfter, Snooze
 from streams.jobs.durations import Duration, to_ms
-from streams.jobs.outcome import Dead, Discarded, Outcome, Retrying, Snoozed, failure_of
+from streams.jobs.outcome import (
+    MESSAGE_KEPT,
+    Dead,
+    Discarded,
+    Outcome,
+    Retrying,
+    Snoozed,
+    failure_of,
+    writable,
+)
 
 Random = Callable[[], float]  # uniform in [0, 1)
 Classify = Callable[[BaseException], bool | None]
@@ -140,7 +149,7 @@ def _decide(
         case Snooze(for_=for_, blocks_key=blocks_key):
             return Snoozed(to_ms(for_), blocks_key)
         case Discard(reason=reason):
-            return Discarded(reason)
+            return Discarded(writable(str(reason))[:MESSAGE_KEPT])
     failure = failure_of(error)
     if attempt >= max_attempts or is_permanent(error, retry):
         return Dead(failure)

@@ -223,7 +223,7 @@ class JobsApp(faust.App):
         try:
             if tp.topic in self._events:
                 kind = self._events[tp.topic]
-                self._targets[tp] = self.engine.open_events(kind, tp.partition, source)
+                self._targets[tp] = await self.engine.open_events(kind, tp.partition, source)
             elif tp.topic in self._queues:
                 queue = self._queues[tp.topic]
                 pipeline = await self.engine.open_queue(queue, tp.partition, source, start)

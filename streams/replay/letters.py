@@ -64,7 +64,7 @@ def letter_from(record: Record) -> Letter:
         )
 
     def text(name: str) -> str:
-        return ours.get(name, b"").decode(errors="replace")
+        return (ours.get(name) or b"").decode(errors="replace")
 
     try:
         state_key = ours.get(h.DEAD_STATE_KEY)
@@ -86,7 +86,11 @@ def letter_from(record: Record) -> Letter:
             ),
             record_key=ours.get(h.DEAD_KEY),
             payload=None if h.DEAD_NULL_VALUE in ours else record.value,
-            headers=tuple(pair for pair in record.headers if pair[0] not in ours),
+            headers=tuple(
+                (name, value)
+                for name, value in record.headers
+                if name not in ours and value is not None
+            ),
         )
     except ValueError as error:
         raise UndecodableRecord(

@@ -75,7 +75,7 @@ class MemoryWorker:
         for event_type in sorted(cluster.registry.event_types()):
             for partition in range(cluster.log.partitions):
                 source = MemorySource(cluster, names.event(event_type), partition)
-                source.target = self.engine.open_events(event_type, partition, source)
+                source.target = await self.engine.open_events(event_type, partition, source)
                 self.sources.append(source)
 
     async def pump(self) -> bool:

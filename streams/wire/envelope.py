@@ -27,7 +27,7 @@ class Record:
     timestamp: int  # the broker's, milliseconds since the epoch
     key: bytes | None
     value: bytes | None
-    headers: tuple[tuple[str, bytes], ...] = ()
+    headers: tuple[tuple[str, bytes | None], ...] = ()  # a foreign one may have no value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,12 +142,12 @@ def _read(record: Record) -> tuple[dict[str, str], bytes]:
             # Other headers are none of our business, and may be any bytes.
             if name[:3] != h.CE_PREFIX and name != h.CONTENT_TYPE and name != h.TRACEPARENT:
                 continue
+        if value is None:
+            continue
         try:
             headers[name] = value.decode()
         except UnicodeDecodeError:
             raise UndecodableRecord(f"header {name} is not UTF-8") from None
-        except AttributeError:  # a header may have no value at all
-            continue
     if headers.get(h.CONTENT_TYPE, "").lower().startswith("application/cloudevents"):
         return _unfold(headers, record.value)
     return headers, record.value

@@ -47,13 +47,15 @@ class OpenEntry:
     due: int | None
     blocks: bool
     record_key: bytes | None
-    headers: tuple[tuple[str, bytes], ...]
+    headers: tuple[tuple[str, bytes | None], ...]
     payload: bytes
     reason: str = ""
     failure: Failure | None = None
     first_failure: int | None = None
     letter_pending: bool = False
     unknown_since: int | None = None  # since when it waits for a worker that knows its name
+    commanded: int = -1  # the offset of the last command that was obeyed: a copy changes nothing
+    enqueued: int = 0  # when the broker took the record that it comes from
     origin: tuple[str, int, int] = ("", 0, 0)  # topic, partition, offset
     history: tuple[AttemptRecord, ...] = ()
 
@@ -132,11 +134,16 @@ def encode_open(entry: OpenEntry) -> tuple[bytes, bytes]:
             "first_failure": entry.first_failure,
             "letter_pending": entry.letter_pending,
             "unknown_since": entry.unknown_since,
+            "commanded": entry.commanded,
+            "enqueued": entry.enqueued,
             "origin": list(entry.origin),
             "history": _history(entry.history),
             # Headers and keys of foreign records may be any bytes; latin-1 keeps each one.
             "key": None if entry.record_key is None else entry.record_key.decode("latin-1"),
-            "headers": [[name, value.decode("latin-1")] for name, value in entry.headers],
+            "headers": [
+                [name, None if value is None else value.decode("latin-1")]
+                for name, value in entry.headers
+            ],
         }
     )
     return entry.job.encode(), head + b"\n" + entry.payload
@@ -165,11 +172,16 @@ def decode_open(key: bytes, value: bytes) -> OpenEntry:
             failure=_read_failure(m["failure"]),
             first_failure=m["first_failure"],
             letter_pending=m["letter_pending"],
-            unknown_since=m["unknown_since"],
+            unknown_since=m.get("unknown_since"),
+            commanded=m.get("commanded", -1),
+            enqueued=m.get("enqueued", m["time"]),
             origin=(m["origin"][0], m["origin"][1], m["origin"][2]),
             history=_read_history(m["history"]),
             record_key=None if m["key"] is None else m["key"].encode("latin-1"),
-            headers=tuple((name, text.encode("latin-1")) for name, text in m["headers"]),
+            headers=tuple(
+                (name, None if text is None else text.encode("latin-1"))
+                for name, text in m["headers"]
+            ),
             payload=payload,
         )
     except (ValueError, KeyError, TypeError, IndexError) as error:
@@ -253,10 +265,10 @@ def letter_key(job: JobKey, generation: int) -> bytes:
     return job.encode() + b"#" + str(generation).encode()
 
 
-def letter_of(entry: OpenEntry, queue: str) -> tuple[bytes, bytes, list[tuple[str, bytes]]]:
+def letter_of(entry: OpenEntry, queue: str) -> tuple[bytes, bytes, list[tuple[str, bytes | None]]]:
     """The dead letter of a dead entry: its original bytes and headers, and why."""
     failure = entry.failure or Failure(type="", message=entry.reason, trace="")
-    ended = entry.history[-1].ended if entry.history else entry.arrival
+    ended = entry.history[-1].ended if entry.history else entry.first_failure or entry.time
     ours = [
         (h.DEAD_QUEUE, queue),
         (h.DEAD_JOB, entry.job.name),
@@ -281,7 +293,7 @@ def letter_of(entry: OpenEntry, queue: str) -> tuple[bytes, bytes, list[tuple[st
 
 def undecodable_letter(
     record: Record, queue: str, why: str, now: int
-) -> tuple[bytes, bytes, list[tuple[str, bytes]]]:
+) -> tuple[bytes, bytes, list[tuple[str, bytes | None]]]:
     """The dead letter of a record that could not be read, keyed by where it came from."""
     ours = [
         (h.DEAD_QUEUE, queue),

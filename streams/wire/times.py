@@ -10,6 +10,7 @@ _MS = timedelta(milliseconds=1)
 
 LATEST: Final = (datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC) - _EPOCH) // _MS
 """The latest time that can be written."""
+EARLIEST: Final = (datetime(1, 1, 2, tzinfo=UTC) - _EPOCH) // _MS
 
 
 def show_time(ms: int) -> str:
@@ -21,12 +22,15 @@ def parse_time(text: str) -> int:
     """Milliseconds since the epoch; finer parts are cut off, a missing zone means UTC.
 
     Raises:
-        ValueError: not a time.
+        ValueError: not a time, or none that could be written again in UTC.
     """
     moment = datetime.fromisoformat(text.strip().upper())
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    return to_epoch_ms(moment)
+    ms = to_epoch_ms(moment)
+    if not EARLIEST <= ms <= LATEST:
+        raise ValueError(f"{text!r} is out of range")
+    return ms
 
 
 def to_epoch_ms(moment: datetime) -> int:

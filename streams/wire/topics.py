@@ -8,6 +8,8 @@ from enum import StrEnum
 from typing import Final
 
 MAX_RECORD_BYTES: Final = 2 * 1024 * 1024
+# Of a queue: an open entry or a dead letter wraps the record, and has to fit into its own topic.
+MAX_JOB_BYTES: Final = 5 * 256 * 1024
 MAX_PAYLOAD_BYTES: Final = 900 * 1024
 
 _UNLIMITED = {"retention.ms": "-1", "retention.bytes": "-1"}
@@ -20,6 +22,7 @@ _COMPACTS = {
     "delete.retention.ms": str(24 * 60 * 60 * 1000),
 }
 _OURS = {"max.message.bytes": str(MAX_RECORD_BYTES)}
+_JOBS = {"max.message.bytes": str(MAX_JOB_BYTES)}
 
 
 class Role(StrEnum):
@@ -37,7 +40,7 @@ class Role(StrEnum):
 
 CONFIGS: Final[Mapping[Role, Mapping[str, str]]] = {
     Role.EVENT: {},  # other services own these: whatever they decided stands
-    Role.QUEUE: {"cleanup.policy": "delete", **_UNLIMITED, **_OURS},
+    Role.QUEUE: {"cleanup.policy": "delete", **_UNLIMITED, **_JOBS},
     Role.COMMANDS: {"cleanup.policy": "delete", **_UNLIMITED, **_OURS},
     Role.RETRY: {"cleanup.policy": "compact", **_COMPACTS, **_OURS},
     # DeleteRecords is refused where a topic is only compacted, hence both policies.

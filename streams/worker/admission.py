@@ -34,7 +34,9 @@ def attempt_of(
         timeout_ms = overrides.timeout_ms or timeout_ms
     expires = envelope.expires
     if expires is None and definition.expires_ms is not None:
-        expires = envelope.time + definition.expires_ms
+        # Waiting counts from when it was sent and could run: a child carries its parent's time.
+        could_run = max(envelope.time, record.timestamp, envelope.not_before or 0)
+        expires = could_run + definition.expires_ms
     return Attempt(
         job=job,
         state_key=job.encode(),
@@ -48,7 +50,9 @@ def attempt_of(
         generation=0 if entry is None else entry.generation,
         run=0 if entry is None else entry.run,
         used=0 if entry is None else entry.attempts,
-        due=envelope.time if entry is None or entry.due is None else entry.due,
+        due=max(envelope.time, envelope.not_before or 0)
+        if entry is None or entry.due is None
+        else entry.due,
         retry=retry,
         timeout_ms=timeout_ms,
         expires=expires,
@@ -69,6 +73,7 @@ def new_entry(
         job=job,
         state=state,
         time=envelope.time,
+        enqueued=record.timestamp,
         generation=0,
         run=0,
         attempts=0,
@@ -89,7 +94,7 @@ def entry_record(entry: OpenEntry) -> Record:
         topic=topic,
         partition=partition,
         offset=offset,
-        timestamp=entry.time,
+        timestamp=entry.enqueued,
         key=entry.record_key,
         value=entry.payload,
         headers=entry.headers,

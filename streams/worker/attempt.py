@@ -28,7 +28,7 @@ class Attempt:
     generation: int = 0
     run: int = 0
     used: int = 0  # attempts used up before this one
-    due: int | None = None
+    due: int  # when this run could start at the earliest
     retry: Retry = field(default_factory=Retry)  # with what this one job overrides
     timeout_ms: int = 300_000
     expires: int | None = None

@@ -33,7 +33,8 @@ class ChildSender:
             raise TypeError(f"unknown options: {', '.join(sorted(options))}")
         if id_ is None:
             occurrence = context.occurrence(name, payload.decode())
-            parent = context.idempotency_key
+            # With the parent's time: its id may be used again after `unique_for`.
+            parent = f"{context.idempotency_key}@{context.enqueued_at}"
             id_ = child_id(parent, context.generation, name, raw_key, payload, occurrence)
         key = raw_key
         if raw_key is not None and not is_event:
@@ -42,8 +43,8 @@ class ChildSender:
             id=id_,
             name=name,
             source=context.name,
-            # The parent's time, not the clock's: the copy that a repeated run sends is a copy.
-            time=context.enqueued_at,
+            # Not the clock's time: the copy that a repeated run sends is to be a copy.
+            time=context.due,
             payload=payload,
             queue=None if isinstance(message, Event) else message.__queue__,
             key=key,

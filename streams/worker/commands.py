@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from dataclasses import replace
 
 from streams.jobs.outcome import Cancelled
 from streams.jobs.states import State
-from streams.wire.state import Command
+from streams.wire.state import Command, OpenEntry
 from streams.worker import settle
 from streams.worker.outcomes import Outcomes
 from streams.worker.owned import Owned
@@ -37,10 +38,13 @@ class Commands:
         """Take the command read at `offset` of its topic, when the queue ended at `queue_end`."""
         self._arrived.append((command, offset, queue_end))
 
-    def cancelled_ahead(self, state_key: bytes) -> str | None:
-        """The reason, if this job was cancelled before it was read."""
-        found = self._ahead.pop(state_key, None)
-        return None if found is None else found[0].reason or "cancelled"
+    def cancelled_ahead(self, state_key: bytes, offset: int) -> str | None:
+        """The reason, if the job at `offset` of the queue was cancelled before it was read."""
+        found = self._ahead.get(state_key)
+        if found is None or offset >= found[2]:
+            return None  # it was enqueued after the command
+        del self._ahead[state_key]
+        return found[0].reason or "cancelled"
 
     def obey_all(self, settlement: Settlement, now: int) -> None:
         """Obey what arrived, and note how far that is."""
@@ -71,6 +75,8 @@ class Commands:
         state_key = command.job.encode()
         attempt = owned.hand.get(state_key)
         entry = owned.entry(state_key, settlement)
+        if command.kind == "cancel" and entry is not None and entry.commanded >= offset:
+            return  # it came before the replay, and a crash repeats it after
         match command.kind:
             case "cancel" if attempt is not None:
                 attempt.cancelled = command.reason or "cancelled"
@@ -80,16 +86,36 @@ class Commands:
                     self._outcomes.conclude(attempt, Cancelled(attempt.cancelled), settlement, now)
             case "cancel" if entry is not None and entry.state is not State.DEAD:
                 settle.cancel_open(entry, command.reason, settlement, owned.place, now)
-            case "cancel" if (
-                entry is None
-                and owned.watermark.position < queue_end
-                and owned.tables.ledger(state_key) is None
-            ):
+            case "cancel" if entry is None and owned.watermark.position < queue_end:
+                # Not read yet, or read and over: then what is enqueued again is meant.
                 self._ahead[state_key] = (command, offset, queue_end)
-            case "replay" if entry is not None and attempt is None:
-                lane = owned.lane_of_entry(entry)
-                settle.replay(entry, lane, command.generation, settlement, owned.place, now)
-            case "discard" if entry is not None and attempt is None:
-                settle.discard(entry, command, settlement, owned.place, now)
+            case "replay" | "discard":
+                self._resolve(command, entry, offset, settlement, now)
             case _:
                 logger.info("command %s for %s: nothing to do", command.kind, command.job.id)
+
+    def _resolve(
+        self,
+        command: Command,
+        entry: OpenEntry | None,
+        offset: int,
+        settlement: Settlement,
+        now: int,
+    ) -> None:
+        """Replay or discard a dead job; a letter that is void by now is removed.
+
+        It may be void because a crash came between the entry of a replay and its letter.
+        """
+        place = self._owned.place
+        is_valid = (
+            entry is not None
+            and entry.state is State.DEAD
+            and entry.generation == command.generation
+        )
+        if entry is None or not is_valid:
+            settle.remove_letter(command.job, command.generation, settlement, place)
+        elif command.kind == "replay":
+            lane = self._owned.lane_of_entry(entry)
+            settle.replay(replace(entry, commanded=offset), lane, settlement, place, now)
+        else:
+            settle.discard(entry, command.reason, settlement, place, now)

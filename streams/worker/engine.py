@@ -12,6 +12,7 @@ from streams.jobs.registry import Registry
 from streams.wire.state import Command
 from streams.wire.topics import TopicNames
 from streams.worker.children import ChildSender
+from streams.worker.control import Control
 from streams.worker.executor import LoopExecutor
 from streams.worker.fan_out import FanOut
 from streams.worker.pipeline import Pipeline
@@ -29,6 +30,7 @@ class EngineOptions:
 
     worker: str
     names: TopicNames
+    group: str = "workers"
     partitions: int  # of each queue
     concurrency: int = 100
     threads: int = 5
@@ -59,6 +61,7 @@ class Engine:
         self._open_store = open_store
         self._listeners = tuple(listeners)
         self._on_failure = on_failure  # a partition can't go on: the worker must end
+        self.control = Control(log, options.names.control)
         self.executor = LoopExecutor(
             clock,
             self._notify,
@@ -112,15 +115,21 @@ class Engine:
         pipeline.start()
         return pipeline
 
-    def open_events(self, event_type: str, partition: int, source: Source) -> FanOut:
+    async def open_events(self, event_type: str, partition: int, source: Source) -> FanOut:
         """Start fanning out a partition of an event topic."""
+        await self.control.refresh()
         fan_out = FanOut(
             event_type,
+            partition,
+            group=self.options.group,
             registry=self.registry,
             names=self.options.names,
             log=self._log,
             source=source,
             clock=self._clock,
+            control=self.control,
+            notify=self._notify,
+            on_failure=self._on_failure,
         )
         self.fan_outs[(event_type, partition)] = fan_out
         fan_out.start()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import logging
 import random
+import threading
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -149,6 +150,8 @@ class LoopExecutor:
             outcome = await self._outcome(attempt, running)
         except asyncio.CancelledError as error:
             outcome = self._interrupted(attempt, running, error)
+        except BaseException as error:  # a panic of native code, say: it must not hold its key
+            outcome = self._failed(attempt, error)
         self._end(attempt, running, outcome)
 
     def _interrupt(self, attempt: Attempt, running: _Running) -> None:
@@ -215,6 +218,7 @@ class LoopExecutor:
             max_attempts=attempt.retry.attempts,
             key=attempt.job.ordering_key,
             enqueued_at=attempt.envelope.time,
+            due=attempt.due,
             started=now,
             deadline=deadline,
             generation=attempt.generation,
@@ -263,16 +267,36 @@ def _overran(attempt: Attempt) -> str:
 
 
 async def _in_thread(attempt: Attempt, payload: Any, context: JobContext) -> Any:
-    # A pool of one for each attempt: cancelling abandons the thread without taking a slot of the
-    # next attempt; the number of attempts side by side is bounded by the slots.
-    pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix=attempt.job.name)
-    try:
-        call = contextvars.copy_context().run
-        return await asyncio.get_running_loop().run_in_executor(
-            pool, call, attempt.definition.call, payload, context
-        )
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+    """Call a function in a thread of its own, which a cancellation leaves behind.
+
+    A daemon, so that a function that never ends does not hold the worker's exit; how many run
+    side by side is bounded by the slots.
+    """
+    loop = asyncio.get_running_loop()
+    ended: asyncio.Future[Any] = loop.create_future()
+    variables = contextvars.copy_context()
+
+    def tell(result: Any, error: BaseException | None) -> None:
+        if not ended.done():
+            if error is None:
+                ended.set_result(result)
+            else:
+                ended.set_exception(error)
+
+    def call() -> None:
+        result: Any = None
+        failed: BaseException | None = None
+        try:
+            result = variables.run(attempt.definition.call, payload, context)
+        except StopIteration as error:  # a future does not take it
+            failed = RuntimeError(f"the handler raised {error!r}")
+        except BaseException as error:
+            failed = error
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(tell, result, failed)
+
+    threading.Thread(target=call, name=attempt.job.name, daemon=True).start()
+    return await ended
 
 
 def _completed(result: Any) -> Outcome:

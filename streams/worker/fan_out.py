@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from pydantic import ValidationError
 
-from streams.errors import UndecodableRecord
+from streams.errors import AppendFailed, UndecodableRecord
 from streams.jobs.definition import JobDefinition
 from streams.jobs.identity import fan_out_id
+from streams.jobs.lifecycle import Happening, LifecycleEvent, Listener
 from streams.jobs.registry import Registry
 from streams.wire.envelope import Envelope, Record, decode_event, encode
 from streams.wire.state import undecodable_letter
-from streams.wire.topics import TopicNames
+from streams.wire.topics import MAX_JOB_BYTES, TopicNames
+from streams.worker.control import Control, commit_key
 from streams.worker.ports import Append, Clock, Log, Source
 
 logger = logging.getLogger(__name__)
 
+COMMIT_MS = 500  # how often a commit is kept
 RETRY_PAUSE_MS = 500
+WAITING_MAX = 4  # batches
 
 
 class FanOut:
@@ -28,12 +32,17 @@ class FanOut:
     def __init__(
         self,
         event_type: str,
+        partition: int,
         *,
+        group: str,
         registry: Registry,
         names: TopicNames,
         log: Log,
         source: Source,
         clock: Clock,
+        control: Control,
+        notify: Listener,
+        on_failure: Callable[[BaseException], None],
     ) -> None:
         self._event_type = event_type
         self._registry = registry
@@ -41,6 +50,12 @@ class FanOut:
         self._log = log
         self._source = source
         self._clock = clock
+        self._notify = notify
+        self._on_failure = on_failure
+        self._commit_key = commit_key(group, names.event(event_type), partition)
+        self.watermark = control.commit(self._commit_key)
+        self._kept = self.watermark  # the commit that is kept in the control topic
+        self._kept_at = 0
         self._batches: asyncio.Queue[Sequence[Record]] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
         self._busy = False
@@ -58,7 +73,7 @@ class FanOut:
     @property
     def wants_more(self) -> bool:
         """Whether the topic may be read further."""
-        return self._batches.qsize() < 4
+        return self._batches.qsize() < WAITING_MAX
 
     @property
     def quiet(self) -> bool:
@@ -70,21 +85,52 @@ class FanOut:
         self._batches.put_nowait(records)
 
     async def _run(self) -> None:
-        while True:
-            records = await self._batches.get()
-            self._busy = True
-            jobs = [job for record in records for job in self._jobs_of(record)]
-            await self._append(jobs)
-            self._source.release(records[-1].offset + 1)
-            self._busy = False
+        try:
+            while True:
+                records = await self._next_batch()
+                self._busy = True
+                if records is not None:
+                    await self._append([job for record in records for job in self._jobs_of(record)])
+                    self.watermark = max(self.watermark, records[-1].offset + 1)
+                await self._keep_commit()
+                self._busy = False
+        except Exception as error:
+            logger.exception("fan-out of %s failed", self._event_type)
+            self._on_failure(error)
 
-    async def _append(self, jobs: Sequence[Append]) -> None:
-        while jobs:
+    async def _next_batch(self) -> Sequence[Record] | None:
+        """The next batch; None when it is time to keep the commit before another one comes."""
+        if self._kept == self.watermark or not self._batches.empty():
+            return await self._batches.get()
+        over = asyncio.Event()
+        alarm = self._clock.call_at(self._kept_at + COMMIT_MS, over.set)
+        waiting = asyncio.ensure_future(over.wait())
+        getting = asyncio.ensure_future(self._batches.get())
+        try:
+            await asyncio.wait({waiting, getting}, return_when=asyncio.FIRST_COMPLETED)
+            return getting.result() if getting.done() else None
+        finally:
+            alarm.cancel()
+            waiting.cancel()
+            getting.cancel()
+
+    async def _keep_commit(self) -> None:
+        """Keep the commit before it is told to Kafka, which may forget it one day."""
+        now = self._clock.now()
+        if self.watermark == self._kept or now < self._kept_at + COMMIT_MS:
+            return
+        value = b"%d" % self.watermark
+        await self._append([Append(self._names.control, 0, self._commit_key, value)])
+        self._kept, self._kept_at = self.watermark, now
+        self._source.release(self._kept)
+
+    async def _append(self, records: Sequence[Append]) -> None:
+        while records:
             try:
-                await self._log.append(jobs)
+                await self._log.append(records)
                 return
-            except Exception:
-                logger.exception("fan-out of %s failed; trying again", self._event_type)
+            except (AppendFailed, OSError) as error:
+                logger.warning("fan-out of %s: %s; trying again", self._event_type, error)
                 over = asyncio.Event()
                 self._clock.call_at(self._clock.now() + RETRY_PAUSE_MS, over.set)
                 await over.wait()
@@ -92,13 +138,39 @@ class FanOut:
     def _jobs_of(self, record: Record) -> list[Append]:
         try:
             event = decode_event(record, self._event_type)
+            return [
+                self._job_record(event, definition)
+                for definition in self._registry.subscribers(self._event_type)
+            ]
         except UndecodableRecord as error:
-            letter = undecodable_letter(record, "", str(error), self._clock.now())
-            return [Append(self._names.dead, None, *letter)]
-        return [
-            Append(self._names.queue(definition.queue), None, *encode(self._job(event, definition)))
-            for definition in self._registry.subscribers(self._event_type)
-        ]
+            return [self._letter(record, str(error))]
+        except Exception as error:  # whatever one event is, it must not stop its partition
+            logger.exception("event %s/%d@%d", record.topic, record.partition, record.offset)
+            return [self._letter(record, f"{type(error).__name__}: {error}")]
+
+    def _letter(self, record: Record, why: str) -> Append:
+        now = self._clock.now()
+        self._notify(
+            LifecycleEvent(
+                happening=Happening.UNDECODABLE,
+                at=now,
+                queue=self._event_type,
+                name="",
+                id="",
+                error=why,
+            )
+        )
+        return Append(self._names.dead, None, *undecodable_letter(record, "", why, now))
+
+    def _job_record(self, event: Envelope, definition: JobDefinition) -> Append:
+        key, value, headers = encode(self._job(event, definition))
+        size = len(value) + sum(len(text) for _, text in headers)
+        if size > MAX_JOB_BYTES:
+            raise UndecodableRecord(
+                f"the job for {definition.name} would have {size} bytes, the limit is "
+                f"{MAX_JOB_BYTES}"
+            )
+        return Append(self._names.queue(definition.queue), None, key, value, headers)
 
     def _job(self, event: Envelope, definition: JobDefinition) -> Envelope:
         return Envelope(

@@ -28,6 +28,7 @@ class Hand:
 
     def __init__(self, executor: Executor, done: Callable[[Attempt, Outcome], None]) -> None:
         self.opened = 0  # those that came from the open table
+        self.bytes = 0  # of their payloads
         self.paused = False  # nothing starts
         self._executor = executor
         self._done = done
@@ -55,6 +56,7 @@ class Hand:
         """Start a job, or let it wait behind the one of its key that runs."""
         self._jobs[attempt.state_key] = attempt
         self.opened += attempt.was_opened
+        self.bytes += len(attempt.envelope.payload)
         if attempt.lane is None:
             self._start(attempt)
             return
@@ -70,8 +72,7 @@ class Hand:
 
         Then what waited is returned: it is no longer in hand.
         """
-        del self._jobs[attempt.state_key]
-        self.opened -= attempt.was_opened
+        self._forget(attempt)
         if attempt.lane is None:
             return ()
         lane = self._lanes[attempt.lane]
@@ -113,9 +114,13 @@ class Hand:
         followers = list(lane.waiting)
         lane.waiting.clear()
         for follower in followers:
-            del self._jobs[follower.state_key]
-            self.opened -= follower.was_opened
+            self._forget(follower)
         return followers
+
+    def _forget(self, attempt: Attempt) -> None:
+        del self._jobs[attempt.state_key]
+        self.opened -= attempt.was_opened
+        self.bytes -= len(attempt.envelope.payload)
 
     def _start(self, attempt: Attempt) -> None:
         attempt.submitted = True

@@ -12,6 +12,7 @@ from streams.jobs.states import State
 from streams.wire.envelope import Envelope, Record, decode
 from streams.wire.partition import partition_of
 from streams.wire.state import undecodable_letter
+from streams.wire.topics import MAX_JOB_BYTES
 from streams.worker import settle
 from streams.worker.admission import attempt_of, new_entry
 from streams.worker.commands import Commands
@@ -39,6 +40,7 @@ class Intake:
         if not owned.watermark.begin(record.offset):
             return  # a redelivery of what is in hand or settled already
         try:
+            check_size(record)
             envelope = decode(record)
         except UndecodableRecord as error:
             self._bury(record, str(error), settlement, now)
@@ -62,7 +64,7 @@ class Intake:
             settlement.finished.append(record.offset)
             return
         attempt = attempt_of(job, record, envelope, definition, lane=lane)
-        if (reason := self._commands.cancelled_ahead(state_key)) is not None:
+        if (reason := self._commands.cancelled_ahead(state_key, record.offset)) is not None:
             settle.conclude(attempt, Cancelled(reason), settlement, owned.place, now)
             return
         match verdict:
@@ -138,3 +140,14 @@ class Intake:
                 error=why,
             )
         )
+
+
+def check_size(record: Record) -> None:
+    """Refuse what could not be kept whole.
+
+    Raises:
+        UndecodableRecord: it is larger than our clients send and our topics let pass.
+    """
+    size = len(record.value or b"") + sum(len(value or b"") for _, value in record.headers)
+    if size > MAX_JOB_BYTES:
+        raise UndecodableRecord(f"it has {size} bytes, the limit is {MAX_JOB_BYTES}")

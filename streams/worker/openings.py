@@ -17,6 +17,7 @@ from streams.worker.settlement import Settlement
 from streams.worker.tables import due_row
 
 OPENED_MAX = 10_000  # jobs in hand that came from the open table, for a partition
+BYTES_MAX = 64 * 1024 * 1024  # of payloads in hand, for a partition
 SWEPT_AT_ONCE = 1_000  # keys looked at in a turn after a partition was opened
 
 UNKNOWN_FOR_MS = 15 * 60 * 1000  # how long a job waits for a worker that knows its name
@@ -68,7 +69,9 @@ class Openings:
 
     @property
     def _has_room(self) -> bool:
-        return self._owned.hand.opened < OPENED_MAX
+        hand = self._owned.hand
+        # Twice as much as arrivals may fill: due jobs never wait for the queue's to end.
+        return hand.opened < OPENED_MAX and hand.bytes < 2 * BYTES_MAX
 
     @property
     def _has_passed_early(self) -> bool:

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from streams.errors import AppendFailed
 from streams.jobs.lifecycle import Listener
 from streams.jobs.outcome import Outcome
 from streams.jobs.registry import Registry
@@ -22,7 +23,7 @@ from streams.worker.attempt import Attempt
 from streams.worker.commands import Commands
 from streams.worker.hand import Hand
 from streams.worker.intake import Intake
-from streams.worker.openings import Openings
+from streams.worker.openings import BYTES_MAX, Openings
 from streams.worker.outcomes import Outcomes
 from streams.worker.owned import Owned
 from streams.worker.ports import Alarm, Clock, Executor, Log, Source
@@ -97,6 +98,7 @@ class Pipeline:
         self._idle = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._draining = False
+        self._held = False  # drained: nothing is decided until the partition's fate is known
         self._has_failed = False
 
     # -- its life: start, turns, drain, stop ---------------------------------------------------
@@ -108,17 +110,26 @@ class Pipeline:
         self._wake.set()
 
     async def drain(self) -> None:
-        """Stop starting jobs, and wait until what has ended is settled and its commit kept."""
+        """Stop starting jobs, and wait until what has ended is settled and its commit kept.
+
+        What ends afterwards is held until `resume`: by then the partition may be another's. A
+        drain that is cancelled holds from that time on.
+        """
+        if self._held:
+            return
         self._draining = True
         self.hand.paused = True
         self._stir()
-        while not self._has_failed and (self._outcomes or not self._idle.is_set()):
-            self._stir()
-            await self._idle.wait()
+        try:
+            while not self._has_failed and (self._outcomes or not self._idle.is_set()):
+                self._stir()
+                await self._idle.wait()
+        finally:
+            self._held = True
 
     def resume(self) -> None:
         """Go on after a drain: the partition came back."""
-        self._draining = False
+        self._draining = self._held = False
         self.hand.resume()
         self._stir()
 
@@ -152,7 +163,7 @@ class Pipeline:
         if self.watermark.position < counts.arrivals_end:
             return True
         return (
-            len(self.hand) < ADMITTED_MAX + self.hand.opened
+            self._has_room
             and self.watermark.held < HELD_MAX
             and counts.bounded < self._bounds.entries
             and counts.bounded_bytes < self._bounds.bytes
@@ -217,6 +228,8 @@ class Pipeline:
 
     def _turn(self, now: int) -> Settlement:
         settlement = Settlement(at=now)
+        if self._held:
+            return settlement
         self._keep_commit(settlement, now)
         self._outcomes.conclude_all(settlement, now)
         self._commands.obey_all(settlement, now)
@@ -231,11 +244,14 @@ class Pipeline:
 
     @property
     def _has_room(self) -> bool:
-        return len(self.hand) - self.hand.opened < ADMITTED_MAX
+        hand = self.hand
+        return len(hand) - hand.opened < ADMITTED_MAX and hand.bytes < BYTES_MAX
 
     @property
     def _has_work(self) -> bool:
         """Whether the next turn has something to do, though nothing happens until then."""
+        if self._held:
+            return False
         if self._letters_sent:
             return True
         if self._draining:
@@ -255,13 +271,14 @@ class Pipeline:
             try:
                 await settlement.write(self._log, self.tables, self.place)
                 break
-            except Exception:
+            except (AppendFailed, OSError) as error:
                 pause = RETRY_PAUSES_MS[min(tries, len(RETRY_PAUSES_MS) - 1)]
                 tries += 1
-                logger.exception(
-                    "settling %s/%d failed; trying again in %d ms",
+                logger.warning(
+                    "settling %s/%d failed: %s; trying again in %d ms",
                     self.place.topic,
                     self.place.partition,
+                    error,
                     pause,
                 )
                 await self._pause(pause)

@@ -21,7 +21,7 @@ class Append:
     partition: int | None
     key: bytes | None
     value: bytes | None
-    headers: Sequence[tuple[str, bytes]] = ()
+    headers: Sequence[tuple[str, bytes | None]] = ()
 
 
 class Log(Protocol):
@@ -30,8 +30,10 @@ class Log(Protocol):
     async def append(self, records: Sequence[Append]) -> Sequence[int]:
         """Write records; return their offsets once all of them are durable.
 
-        Records for one partition keep their order. On an error any prefix for each partition may
-        have been written.
+        Records for one partition keep their order.
+
+        Raises:
+            AppendFailed: any prefix for each partition may have been written; try again.
         """
         ...
 

@@ -18,7 +18,7 @@ from streams.jobs.outcome import (
     Snoozed,
 )
 from streams.jobs.states import State
-from streams.wire.state import AttemptRecord, Command, LedgerRecord, OpenEntry, letter_of
+from streams.wire.state import AttemptRecord, LedgerRecord, OpenEntry, letter_key, letter_of
 from streams.worker.admission import new_entry
 from streams.worker.attempt import Attempt
 from streams.worker.ports import Append
@@ -43,7 +43,7 @@ def conclude(
                 now,
                 state=State.RETRYING,
                 due=now + after_ms,
-                blocks=True,
+                blocks=attempt.lane is not None,
                 failure=failure,
             )
         case Snoozed(for_ms=for_ms, blocks_key=blocks_key):
@@ -55,7 +55,7 @@ def conclude(
                 now,
                 state=State.SLEEPING,
                 due=now + for_ms,
-                blocks=blocks_key,
+                blocks=blocks_key and attempt.lane is not None,
                 failure=None,
             )
         case Dead():
@@ -85,6 +85,8 @@ def conclude(
             )
     if attempt.offset is not None:
         settlement.finished.append(attempt.offset)
+    if attempt.entry is not None and (lane := lane_of(attempt.entry)) is not None:
+        settlement.touched.add(lane)  # also if its definition was strict once, and is not now
     settlement.events.append(_event_of(attempt, outcome, failure, place, now))
 
 
@@ -101,18 +103,15 @@ def cancel_open(
 def replay(
     entry: OpenEntry,
     lane: bytes | None,
-    generation: int,
     settlement: Settlement,
     place: Place,
     now: int,
-) -> bool:
-    """Open a dead job again as its next generation; False if the letter is void by now.
+) -> None:
+    """Open a dead job again as its next generation.
 
     A job with a lane takes its old place in the order of arrival, so that letters of one key
     replay in order, and before what a halt has parked behind them.
     """
-    if entry.state is not State.DEAD or entry.generation != generation:
-        return False
     again = replace(
         entry,
         state=State.SCHEDULED if lane is None else State.PARKED,
@@ -127,26 +126,23 @@ def replay(
     )
     settlement.open(again, lane)
     # The letter goes after the entry is durable: a crash between them leaves a letter that is void.
-    settlement.letters.append(Append(place.dead, None, letter_of(entry, place.queue)[0], None))
+    remove_letter(entry.job, entry.generation, settlement, place)
     settlement.events.append(_plain_event(Happening.REPLAYED, entry.job, place, now))
-    return True
 
 
-def discard(
-    entry: OpenEntry, command: Command, settlement: Settlement, place: Place, now: int
-) -> bool:
-    """End a dead job for good; False if the letter is void by now."""
-    if entry.state is not State.DEAD or entry.generation != command.generation:
-        return False
+def discard(entry: OpenEntry, reason: str, settlement: Settlement, place: Place, now: int) -> None:
+    """End a dead job for good."""
     settlement.end(
-        _ledger_of(entry, State.DISCARDED, command.reason, now),
-        was_open=True,
-        lane=lane_of(entry),
+        _ledger_of(entry, State.DISCARDED, reason, now), was_open=True, lane=lane_of(entry)
     )
     # Before the ledger: until then a crash repeats the command, and the letter's tombstone.
-    settlement.letters.append(Append(place.dead, None, letter_of(entry, place.queue)[0], None))
+    remove_letter(entry.job, entry.generation, settlement, place)
     settlement.events.append(_plain_event(Happening.DISCARDED, entry.job, place, now))
-    return True
+
+
+def remove_letter(job: JobKey, generation: int, settlement: Settlement, place: Place) -> None:
+    """Remove a letter that is resolved, or void."""
+    settlement.letters.append(Append(place.dead, None, letter_key(job, generation), None))
 
 
 def bury_unknown(

@@ -1,0 +1,90 @@
+"""What every worker reads of the control topic: commits of event partitions, owners of queues."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+from streams.errors import SettingsError
+from streams.worker.ports import Append, Log
+
+_COMMIT = b"commit:"
+_OWNER = b"owner:"
+
+
+def commit_key(group: str, topic: str, partition: int) -> bytes:
+    """The key of an event partition's commit; each group fans events out for itself."""
+    return _COMMIT + f"{group}:{topic}:{partition}".encode()
+
+
+class Control:
+    """The control topic as it was at the last `refresh`; it has one partition."""
+
+    def __init__(self, log: Log, topic: str) -> None:
+        self._log = log
+        self._topic = topic
+        self._values: dict[bytes, bytes] = {}
+        self._claims: dict[bytes, tuple[int, str]] = {}  # by queue: first claim and its group
+        self._position = 0
+        self._reading = asyncio.Lock()
+
+    async def refresh(self) -> None:
+        """Read what was written since."""
+        async with self._reading:
+            async for records in self._log.read(self._topic, 0, self._position):
+                for record in records:
+                    key = record.key or b""
+                    if record.value is None:
+                        self._values.pop(key, None)
+                    else:
+                        self._values[key] = record.value
+                    if key.startswith(_OWNER):
+                        self._note_claim(key, record.value, record.offset)
+                self._position = records[-1].offset + 1
+
+    def commit(self, key: bytes) -> int:
+        """A commit that was kept; 0 without one."""
+        try:
+            return int(self._values.get(key, b"0"))
+        except ValueError:  # a foreign record: reading again from the start loses nothing
+            return 0
+
+    async def claim(self, queues: Iterable[str], group: str) -> None:
+        """Make these queues this group's; the first group that claims a queue has it.
+
+        Raises:
+            SettingsError: a queue is another group's.
+        """
+        await self.refresh()
+        # A key for each group, so that compaction keeps the first claim with its offset.
+        claims = [
+            Append(self._topic, 0, _OWNER + f"{queue}:{group}".encode(), group.encode())
+            for queue in queues
+            if self.owner(queue) is None
+        ]
+        if claims:
+            await self._log.append(claims)
+            await self.refresh()
+        taken = [
+            f"queue {queue!r} belongs to worker group {owner!r}: leave it out of STREAMS_SERVES, "
+            f"or start this worker with STREAMS_GROUP={owner}"
+            for queue in queues
+            if (owner := self.owner(queue)) != group
+        ]
+        if taken:
+            raise SettingsError("; ".join(taken))
+
+    def owner(self, queue: str) -> str | None:
+        """The group that a queue belongs to; None while nobody has claimed it."""
+        claims = [
+            claim
+            for key, claim in self._claims.items()
+            if key[len(_OWNER) :].decode().rpartition(":")[0] == queue
+        ]
+        return min(claims)[1] if claims else None
+
+    def _note_claim(self, key: bytes, value: bytes | None, offset: int) -> None:
+        if value is None:
+            self._claims.pop(key, None)
+        else:
+            self._claims.setdefault(key, (offset, value.decode(errors="replace")))
