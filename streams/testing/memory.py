@@ -20,7 +20,7 @@ class MemoryLog:
     def __init__(self, clock: MemoryClock, partitions: int = 2) -> None:
         self.partitions = partitions
         self.topics: dict[tuple[str, int], list[Record]] = defaultdict(list)
-        self.on_append: Callable[[str, int], None] = lambda topic, partition: None
+        self.on_append: Callable[[Record], None] = lambda record: None
         self._clock = clock
         self._round = 0
 
@@ -39,19 +39,19 @@ class MemoryLog:
             else:
                 partition = partition_of(append.key, self.partitions)
         log = self.topics[(append.topic, partition)]
-        log.append(
-            Record(
-                append.topic,
-                partition,
-                len(log),
-                self._clock.now(),
-                append.key,
-                append.value,
-                tuple(append.headers),
-            )
+        offset = len(log)
+        record = Record(
+            append.topic,
+            partition,
+            offset,
+            self._clock.now(),
+            append.key,
+            append.value,
+            tuple(append.headers),
         )
-        self.on_append(append.topic, partition)
-        return len(log) - 1
+        log.append(record)
+        self.on_append(record)
+        return offset
 
     async def read(self, topic: str, partition: int, start: int) -> AsyncIterator[Sequence[Record]]:
         """Records from `start` to the end as it is now."""
@@ -112,8 +112,8 @@ class MemoryStore:
 class MemoryAlarm:
     """A call that is to come on a `MemoryClock`."""
 
-    def __init__(self, callback: Callable[[], None]) -> None:
-        self.callback: Callable[[], None] | None = callback
+    def __init__(self, callback: Callable[[], object]) -> None:
+        self.callback: Callable[[], object] | None = callback
 
     def cancel(self) -> None:
         """Forget it."""
@@ -132,7 +132,7 @@ class MemoryClock:
         """The virtual time."""
         return self._now
 
-    def call_at(self, when: int, callback: Callable[[], None]) -> MemoryAlarm:
+    def call_at(self, when: int, callback: Callable[[], object]) -> MemoryAlarm:
         """Call when time gets there."""
         alarm = MemoryAlarm(callback)
         heapq.heappush(self._alarms, (when, next(self._order), alarm))

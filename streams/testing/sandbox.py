@@ -14,7 +14,8 @@ from streams.jobs.identity import JobKey, new_id
 from streams.jobs.lifecycle import LifecycleEvent
 from streams.jobs.registry import Registry
 from streams.jobs.states import State
-from streams.testing.cluster import MemoryCluster, MemoryWorker
+from streams.testing.cluster import MemoryCluster
+from streams.testing.worker import MemoryWorker
 from streams.wire.envelope import Envelope, decode, encode
 from streams.wire.state import (
     Command,

@@ -29,14 +29,14 @@ class Openings:
 
     def __init__(self, owned: Owned) -> None:
         self._owned = owned
-        self._touched: set[bytes] = set()
+        self._touched: dict[bytes, None] = {}  # in order: a turn is the same again
         self._early: list[tuple[int, bytes]] = []  # (arrival, lane): reading has not passed it
         self._sweep: bytes | None = b""  # from which lane on to look, after opening
         self._due_cursor = b""  # below it nothing is due that is not in hand
 
     def touch(self, lanes: set[bytes]) -> None:
         """Look at these keys in the next turn: something about them changed."""
-        self._touched |= lanes
+        self._touched.update(dict.fromkeys(sorted(lanes)))
 
     def note(self, entry: OpenEntry) -> None:
         """An entry was written: it may be due before all that was looked at."""
@@ -79,7 +79,9 @@ class Openings:
 
     def _look_at_touched(self, settlement: Settlement, now: int) -> None:
         while self._touched and self._has_room:
-            self._look(self._touched.pop(), settlement, now)
+            lane = next(iter(self._touched))
+            del self._touched[lane]
+            self._look(lane, settlement, now)
 
     def _look_at_early(self, settlement: Settlement, now: int) -> None:
         while self._has_passed_early and self._has_room:
@@ -151,7 +153,7 @@ class Openings:
             if lane is None:
                 self._start(entry, None, settlement, now)
             elif entry.blocks:
-                self._touched.add(lane)
+                self._touched[lane] = None
             elif owned.hand.has_lane(lane) or owned.is_blocked(lane, settlement):
                 park_entry(owned, entry, lane, settlement, now)
                 # What waits in hand is behind it now, durably.

@@ -106,7 +106,7 @@ class Settlement:
                 for record in self.ledgers.values()
             ],
         )
-        last = [Append(place.retry, place.partition, key, None) for key in self.closes]
+        last = [Append(place.retry, place.partition, key, None) for key in sorted(self.closes)]
         # After their effects: a crash before this repeats a command, and it changes nothing.
         for name, offset in ((COMMANDS_READ, self.commands_read), (COMMITTED, self.committed)):
             if offset is not None:

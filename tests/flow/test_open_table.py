@@ -45,7 +45,7 @@ async def _let_pass(box: Sandbox, ms: int) -> None:
     while (due := clock.next_alarm()) is not None and due <= end:
         clock.set(due)
         for _ in range(20):
-            await box.cluster.workers[0].pump()
+            box.cluster.workers[0].pump()
             await asyncio.sleep(0)
     clock.set(end)
 

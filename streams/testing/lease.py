@@ -1,0 +1,58 @@
+"""For how long a worker may write: from the sending of its last heartbeat that was answered."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from streams.testing.coordinator import SESSION_MS
+from streams.testing.memory import MemoryClock
+
+HEARTBEAT_MS: Final = 2_500
+LEASE_MS: Final = SESSION_MS - 4_000
+
+
+class Lease:
+    """Heartbeats are not simulated one by one: while they are sent, they are answered."""
+
+    def __init__(self, clock: MemoryClock) -> None:
+        self._clock = clock  # monotonic: no step of a wall clock changes it
+        self._sent = clock.now()
+        self._beating = False
+        self._valid = False
+
+    def begin(self, sent: int) -> None:
+        """Something that was sent at this time was answered well, and heartbeats go on."""
+        self._sent = sent
+        self._beating = self._valid = True
+
+    def pause(self) -> int:
+        """No heartbeat is sent from here on; returns when the last one was."""
+        self._sent = self.last_sent
+        self._beating = False
+        return self._sent
+
+    def end(self) -> None:
+        """It is known to be over."""
+        self._beating = self._valid = False
+
+    @property
+    def last_sent(self) -> int:
+        """When the last heartbeat that was answered was sent."""
+        if not self._beating:
+            return self._sent
+        return self._sent + (self._clock.now() - self._sent) // HEARTBEAT_MS * HEARTBEAT_MS
+
+    @property
+    def next_heartbeat(self) -> int:
+        """When the next heartbeat will be sent."""
+        return self.last_sent + HEARTBEAT_MS
+
+    @property
+    def until(self) -> int:
+        """When it ends if no other heartbeat is answered."""
+        return self.last_sent + LEASE_MS
+
+    @property
+    def is_held(self) -> bool:
+        """Whether writing is allowed."""
+        return self._valid and self._clock.now() < self.until

@@ -1,0 +1,298 @@
+"""Watches a schedule while it runs: what handlers do, what is written, what is committed."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from streams.jobs.context import JobContext
+from streams.testing.coordinator import Partition
+from streams.testing.process import PROCESS, Life, Process
+from streams.testing.workload import ATTEMPTS, Work
+from streams.wire.envelope import Record
+
+OVER = frozenset({"completed", "discarded", "cancelled", "expired"})
+
+
+@dataclass(eq=False, slots=True)
+class Epoch:
+    """One opening of a partition by one worker."""
+
+    process: Process
+    place: Partition
+    is_owned: Callable[[], bool]
+    closed: bool = False
+
+    @property
+    def is_current(self) -> bool:
+        """Whether what happens in it counts."""
+        return not self.closed and self.process.state is not Life.DEAD and self.is_owned()
+
+
+@dataclass(eq=False, slots=True)
+class Watched:
+    """One job: what the schedule wants of it, and how far it is, as its topics say."""
+
+    id: str
+    n: int
+    work: Work
+    kind: str = "keyed"
+    lane: tuple[str, int] | None = None
+    plain: bool = True  # in order with its lane: not delayed, snoozed aside, replayed, ...
+    not_before: int = 0
+    expires: int | None = None
+    cancelled: bool = False  # somebody asks for it at some time
+    must_cancel: bool = False
+    times: list[int] = field(default_factory=list)  # of each enqueueing that is no copy
+    place: Partition = ("", 0)
+    arrival: int = -1
+    state: str = ""
+    time: int = 0
+    generation: int = 0
+    due: int | None = None
+    decided: Epoch | None = None  # in which its end is decided, durable or not
+    attempts: int = 0
+    replays: set[int] = field(default_factory=set)  # generations that somebody asked to replay
+
+    @property
+    def settled(self) -> bool:
+        """Durably over, or dead."""
+        return self.state in OVER or self.state == "dead"
+
+    @property
+    def may_vanish(self) -> bool:
+        """Whether it may end without an attempt that says so."""
+        return self.cancelled or self.expires is not None
+
+
+@dataclass(eq=False, slots=True)
+class Run:
+    """An attempt that is being made."""
+
+    job: Watched
+    epoch: Epoch
+
+
+@dataclass(slots=True)
+class Lane:
+    """The jobs of one key in order of arrival."""
+
+    jobs: list[Watched] = field(default_factory=list)
+    runs: list[Run] = field(default_factory=list)
+    settled_to: int = -1  # the highest arrival of a plain job that is settled
+    unsettled: int = 0  # index of the first job that may not be settled
+
+
+class Oracle:
+    """Judges at once what can be judged at once; see `streams.testing.judge` for the end."""
+
+    def __init__(self, now: Callable[[], int]) -> None:
+        self.faults: list[str] = []
+        self.attempts = 0
+        self.fenced = 0  # attempts that began on a worker which did not own the partition
+        self.jobs: dict[str, Watched] = {}
+        self.by_n: dict[int, Watched] = {}
+        self.arrivals: dict[Partition, list[Watched | None]] = defaultdict(list)
+        self.epochs: dict[tuple[int, Partition], Epoch] = {}
+        self.endings: dict[str, dict[tuple[int, int], set[bytes]]] = defaultdict(dict)
+        self.ended: dict[str, dict[tuple[int, int], int]] = defaultdict(dict)
+        self.letters: set[tuple[str, int]] = set()  # by job and generation
+        self.nonsense: set[str] = set()  # letters of what could not be read, by place
+        self._lanes: dict[tuple[str, int], Lane] = defaultdict(Lane)
+        self._now = now
+
+    def fault(self, kind: str, text: str) -> None:
+        """Something that was promised did not hold."""
+        self.faults.append(f"{kind}: {text}")
+
+    def expect(self, job: Watched) -> Watched:
+        """A job that the schedule knows."""
+        self.by_n[job.n] = job
+        return self.jobs.setdefault(job.id, job)
+
+    # -- what is written -----------------------------------------------------------------------
+
+    def arrived(self, record: Record) -> None:
+        """A record in a queue."""
+        id_ = "" if len(record.headers) < 2 else (record.headers[1][1] or b"").decode()
+        arrivals = self.arrivals[(record.topic, record.partition)]
+        job = self.jobs.get(id_)
+        if job is None and id_:
+            m = orjson.loads(record.value or b"")
+            job = Watched(id_, m["n"], Work(), kind="child", lane=("child", m["account"]))
+            self.expect(job)
+        arrivals.append(job)
+        if job is None or job.arrival >= 0:
+            return
+        job.arrival = record.offset
+        job.place = (record.topic, record.partition)
+        if job.lane is not None:
+            self._lanes[job.lane].jobs.append(job)
+
+    def opened(self, record: Record) -> None:
+        """A record of the retry topic."""
+        if record.key is None or record.key[:1] == b"#":
+            return
+        job = self._job_of(record)
+        if job is None:
+            return
+        if record.value is None:
+            if job.state not in OVER:
+                self.fault("safety", f"the entry of {job.id} was removed, and it is not over")
+            return
+        m = orjson.loads(record.value.partition(b"\n")[0])
+        if job.state in OVER and m["time"] <= job.time and m["generation"] <= job.generation:
+            self.fault("safety", f"{job.id} was opened again after it was {job.state}")
+        self._set(job, m)
+        job.due = m["due"]
+        if job.state == "dead":
+            self._settle(job)
+
+    def over(self, record: Record) -> None:
+        """A record of the ledger."""
+        job = self._job_of(record)
+        if job is None or record.value is None:
+            return
+        m = orjson.loads(record.value)
+        endings = self.endings[job.id].setdefault((m["time"], m["generation"]), set())
+        endings.add(record.value)
+        self.ended[job.id][(m["time"], m["generation"])] = m["ended"]
+        if len(endings) > 1:
+            self.fault("safety", f"{job.id} was settled twice: {sorted(endings)}")
+        self._set(job, m)
+        job.due = None
+        self._settle(job)
+
+    def lettered(self, record: Record) -> None:
+        """A record of the dead-letter topic."""
+        key = record.key or b""
+        if key[:1] != b"[":
+            self.nonsense.add(key.decode())
+            return
+        job, _, generation = key.rpartition(b"#")
+        letter = (orjson.loads(job)[2], int(generation))
+        if record.value is None:
+            self.letters.discard(letter)
+        else:
+            self.letters.add(letter)
+
+    def has_letter(self, job: Watched) -> bool:
+        """Whether an operator would see it."""
+        return (job.id, job.generation) in self.letters
+
+    def _job_of(self, record: Record) -> Watched | None:
+        id_ = orjson.loads(record.key or b"")[2]
+        job = self.jobs.get(id_)
+        if job is None:
+            self.fault("safety", f"state was written of {id_}, which nobody enqueued")
+        return job
+
+    @staticmethod
+    def _set(job: Watched, m: dict[str, Any]) -> None:
+        job.state, job.time, job.generation = m["state"], m["time"], m["generation"]
+        if job.generation or job.state == "scheduled":
+            job.plain = False
+
+    def _settle(self, job: Watched) -> None:
+        if job.lane is None or not job.plain or job.state in ("cancelled", "expired"):
+            return
+        lane = self._lanes[job.lane]
+        for earlier in self._unsettled_before(lane, job):
+            self.fault("safety", f"{job.id} was settled before {earlier.id} of its key was")
+        lane.settled_to = max(lane.settled_to, job.arrival)
+
+    # -- what handlers do ----------------------------------------------------------------------
+
+    def begin(self, n: int, ctx: JobContext) -> Run | None:
+        """An attempt begins; None if what it does does not count."""
+        self.attempts += 1
+        process = PROCESS.get()
+        assert process is not None
+        job = self.by_n[n]
+        epoch = self.epochs.get((id(process), job.place))
+        if epoch is None or not epoch.is_current:
+            self.fenced += 1
+            return None
+        job.attempts += 1
+        self._judge_time(job, process)
+        if job.state in OVER and ctx.enqueued_at <= job.time and ctx.generation <= job.generation:
+            self.fault("safety", f"{job.id} ran again after it was {job.state}")
+        run = Run(job, epoch)
+        if job.lane is not None:
+            self._judge_order(job, epoch)
+            self._lanes[job.lane].runs.append(run)
+        return run
+
+    def end(self, run: Run | None, ctx: JobContext, how: str) -> None:
+        """An attempt ended."""
+        if run is None:
+            return
+        job, epoch = run.job, run.epoch
+        if job.lane is not None:
+            self._lanes[job.lane].runs.remove(run)
+        if how == "hang":
+            how = "fail" if epoch.process.clock.now() >= ctx.deadline else "interrupted"
+        if how == "snooze aside":
+            job.plain = False
+        spent = how in ("fail", "later") and ctx.attempt >= ATTEMPTS
+        if spent or how in ("ok", "discard", "permanent"):
+            job.decided = epoch
+
+    def _judge_time(self, job: Watched, process: Process) -> None:
+        now = process.clock.now()
+        if now < job.not_before:
+            self.fault("safety", f"{job.id} ran {job.not_before - now} ms before its time")
+        if job.due is not None and now < job.due:
+            self.fault("safety", f"{job.id} ran {job.due - now} ms before it was due")
+        if job.expires is not None and now > job.expires:
+            self.fault("safety", f"{job.id} ran after it had expired")
+
+    def _judge_order(self, job: Watched, epoch: Epoch) -> None:
+        assert job.lane is not None
+        lane = self._lanes[job.lane]
+        for run in lane.runs:
+            if run.epoch.is_current:
+                self.fault("safety", f"{job.id} began beside {run.job.id} of its key")
+        if not job.plain:
+            return
+        for earlier in self._unsettled_before(lane, job):
+            if earlier.decided is not epoch:
+                self.fault("safety", f"{job.id} began before {earlier.id} of its key was over")
+        if job.arrival < lane.settled_to and not job.settled:
+            self.fault("safety", f"{job.id} began after a later job of its key was settled")
+
+    @staticmethod
+    def _unsettled_before(lane: Lane, job: Watched) -> list[Watched]:
+        jobs = lane.jobs
+        while lane.unsettled < len(jobs) and (
+            jobs[lane.unsettled].settled or not jobs[lane.unsettled].plain
+        ):
+            lane.unsettled += 1
+        found = []
+        for at in range(lane.unsettled, len(jobs)):
+            earlier = jobs[at]
+            if earlier.arrival >= job.arrival:
+                break
+            if earlier.plain and not earlier.settled and not earlier.may_vanish:
+                found.append(earlier)
+        return found
+
+    # -- commits -------------------------------------------------------------------------------
+
+    def committed(self, place: Partition, before: int, after: int) -> None:
+        """A commit."""
+        if after < before:
+            self.fault("safety", f"the commit of {place} fell from {before} to {after}")
+        arrivals = self.arrivals.get(place)
+        if arrivals is None:
+            return
+        for offset in range(before, min(after, len(arrivals))):
+            job = arrivals[offset]
+            if job is not None and not job.state:
+                self.fault("safety", f"{place} is committed past {job.id}, which is nowhere else")
+        if after > len(arrivals):
+            self.fault("safety", f"{place} is committed past its end")

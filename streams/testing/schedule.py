@@ -1,0 +1,291 @@
+"""One seed's schedule: which jobs are enqueued when, and what goes wrong when."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from streams.jobs.identity import JobKey, fan_out_id
+from streams.testing.faults import BOUNDARIES, Trap, WorkerProcess
+from streams.testing.oracle import Watched
+from streams.testing.workload import UNIQUE_MS, Work
+from streams.wire.envelope import Envelope, encode
+from streams.wire.state import Command, encode_command
+from streams.worker.ports import Append
+
+if TYPE_CHECKING:
+    from streams.testing.world import World
+
+KEYS: Final = 8
+LASTS_MS: Final = (0, 0, 0, 0, 1, 5, 20, 200, 2_000, 12_000)
+JOBS_END: Final = 40_000
+FAULTS_END: Final = 60_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """How much happens in a schedule."""
+
+    jobs: int = 50
+    faults: int = 3
+    workers: int = 2
+
+
+class Schedule:
+    """Puts everything that is to happen on the world's clock."""
+
+    def __init__(self, world: World, size: Size) -> None:
+        self._world = world
+        self._size = size
+        self._rng = world.rng
+        self._began = world.clock.now()
+        self.faults: list[str] = []
+        self.copies = 0
+
+    def arrange(self) -> None:
+        """All of it."""
+        rng, world = self._rng, self._world
+        for worker in range(self._size.workers):
+            skew = rng.randint(-1_000, 1_000) if rng.random() < 0.5 else 0
+            self._at(rng.randint(0, 50), partial(world.start, f"w{worker + 1}", skew))
+        n = 0
+        while n < self._size.jobs:
+            when = rng.randint(0, JOBS_END)
+            for _ in range(rng.randint(1, 12)):
+                n += 1
+                self._arrange_job(n, when)
+                when += rng.choice((0, 0, 0, 1, 3, 10))
+        for _ in range(rng.randint(0, 2)):
+            self._at(rng.randint(0, JOBS_END), self._write_nonsense)
+        kinds = list(self._kinds().items())
+        for _ in range(self._size.faults + rng.randint(0, 3)):
+            name, fault = rng.choice(kinds)
+            self.faults.append(name)
+            fault(rng.randint(0, FAULTS_END - 5_000))
+        for _ in range(rng.randint(1, 3)):
+            self._at(rng.randint(10_000, FAULTS_END), self.replay_some)
+        self._at(FAULTS_END, self._calm_down)
+
+    def _at(self, when: int, what: Callable[[], object]) -> None:
+        self._world.clock.call_at(self._began + when, what)
+
+    # -- jobs ----------------------------------------------------------------------------------
+
+    def _arrange_job(self, n: int, when: int) -> None:
+        rng = self._rng
+        chance = rng.random()
+        lasts = LASTS_MS[int(rng.random() * len(LASTS_MS))]
+        account = int(rng.random() * KEYS)
+        job = Watched(f"j{n}", n, Work(lasts=lasts), lane=("keyed", account))
+        if chance < 0.55:
+            pass
+        elif chance < 0.75:
+            self._give_acts(job, lasts)
+        elif chance < 0.80:
+            self._snoozes(job, when, lasts)
+        elif chance < 0.85:
+            job.plain = False
+            job.not_before = self._began + when + rng.randint(1, 30_000)
+        elif chance < 0.90:
+            self._at(when, lambda: self._emit(n, account, lasts))
+            return
+        elif chance < 0.94:
+            self._cancel_later(job, when, lasts)
+        elif chance < 0.96:
+            job.expires = self._began + when + rng.randint(1, 10_000)
+        elif chance < 0.98:
+            job.plain = False
+            again = when + rng.choice((rng.randint(0, UNIQUE_MS), rng.randint(UNIQUE_MS, 50_000)))
+            self._at(again, lambda: self._enqueue(job))
+        else:
+            job.kind = "unknown"
+            job.lane = ("unknown", account)
+        if job.kind == "keyed" and rng.random() < 0.15:
+            job.kind, job.lane = "loose", None
+        self._at(when, lambda: self._enqueue(job))
+
+    def _give_acts(self, job: Watched, lasts: int) -> None:
+        rng = self._rng
+        acts = tuple(
+            rng.choice(("ok", "fail", "fail", "later", "permanent", "discard", "hang"))
+            for _ in range(3)
+        )
+        again = rng.choice((("ok",), ("permanent",), ("fail", "ok")))
+        job.work = Work(acts, lasts, rng.choice((0, 0, 1, 3)), again)
+
+    def _snoozes(self, job: Watched, when: int, lasts: int) -> None:
+        until = self._began + when + self._rng.randint(1, 15_000)
+        blocks = self._rng.random() < 0.5
+        job.work = Work(lasts=lasts, snooze_until=until, snooze_blocks=blocks)
+
+    def _cancel_later(self, job: Watched, when: int, lasts: int) -> None:
+        rng = self._rng
+        job.cancelled = True
+        if rng.random() < 0.3:
+            job.plain = False
+            job.must_cancel = True
+            job.not_before = self._began + FAULTS_END + 300_000
+        else:
+            job.work = Work(lasts=rng.choice((0, 200, 15_000)))
+        self._at(when + rng.randint(0, 6_000), lambda: self._command("cancel", job))
+
+    def _enqueue(self, job: Watched) -> None:
+        world = self._world
+        now = world.clock.now()
+        job.times.append(now)
+        world.oracle.expect(job)
+        account = None if job.lane is None else job.lane[1]
+        key = None if account is None else f"{job.kind}:{account}"
+        payload = f'{{"account":{account or 0},"n":{job.n}}}'.encode()
+        envelope = Envelope(
+            id=job.id,
+            name=job.kind,
+            source="simulator",
+            time=now,
+            payload=payload,
+            queue="default",
+            key=key,
+            not_before=job.not_before or None,
+            expires=job.expires,
+        )
+        record_key, value, headers = encode(envelope)
+        append = Append(world.names.queue("default"), None, record_key, value, headers)
+        world.log.write(append)
+        while self._rng.random() < 0.06:
+            self._copy_later(append)
+
+    def _copy_later(self, append: Append) -> None:
+        self.copies += 1
+        when = self._world.clock.now() + self._rng.choice((0, 500, 8_000, 40_000))
+        self._world.clock.call_at(when, lambda: self._world.log.write(append))
+
+    def _emit(self, n: int, account: int, lasts: int) -> None:
+        world = self._world
+        event_id = f"e{n}"
+        id_ = fan_out_id("react", "simulator", event_id)
+        job = Watched(id_, n, Work(lasts=lasts), kind="react", lane=("react", account))
+        world.oracle.expect(job)
+        envelope = Envelope(
+            id=event_id,
+            name="happened",
+            source="simulator",
+            time=world.clock.now(),
+            payload=f'{{"account":{account},"n":{n}}}'.encode(),
+            key=str(account),
+        )
+        record_key, value, headers = encode(envelope)
+        append = Append(world.names.event("happened"), None, record_key, value, headers)
+        world.log.write(append)
+        if self._rng.random() < 0.2:
+            self._copy_later(append)
+
+    def _write_nonsense(self) -> None:
+        world = self._world
+        topic = world.names.queue(self._rng.choice(world.registry.queues()))
+        world.log.write(Append(topic, self._rng.randrange(2), b"k", b"\xff\x00"))
+
+    # -- commands ------------------------------------------------------------------------------
+
+    def _command(self, kind: str, job: Watched, generation: int = 0) -> None:
+        world = self._world
+        self._world.note(f"somebody asks to {kind} {job.id}")
+        ordering_key = None if job.lane is None else f"{job.lane[0]}:{job.lane[1]}"
+        if job.kind == "child":
+            ordering_key = f"child:{job.lane[1] if job.lane else 0}"
+        key = JobKey(name=job.kind, ordering_key=ordering_key, id=job.id)
+        record_key, value = encode_command(
+            Command(kind=kind, job=key, reason="asked", generation=generation)
+        )
+        queue = "default" if job.kind in ("keyed", "loose", "unknown") else "critical"
+        partition = world.partition_of((ordering_key or job.id).encode())
+        world.log.write(Append(world.names.commands(queue), partition, record_key, value))
+
+    def replay_some(self, chance: float = 0.6) -> None:
+        """Replay some of the letters that stand, some of them twice."""
+        rng, world = self._rng, self._world
+        for job in list(world.oracle.jobs.values()):
+            if job.state != "dead" or job.kind == "unknown" or rng.random() > chance:
+                continue
+            if not world.oracle.has_letter(job):
+                continue
+            job.replays.add(job.generation)
+            for _ in range(rng.choice((1, 1, 2))):
+                self._command("replay", job, job.generation)
+
+    # -- faults --------------------------------------------------------------------------------
+
+    def _kinds(self) -> dict[str, Callable[[int], None]]:
+        world, rng = self._world, self._rng
+        most = {"short": 5_500, "middling": 9_500, "long": 40_000}
+
+        def one(what: Callable[[WorkerProcess], None]) -> Callable[[], None]:
+            def act() -> None:
+                if world.running:
+                    what(rng.choice(world.running))
+
+            return act
+
+        def freeze(process: WorkerProcess) -> None:
+            world.freeze(process, rng.randint(500, rng.choice(tuple(most.values()))))
+
+        def freeze_soon(process: WorkerProcess) -> None:
+            process.last_step = process.steps + rng.randint(1, 150)
+            process.freezes = True
+
+        def crash_soon(process: WorkerProcess) -> None:
+            process.last_step = process.steps + rng.randint(1, 150)
+
+        def refuse(process: WorkerProcess) -> None:
+            process.refusals = rng.randint(1, 4)
+
+        def step(process: WorkerProcess) -> None:
+            ms = rng.choice((700, 5_000, 60_000))
+            world.note(f"the clock of {process.name} steps by {ms} ms")
+            process.clock.step(ms)
+
+        def rewind(process: WorkerProcess) -> None:
+            for source in process.worker.sources:
+                source.position = world.commits.get(source.place, 0)
+                process.worker.fetch_soon(source)
+
+        def leave(process: WorkerProcess) -> None:
+            if len(world.processes) > 1:
+                world.leave(process)
+
+        def slow() -> None:
+            world.note("the broker is slow")
+            world.slow_until = world.clock.now() + rng.randint(1_000, 8_000)
+
+        def trap() -> None:
+            label, phase = rng.choice(BOUNDARIES)
+            world.traps.append(Trap(label, phase, rng.randint(1, 4)))
+
+        return {
+            "crash": lambda when: self._at(when, one(lambda p: world.crash(p, "of a fault"))),
+            "crash soon": lambda when: self._at(when, one(crash_soon)),
+            "trap": lambda when: self._at(when // 2, trap),
+            "second trap": lambda when: self._at(0, trap),
+            "freeze": lambda when: self._at(when, one(freeze)),
+            "freeze soon": lambda when: self._at(when, one(freeze_soon)),
+            "refusals": lambda when: self._at(when, one(refuse)),
+            "slow": lambda when: self._at(when, slow),
+            "rebalance": lambda when: self._at(when, world.coordinator.rebalance),
+            "join": lambda when: self._at(when, lambda: world.start(f"v{when}")),
+            "leave": lambda when: self._at(when, one(leave)),
+            "rewind": lambda when: self._at(when, one(rewind)),
+            "clock": lambda when: self._at(when, one(step)),
+        }
+
+    def _calm_down(self) -> None:
+        world = self._world
+        world.note("no more faults")
+        world.traps.clear()
+        world.slow_until = 0
+        for process in list(world.processes):
+            process.last_step = -1
+            process.refusals = 0
+            world.thaw(process)
+        if not world.processes:
+            world.start("last")

@@ -1,0 +1,150 @@
+"""The jobs of a simulated schedule: what they carry, and handlers that do as the schedule says."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from streams.contracts import Event, JobPayload
+from streams.errors import Discard, PermanentError, RetryAfter, Snooze
+from streams.jobs.context import JobContext
+from streams.jobs.decorator import job
+from streams.jobs.registry import Registry
+from streams.jobs.retry import Fixed, Retry
+
+ATTEMPTS: Final = 3
+BACKOFF_MS: Final = 2_000
+TIMEOUT_MS: Final = 20_000
+UNIQUE_MS: Final = 20_000
+QUEUES: Final = ("default", "critical")
+RETRY: Final = Retry(attempts=ATTEMPTS, backoff=Fixed("2s"))
+
+
+class Keyed(JobPayload, name="keyed", key="account", queue="default"):
+    """In order with all others of its account."""
+
+    account: int
+    n: int
+
+
+class Loose(JobPayload, name="loose", queue="default"):
+    """In no order."""
+
+    n: int
+
+
+class Child(JobPayload, name="child", key="account", queue="critical"):
+    """What a job enqueues."""
+
+    account: int
+    n: int
+
+
+class Happened(Event, type="happened", key="account"):
+    """An event with one subscriber."""
+
+    account: int
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What one job does: an act for each attempt, in each generation; times in milliseconds."""
+
+    acts: tuple[str, ...] = ("ok",)
+    lasts: int = 0
+    children: int = 0
+    again: tuple[str, ...] = ("ok",)  # after a replay
+    snooze_until: int = 0  # of the world's clock
+    snooze_blocks: bool = False
+
+    def act(self, generation: int, attempt: int) -> str:
+        """What an attempt does."""
+        acts = self.again if generation else self.acts
+        return acts[min(attempt, len(acts)) - 1]
+
+    def ending(self, generation: int = 0) -> tuple[str, int]:
+        """The state that it ends in, and after how many attempts, if nobody interferes."""
+        for attempt in range(1, ATTEMPTS + 1):
+            match self.act(generation, attempt):
+                case "ok":
+                    return "completed", attempt
+                case "discard":
+                    return "discarded", attempt
+                case "permanent":
+                    return "dead", attempt
+        return "dead", ATTEMPTS
+
+
+class Stage(Protocol):
+    """Where handlers are seen: the schedule tells them what to do, the oracle what they did."""
+
+    def begin(self, n: int, ctx: JobContext) -> tuple[Work, Callable[[str], None], int]:
+        """An attempt begins: what it does, whom to tell how it ended, and the world's time."""
+        ...
+
+
+current: list[Stage] = []  # the stage of the schedule that runs
+
+
+async def perform(n: int, account: int, ctx: JobContext) -> int:
+    """Do what the schedule says."""
+    work, ended, now = current[0].begin(n, ctx)
+    how = "interrupted"
+    try:
+        if work.lasts:
+            await asyncio.sleep(work.lasts / 1000)
+        how = work.act(ctx.generation, ctx.attempt)
+        if now < work.snooze_until:
+            how = "snooze" if work.snooze_blocks else "snooze aside"
+            raise Snooze("7s", blocks_key=work.snooze_blocks)
+        for child in range(work.children):
+            await ctx.enqueue(Child(account=account, n=10_000 + n * 10 + child))
+        match how:
+            case "fail":
+                raise ValueError("as the schedule says")
+            case "later":
+                raise RetryAfter("5s")
+            case "permanent":
+                raise PermanentError("as the schedule says")
+            case "discard":
+                raise Discard("as the schedule says")
+            case "hang":
+                await asyncio.sleep(10 * TIMEOUT_MS / 1000)
+        return n
+    except asyncio.CancelledError:
+        if how != "hang":
+            how = "interrupted"
+        raise
+    finally:
+        ended(how)
+
+
+@job(retry=RETRY, timeout="20s", unique_for="20s")
+async def keyed(payload: Keyed, ctx: JobContext) -> int:
+    """A job with a key."""
+    return await perform(payload.n, payload.account, ctx)
+
+
+@job(retry=RETRY, timeout="20s", unique_for="20s")
+async def loose(payload: Loose, ctx: JobContext) -> int:
+    """A job without one."""
+    return await perform(payload.n, 0, ctx)
+
+
+@job(retry=RETRY, timeout="20s", unique_for="20s")
+async def child(payload: Child, ctx: JobContext) -> int:
+    """A job of a job."""
+    return await perform(payload.n, payload.account, ctx)
+
+
+@job(name="react", queue="critical", retry=RETRY, timeout="20s", unique_for="20s")
+async def react(event: Happened, ctx: JobContext) -> int:
+    """A job of an event."""
+    return await perform(event.n, event.account, ctx)
+
+
+HANDLERS: Final[tuple[Any, ...]] = (keyed, loose, child, react)
+REGISTRY: Final = Registry.build([each.__job_definition__ for each in HANDLERS], QUEUES)
