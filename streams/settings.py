@@ -33,6 +33,8 @@ class Settings(BaseSettings):
     )
     prefix: str = ""  # of every topic and group
     group: str = "workers"
+    serves: Words = ()  # the queues that this group's workers serve; none named: all
+    instance: str = ""  # a name for static membership: a quick restart moves no partition
     queues: Words = ("critical", "default", "bulk")
     handlers: Words = ()
     partitions: int = Field(8, ge=1)
@@ -55,7 +57,7 @@ class Settings(BaseSettings):
         except ValidationError as error:
             raise SettingsError(_explain(error)) from None
 
-    @field_validator("queues", "handlers", mode="before")
+    @field_validator("queues", "handlers", "serves", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):

@@ -15,6 +15,8 @@ from streams.wire.state import Command, decode_command
 
 logger = logging.getLogger(__name__)
 
+RETRY_PAUSE = 1.0  # seconds
+
 Deliver = Callable[[str, int, Command, int], Awaitable[None]]
 
 
@@ -22,13 +24,19 @@ class CommandReader:
     """One consumer without a group; commands are told by topic and partition."""
 
     def __init__(
-        self, bootstrap: str, client_id: str, deliver: Deliver, kafka: Mapping[str, Any]
+        self,
+        bootstrap: str,
+        client_id: str,
+        deliver: Deliver,
+        kafka: Mapping[str, Any],
+        on_failure: Callable[[BaseException], None],
     ) -> None:
         self._bootstrap = bootstrap
         self._client_id = client_id
         self._kafka = dict(kafka)
         self._consumer: AIOKafkaConsumer | None = None
         self._deliver = deliver
+        self._on_failure = on_failure
         self._task: asyncio.Task[None] | None = None
         self._positions: dict[TopicPartition, int] = {}
         self._changed = asyncio.Event()
@@ -74,6 +82,13 @@ class CommandReader:
         self._changed.set()
 
     async def _run(self) -> None:
+        try:
+            await self._read()
+        except Exception as error:
+            logger.exception("reading commands failed")
+            self._on_failure(error)
+
+    async def _read(self) -> None:
         assert self._consumer is not None
         while True:
             if not self._positions:
@@ -81,21 +96,22 @@ class CommandReader:
                 await self._changed.wait()
             try:
                 batches = await self._consumer.getmany(timeout_ms=200)
-            except KafkaError:
-                logger.exception("reading commands failed; trying again")
-                await asyncio.sleep(1)
-                continue
-            for place, records in batches.items():
-                for record in records:
-                    await self._hand_over(place, record)
+                for place, records in batches.items():
+                    for record in records:
+                        await self._hand_over(place, record)
+            except (KafkaError, OSError) as error:
+                logger.warning("reading commands failed: %s; trying again", error)
+                await asyncio.sleep(RETRY_PAUSE)
+                self._reassign()  # what was fetched and not handed over comes again
 
     async def _hand_over(self, place: TopicPartition, record: Any) -> None:
         if record.offset < self._positions.get(place, record.offset + 1):
             return  # fetched before the partition went away or was reassigned
-        self._positions[place] = record.offset + 1
         try:
             command = decode_command(record.key or b"", record.value or b"")
         except UndecodableRecord as error:
             logger.error("%s/%d@%d: %s", place.topic, place.partition, record.offset, error)
-            return
-        await self._deliver(place.topic, place.partition, command, record.offset)
+        else:
+            await self._deliver(place.topic, place.partition, command, record.offset)
+        if place in self._positions:
+            self._positions[place] = record.offset + 1

@@ -3,32 +3,61 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError, NodeNotReadyError
+from aiokafka.protocol.produce import ProduceRequest
 
+from streams.errors import AppendFailed, BrokerUnavailable, LeaseLost
 from streams.wire.envelope import Record
 from streams.wire.partition import partition_of
-from streams.wire.producer import open_producer
+from streams.wire.producer import abandon_producer, close_producer, is_broken, open_producer
 from streams.worker.ports import Append
+
+logger = logging.getLogger(__name__)
+
+CLOSE_MS = 2_000
+
+
+class Permit(Protocol):
+    """Whether this process may write."""
+
+    @property
+    def is_held(self) -> bool:
+        """It may."""
+        ...
+
+
+class Always:
+    """For those who own no partition."""
+
+    is_held = True
 
 
 class KafkaLog:
     """Appends and reads; open it with `start`, and give it back with `stop`."""
 
     def __init__(
-        self, bootstrap: str, client_id: str, kafka: Mapping[str, Any] | None = None
+        self,
+        bootstrap: str,
+        client_id: str,
+        kafka: Mapping[str, Any] | None = None,
+        permit: Permit | None = None,
     ) -> None:
         self._bootstrap = bootstrap
         self._client_id = client_id
         self._kafka = dict(kafka or {})
+        self._permit: Permit = permit or Always()
         self._producer: AIOKafkaProducer | None = None
+        self._opening = asyncio.Lock()
         self._reader: AIOKafkaConsumer | None = None
 
     async def start(self) -> None:
         """Connect."""
-        self._producer = await open_producer(self._bootstrap, self._client_id, **self._kafka)
+        self._producer = await self._open_producer()
         self._reader = AIOKafkaConsumer(
             bootstrap_servers=self._bootstrap,
             client_id=f"{self._client_id}-ends",
@@ -40,28 +69,45 @@ class KafkaLog:
     async def stop(self) -> None:
         """Disconnect; what was appended and awaited is durable."""
         if self._producer is not None:
-            await self._producer.stop()
+            await close_producer(self._producer, CLOSE_MS)
         if self._reader is not None:
             await self._reader.stop()
 
+    async def renew(self) -> None:
+        """Throw the producer away with all that it still buffers, and open another.
+
+        For a worker whose partitions may have been others' meanwhile: nothing of what it decided
+        before may be written any more.
+        """
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            await abandon_producer(producer)
+        await self._usable_producer()
+
     async def append(self, records: Sequence[Append]) -> Sequence[int]:
-        """Write records; returns their offsets once all in-sync replicas have them."""
-        assert self._producer is not None
-        sent = []
-        for record in records:
-            partition = record.partition
-            if partition is None and record.key is not None:
-                partition = partition_of(record.key, await self._partitions(record.topic))
-            sent.append(
-                await self._producer.send(
-                    record.topic,
-                    value=record.value,
-                    key=record.key,
-                    partition=partition,
-                    headers=list(record.headers),
-                )
-            )
-        return [metadata.offset for metadata in await asyncio.gather(*sent)]
+        """Write records; returns their offsets once all in-sync replicas have them.
+
+        Raises:
+            LeaseLost: this worker may not write now.
+            AppendFailed: the broker refused; a part may be written.
+        """
+        if not self._permit.is_held:
+            raise LeaseLost("this worker's session is not certain to go on")
+        try:
+            producer = await self._usable_producer()
+            sent = [await self._send(producer, record) for record in records]
+            # All of them are awaited, so that no failure goes unseen.
+            answers = await asyncio.gather(*sent, return_exceptions=True)
+        except (KafkaError, BrokerUnavailable) as error:
+            raise AppendFailed(f"{type(error).__name__}: {error}") from error
+        offsets = []
+        for answer in answers:
+            if isinstance(answer, KafkaError):
+                raise AppendFailed(f"{type(answer).__name__}: {answer}") from answer
+            if isinstance(answer, BaseException):
+                raise answer
+            offsets.append(int(answer.offset))
+        return offsets
 
     async def read(self, topic: str, partition: int, start: int) -> AsyncIterator[Sequence[Record]]:
         """Records from `start` up to the end as it is now."""
@@ -96,9 +142,51 @@ class KafkaLog:
         ends = await self._reader.end_offsets([place])
         return int(ends[place])
 
-    async def _partitions(self, topic: str) -> int:
-        assert self._producer is not None
-        return len(await self._producer.partitions_for(topic))
+    async def _send(self, producer: AIOKafkaProducer, record: Append) -> asyncio.Future[Any]:
+        partition = record.partition
+        if partition is None and record.key is not None:
+            partitions = len(await producer.partitions_for(record.topic))
+            partition = partition_of(record.key, partitions)
+        sent: asyncio.Future[Any] = await producer.send(
+            record.topic,
+            value=record.value,
+            key=record.key,
+            partition=partition,
+            headers=list(record.headers),
+        )
+        return sent
+
+    async def _usable_producer(self) -> AIOKafkaProducer:
+        """The producer, or another one if its sender has ended, after which it never sends."""
+        async with self._opening:
+            if self._producer is not None and is_broken(self._producer):
+                logger.error("the producer has broken down, and is replaced")
+                broken, self._producer = self._producer, None
+                await abandon_producer(broken)
+            if self._producer is None:
+                self._producer = await self._open_producer()
+            return self._producer
+
+    async def _open_producer(self) -> AIOKafkaProducer:
+        producer = await open_producer(self._bootstrap, self._client_id, **self._kafka)
+        _guard(producer, self._permit)
+        return producer
+
+
+def _guard(producer: AIOKafkaProducer, permit: Permit) -> None:
+    """Let no produce request leave without the permit, whatever is buffered.
+
+    The sender takes the refusal for a node that is not ready, and keeps its batches.
+    """
+    client = producer.client
+    send = client.send
+
+    async def send_if_permitted(node_id: int, request: Any, **options: Any) -> Any:
+        if isinstance(request, ProduceRequest) and not permit.is_held:
+            raise NodeNotReadyError("this worker may not write now")
+        return await send(node_id, request, **options)
+
+    client.send = send_if_permitted
 
 
 def to_record(record: Any) -> Record:

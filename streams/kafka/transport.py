@@ -17,13 +17,20 @@ from faust.transport.consumer import CONSUMER_FETCHING
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
+from streams.kafka.lease import Lease
+
 FETCH_WAIT_MS = 50  # Faust's own 1500 would delay a partition that is released by as much
 HELD_BACK_WAIT = 0.02  # seconds, while every partition is held back
 POLL = 0.1  # seconds: how soon a partition that was held back is asked for again
 
 
 class BatchConsumerThread(driver.AIOKafkaConsumerThread):
-    """The consumer's thread, with a fetch wait and an isolation level of our own."""
+    """The consumer's thread, with a fetch wait, an isolation level and a lease of our own."""
+
+    async def on_start(self) -> None:
+        """Connect; the lease is watched before the consumer joins its group."""
+        await super().on_start()
+        self.consumer.lease.watch(self._consumer._coordinator)
 
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
@@ -39,6 +46,7 @@ class BatchConsumer(driver.Consumer):
     wants_more: Callable[[TP], bool]
     watermark: Callable[[TP], int | None]
     watched: Callable[[], list[TP]]
+    lease: Lease
 
     def _new_consumer_thread(self) -> BatchConsumerThread:
         return BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -56,6 +64,7 @@ class BatchConsumer(driver.Consumer):
                     continue
                 wanted = {tp for tp in self._get_active_partitions() if self.wants_more(tp)}
                 if not wanted:
+                    self._show_life()
                     await asyncio.sleep(HELD_BACK_WAIT)
                     continue
                 generation = self.app.consumer_generation_id
@@ -77,6 +86,16 @@ class BatchConsumer(driver.Consumer):
                 raise
         finally:
             self.diag.unset_flag(CONSUMER_FETCHING)
+
+    def _show_life(self) -> None:
+        """A consumer that asks for nothing for long counts as stuck, and would leave the group."""
+        with self._thread._consumer._subscription.fetch_context():
+            pass
+
+    async def commit_watermarks(self) -> None:
+        """Commit what is acknowledged now; also while partitions are being revoked."""
+        offsets = {tp: self.watermark(tp) for tp in self.watched()}
+        await self._thread.commit({tp: offset for tp, offset in offsets.items() if offset})
 
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
         yield from self.watched()

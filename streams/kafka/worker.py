@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import socket
@@ -14,13 +13,17 @@ from typing import Any
 import faust
 from faust.types import TP
 
+from streams.errors import SettingsError
 from streams.jobs.durations import to_ms
 from streams.jobs.lifecycle import Listener
 from streams.jobs.registry import Registry
 from streams.kafka.clock import WallClock
 from streams.kafka.commands import CommandReader
+from streams.kafka.disk import StateFolder, claim_folder
+from streams.kafka.lease import Lease
 from streams.kafka.log import KafkaLog, to_record
-from streams.kafka.startup import prepare_topics
+from streams.kafka.signals import JobsWorker
+from streams.kafka.startup import MISCONFIGURED, prepare_topics
 from streams.kafka.store import RocksStore
 from streams.kafka.transport import BatchConsumer, BatchTransport
 from streams.observe.health import Health, QueueReading, Thresholds, health
@@ -30,6 +33,7 @@ from streams.observe.web import WorkerWeb
 from streams.settings import Settings
 from streams.wire.state import Command
 from streams.wire.topics import TopicNames, specs
+from streams.worker.control import Control
 from streams.worker.engine import Engine, EngineOptions
 from streams.worker.fan_out import FanOut
 from streams.worker.pipeline import Pipeline
@@ -37,6 +41,7 @@ from streams.worker.pipeline import Pipeline
 logger = logging.getLogger(__name__)
 
 COMMIT_INTERVAL = 0.5  # seconds
+COMMIT_WITHIN = 2.0  # seconds, at the end
 
 
 class PartitionSource:
@@ -81,6 +86,8 @@ class JobsApp(faust.App):
             topic_allow_declare=False,
             topic_disable_leader=True,
             consumer_auto_offset_reset="earliest",
+            consumer_group_instance_id=settings.instance or None,
+            Worker=JobsWorker,
             broker_commit_interval=COMMIT_INTERVAL,
             broker_session_timeout=to_ms(settings.session_timeout) / 1000,
             broker_heartbeat_interval=to_ms(settings.session_timeout) / 4000,
@@ -89,7 +96,8 @@ class JobsApp(faust.App):
             worker_redirect_stdouts=False,  # our logs go to standard error themselves
             autodiscover=False,
         )
-        self._log = KafkaLog(settings.bootstrap_servers, self.worker_name)
+        self._lease = Lease(to_ms(settings.session_timeout) / 1000)
+        self._log = KafkaLog(settings.bootstrap_servers, self.worker_name, permit=self._lease)
         self._clock = WallClock()
         self.metrics = WorkerMetrics(
             names=[definition.name for definition in registry.definitions()], read=self.readings
@@ -102,6 +110,7 @@ class JobsApp(faust.App):
             EngineOptions(
                 worker=self.worker_name,
                 names=self.names,
+                group=settings.group,
                 partitions=settings.partitions,
                 concurrency=settings.concurrency,
                 threads=settings.threads,
@@ -115,13 +124,16 @@ class JobsApp(faust.App):
             on_failure=self._end_with,
         )
         self._commands = CommandReader(
-            settings.bootstrap_servers, self.worker_name, self._on_command, {}
+            settings.bootstrap_servers, self.worker_name, self._on_command, {}, self._end_with
         )
-        self._queues = {self.names.queue(queue): queue for queue in settings.queues}
+        serves = settings.serves or settings.queues
+        self._queues = {self.names.queue(queue): queue for queue in serves}
         self._events = {self.names.event(kind): kind for kind in registry.event_types()}
         self._sources: dict[TP, PartitionSource] = {}
         self._targets: dict[TP, Pipeline | FanOut] = {}
         self._opening: dict[TP, asyncio.Task[None]] = {}
+        self._generation = 0  # of the group, when partitions were assigned last
+        self._folder: StateFolder | None = None
         self._add_agents()
 
     # -- Faust's seams -------------------------------------------------------------------------
@@ -134,6 +146,7 @@ class JobsApp(faust.App):
         consumer.wants_more = self._wants_more
         consumer.watermark = self._watermark
         consumer.watched = lambda: list(self._sources)
+        consumer.lease = self._lease
         return consumer
 
     def _add_agents(self) -> None:
@@ -156,9 +169,18 @@ class JobsApp(faust.App):
             # The engine's watermark acknowledges; Faust must not wait for an ack of its own.
             message.acked = True
             self.consumer._unacked_messages.discard(message)
-            target = self._targets.get(message.tp)
-            if target is not None:
-                target.deliver([to_record(record) for record in message.value])
+            self._deliver(message.tp, message.value)
+
+    def _deliver(self, tp: TP, records: Sequence[Any]) -> None:
+        target = self._targets.get(tp)
+        if target is None:
+            return
+        end = self._end(tp)
+        if isinstance(target, Pipeline) and end is not None and end < target.watermark.value:
+            # Its offsets begin again: what is new would be taken for what was read long ago.
+            self._end_with(RuntimeError(f"{tp.topic}/{tp.partition} was made anew or truncated"))
+            return
+        target.deliver([to_record(record) for record in records])
 
     # -- start and stop ------------------------------------------------------------------------
 
@@ -179,15 +201,21 @@ class JobsApp(faust.App):
                 settings.replication,
             ),
         )
+        session = to_ms(settings.session_timeout) / 1000
+        root = Path(settings.data_dir) / "state" / (settings.prefix or "default") / settings.group
+        self._folder = await claim_folder(root, settings.instance, session)
+        await self._claim_queues()
         await self._log.start()
         await self._commands.start()
         await self._web.start()
 
     async def on_stop(self) -> None:
         """Drain within the grace period, commit, and hand back the rest."""
-        await self.engine.shut_down()
-        with contextlib.suppress(Exception):
-            await self.consumer.commit()
+        await self.engine.shut_down(self._lease.remaining)
+        try:
+            await asyncio.wait_for(self.consumer.commit_watermarks(), COMMIT_WITHIN)
+        except Exception as error:  # what is not committed is delivered again, and is known
+            logger.warning("the last commit failed: %s", error)
         await super().on_stop()
         for task in self._opening.values():
             task.cancel()
@@ -195,17 +223,59 @@ class JobsApp(faust.App):
         await self._web.stop()
         await self._commands.stop()
         await self._log.stop()
+        if self._folder is not None:
+            self._folder.release()
+
+    async def _claim_queues(self) -> None:
+        """Make the queues that this worker serves its group's; another group's are refused."""
+        log = KafkaLog(self.streams_settings.bootstrap_servers, self.worker_name)
+        await log.start()
+        try:
+            control = Control(log, self.names.control)
+            await control.claim(self._queues.values(), self.streams_settings.group)
+        except SettingsError as error:
+            logger.critical("%s", error)
+            raise SystemExit(MISCONFIGURED) from None
+        finally:
+            await log.stop()
 
     # -- assignment ----------------------------------------------------------------------------
 
     async def _on_partitions_revoked(self, revoked: set[TP]) -> None:
-        # What has ended is settled and committed before this worker rejoins; attempts go on.
-        await self.engine.drain()
+        """Settle and commit what has ended before this worker rejoins; attempts go on.
+
+        The drain ends with the lease: what is not settled by then may not be written any more.
+        """
+        try:
+            await self.engine.drain(self._lease.remaining)
+            if self._lease.is_held:
+                await self.consumer.commit_watermarks()
+        except Exception as error:
+            logger.exception("draining before a rebalance failed")
+            self._end_with(error)
         await super()._on_partitions_revoked(revoked)
 
     async def _on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
-        for tp in set(self._sources) - assigned:
+        try:
+            await self._take_assignment(assigned, generation_id)
+        except Exception as error:  # aiokafka would log it, and go on with half an assignment
+            logger.exception("taking an assignment failed")
+            self._end_with(error)
+        await super()._on_partitions_assigned(assigned, generation_id)
+
+    async def _take_assignment(self, assigned: set[TP], generation: int) -> None:
+        """Close what went away, go on with what came back, open what is new.
+
+        Nobody else can have had a partition only if this worker took part in every generation in
+        between. Otherwise all that it holds in memory is of the past, and so is what its producer
+        still buffers.
+        """
+        is_next = generation == self._generation + 1
+        self._generation = generation
+        for tp in set(self._sources) - assigned if is_next else set(self._sources):
             await self._close(tp)
+        if not is_next:
+            await self._log.renew()
         committed = await self.consumer.seek_to_committed() if assigned else {}
         for tp in assigned:
             if tp in self._targets:
@@ -216,23 +286,27 @@ class JobsApp(faust.App):
                 start = committed.get(tp) or 0
                 self._sources[tp] = PartitionSource()
                 self._opening[tp] = asyncio.create_task(self._open(tp, max(start, 0)))
-        await super()._on_partitions_assigned(assigned, generation_id)
 
     async def _open(self, tp: TP, start: int) -> None:
         source = self._sources[tp]
         try:
             if tp.topic in self._events:
                 kind = self._events[tp.topic]
-                self._targets[tp] = await self.engine.open_events(kind, tp.partition, source)
+                fan_out = await self.engine.open_events(kind, tp.partition, source)
+                if fan_out.watermark > start:
+                    await self.consumer.seek_wait({tp: fan_out.watermark})
+                self._targets[tp] = fan_out
             elif tp.topic in self._queues:
                 queue = self._queues[tp.topic]
                 pipeline = await self.engine.open_queue(queue, tp.partition, source, start)
                 commands = pipeline.place.commands
                 self._commands.add(commands, tp.partition, pipeline.tables.applied(commands))
+                if pipeline.watermark.position > start:
+                    await self.consumer.seek_wait({tp: pipeline.watermark.position})
                 self._targets[tp] = pipeline
         except Exception as error:
             logger.exception("opening %s/%d failed", tp.topic, tp.partition)
-            await self.crash(error)
+            self._end_with(error)
         finally:
             self._opening.pop(tp, None)
 
@@ -270,7 +344,7 @@ class JobsApp(faust.App):
 
     def health(self) -> Health:
         """Ready once every assigned partition is recovered."""
-        ready = bool(self._targets) and not self._opening
+        ready = self._generation > 0 and not self._opening
         return health(self.readings(), Thresholds(), ready=ready)
 
     def _reading(self, queue: str) -> QueueReading:
@@ -301,9 +375,8 @@ class JobsApp(faust.App):
     # -- state and commands --------------------------------------------------------------------
 
     def _open_store(self, queue: str, partition: int) -> RocksStore:
-        settings = self.streams_settings
-        root = Path(settings.data_dir) / "state" / f"{settings.prefix or 'default'}"
-        return RocksStore(root / settings.group / queue / str(partition))
+        assert self._folder is not None
+        return RocksStore(self._folder.path / queue / str(partition))
 
     async def _on_command(self, topic: str, partition: int, command: Command, offset: int) -> None:
         for queue in self._queues.values():

@@ -137,6 +137,8 @@ class Engine:
 
     async def command(self, queue: str, partition: int, command: Command, offset: int) -> None:
         """Hand a command to its partition, if it is ours."""
+        if (queue, partition) not in self.queues:
+            return
         end = await self._log.end(self.options.names.queue(queue), partition)
         pipeline = self.queues.get((queue, partition))
         if pipeline is not None:
@@ -154,11 +156,22 @@ class Engine:
         if fan_out is not None:
             await fan_out.stop()
 
-    async def drain(self) -> None:
-        """Settle what has ended; attempts go on, their outcomes wait."""
-        await asyncio.gather(*(pipeline.drain() for pipeline in self.queues.values()))
+    async def drain(self, within: float | None = None) -> None:
+        """Settle what has ended; attempts go on, their outcomes wait.
 
-    async def shut_down(self) -> None:
+        `within` so many seconds: what is not settled by then waits for the partition's fate.
+        """
+        drains = [asyncio.ensure_future(pipeline.drain()) for pipeline in self.queues.values()]
+        if not drains:
+            return
+        _, late = await asyncio.wait(drains, timeout=within)
+        for drain in late:
+            drain.cancel()
+        if late:
+            logger.warning("%d partitions could not be drained in time", len(late))
+            await asyncio.gather(*late, return_exceptions=True)
+
+    async def shut_down(self, settle_within: float | None = None) -> None:
         """Let running attempts end within the grace period, settle them, hand back the rest."""
         self.executor.close()
         over = asyncio.Event()
@@ -169,7 +182,7 @@ class Engine:
         alarm.cancel()
         finished.cancel()
         waiting.cancel()
-        await self.drain()
+        await self.drain(settle_within)
 
     async def stop(self) -> None:
         """Stop everything at once."""

@@ -1,0 +1,55 @@
+"""What SIGTERM and SIGINT do to a worker: the first drains it, a second ends it at once."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+
+import faust
+
+from streams.jobs.durations import to_ms
+
+logger = logging.getLogger(__name__)
+
+AFTER_GRACE = 15.0  # seconds for settling, leaving the group and closing
+
+
+class JobsWorker(faust.Worker):
+    """Faust's worker, with an end that nothing can hold up.
+
+    At every moment a kill loses nothing: what is not settled runs again elsewhere.
+    """
+
+    _stops = False
+
+    def _on_sigint(self) -> None:
+        self._stop_by(signal.SIGINT)
+
+    def _on_sigterm(self) -> None:
+        self._stop_by(signal.SIGTERM)
+
+    def _stop_by(self, number: signal.Signals) -> None:
+        if self._stops:
+            logger.warning("a second signal: ending at once; what runs is run again elsewhere")
+            _exit(128 + number)
+        self._stops = True
+        grace = to_ms(self.app.streams_settings.grace) / 1000
+        logger.info("stopping: running jobs have %.0f s; a second signal ends at once", grace)
+        # A thread, since what hangs may be the loop itself.
+        timer = threading.Timer(grace + AFTER_GRACE, _end_late)
+        timer.daemon = True
+        timer.start()
+        self._flag_as_shutdown_by_signal()
+        self._schedule_shutdown(number)
+
+
+def _end_late() -> None:
+    logger.error("the worker could not be stopped in time: ending it; what runs is run again")
+    _exit(1)
+
+
+def _exit(code: int) -> None:
+    logging.shutdown()
+    os._exit(code)
