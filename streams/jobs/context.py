@@ -43,7 +43,7 @@ class JobContext:
         self.traceparent = traceparent
         self.log = logging.getLogger(f"streams.handlers.{name}")
         self._send = send
-        self._sent: dict[tuple[str, str], int] = {}
+        self._sent: dict[tuple[str, bytes], set[int]] = {}
 
     @property
     def idempotency_key(self) -> str:
@@ -62,11 +62,16 @@ class JobContext:
         """Emit an event; it is durable on return. Returns the event's id."""
         return await self._emit(event, options)
 
-    def occurrence(self, name: str, content: str) -> int:
-        """How often this run sent the same thing before; keeps equal children apart."""
-        seen = self._sent.get((name, content), 0)
-        self._sent[(name, content)] = seen + 1
-        return seen
+    def occurrence(self, name: str, content: bytes) -> int:
+        """Which of this run's equal messages the next one is, from 0; keeps them apart."""
+        taken = self._sent.setdefault((name, content), set())
+        number = next(n for n in range(len(taken) + 1) if n not in taken)
+        taken.add(number)
+        return number
+
+    def forget_occurrence(self, name: str, content: bytes, number: int) -> None:
+        """It is not certain to have been sent: sending it again is to be the same again."""
+        self._sent[(name, content)].discard(number)
 
     async def _emit(self, message: Event | JobPayload, options: dict[str, Any]) -> str:
         if self._send is None:

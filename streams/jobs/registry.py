@@ -62,6 +62,11 @@ class Registry:
             raise RegistrationError("\n".join(mistakes))
         return cls(resolved, known_queues)
 
+    def only(self, queues: Sequence[str]) -> Registry:
+        """The definitions of some queues: what one worker group runs."""
+        definitions = [each for each in self._by_name.values() if each.queue in queues]
+        return Registry(definitions, queues)
+
     def by_name(self, name: str) -> JobDefinition | None:
         """The definition of a job name."""
         return self._by_name.get(name)

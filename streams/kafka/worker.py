@@ -70,6 +70,8 @@ class JobsApp(faust.App):
     def __init__(
         self, settings: Settings, registry: Registry, listeners: Sequence[Listener] = ()
     ) -> None:
+        serves = settings.serves or settings.queues
+        registry = registry.only(serves)
         self.streams_settings = settings
         self.registry = registry
         self.names = TopicNames(settings.prefix)
@@ -126,7 +128,6 @@ class JobsApp(faust.App):
         self._commands = CommandReader(
             settings.bootstrap_servers, self.worker_name, self._on_command, {}, self._end_with
         )
-        serves = settings.serves or settings.queues
         self._queues = {self.names.queue(queue): queue for queue in serves}
         self._events = {self.names.event(kind): kind for kind in registry.event_types()}
         self._sources: dict[TP, PartitionSource] = {}

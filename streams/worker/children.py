@@ -31,8 +31,9 @@ class ChildSender:
         delay = options.pop("delay", None)
         if options:
             raise TypeError(f"unknown options: {', '.join(sorted(options))}")
+        occurrence: int | None = None
         if id_ is None:
-            occurrence = context.occurrence(name, payload.decode())
+            occurrence = context.occurrence(name, payload)
             # With the parent's time: its id may be used again after `unique_for`.
             parent = f"{context.idempotency_key}@{context.enqueued_at}"
             id_ = child_id(parent, context.generation, name, raw_key, payload, occurrence)
@@ -58,5 +59,10 @@ class ChildSender:
             else self._names.queue(message.__queue__)
         )
         record_key, value, headers = encode(envelope)
-        await self._log.append([Append(topic, None, record_key, value, headers)])
+        try:
+            await self._log.append([Append(topic, None, record_key, value, headers)])
+        except BaseException:
+            if occurrence is not None:
+                context.forget_occurrence(name, payload, occurrence)
+            raise
         return id_

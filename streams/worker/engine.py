@@ -92,7 +92,7 @@ class Engine:
             unique_for_ms=options.unique_for_ms,
         )
         tables = Tables(self._open_store(queue, partition))
-        read = await recover(tables, self._log, place, self._clock.now())
+        read = await recover(tables, self._log, place, self._clock.now(), self._notify)
         if read:
             logger.info("recovered %s/%d from %d records", place.topic, partition, read)
         kept = tables.committed()

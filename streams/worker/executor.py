@@ -157,6 +157,8 @@ class LoopExecutor:
     def _interrupt(self, attempt: Attempt, running: _Running) -> None:
         """Cancel a running handler; one that does not unwind loses its slot all the same."""
         assert running.task is not None
+        if attempt.started is None:
+            return  # a task cancelled before its first step never takes it; it looks by itself
         running.task.cancel()
         if running.alarm is not None:
             running.alarm.cancel()
@@ -201,8 +203,8 @@ class LoopExecutor:
 
     async def _outcome(self, attempt: Attempt, running: _Running) -> Outcome:
         now = self._clock.now()
-        if attempt.cancelled is not None:
-            return Cancelled(reason=attempt.cancelled)
+        if attempt.cancelled is not None or running.silent:
+            return Cancelled(reason=attempt.cancelled or "")
         if attempt.expires is not None and attempt.expires <= now:
             return Expired()
         attempt.started = now

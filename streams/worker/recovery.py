@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 
+from streams.jobs.lifecycle import Happening, LifecycleEvent, Listener
 from streams.wire.envelope import Record
 from streams.worker.ports import Append, Log
 from streams.worker.settlement import Place
@@ -19,7 +20,9 @@ AT_ONCE = 1_000  # records applied before other work of the worker gets its turn
 STALE_AFTER_MS = 20 * 60 * 60 * 1000
 
 
-async def recover(tables: Tables, log: Log, place: Place, now: int) -> int:
+async def recover(
+    tables: Tables, log: Log, place: Place, now: int, notify: Listener = lambda event: None
+) -> int:
     """Read what the store does not reflect yet; returns how many records that were.
 
     The ledger is read last and wins: an entry whose job the ledger has is what a crash left
@@ -35,7 +38,8 @@ async def recover(tables: Tables, log: Log, place: Place, now: int) -> int:
         async for records in log.read(topic, place.partition, tables.applied(topic)):
             for at in range(0, len(records), AT_ONCE):
                 chunk = records[at : at + AT_ONCE]
-                _apply(tables, place, chunk)
+                for record in apply(tables, place, chunk):
+                    _tell(record, place, now, notify)
                 _note_what_is_over(tables, chunk, over)
                 await asyncio.sleep(0)
             read += len(records)
@@ -59,7 +63,9 @@ def _unusable(tables: Tables, ends: Mapping[str, int], now: int) -> str | None:
     return None
 
 
-def _apply(tables: Tables, place: Place, records: Sequence[Record]) -> None:
+def apply(tables: Tables, place: Place, records: Sequence[Record]) -> list[Record]:
+    """Apply records of one state topic, in order; returns those that can't be read."""
+    unreadable = []
     batch = tables.batch()
     latest = {record.key or b"": record for record in records}
     topic = records[-1].topic
@@ -69,15 +75,25 @@ def _apply(tables: Tables, place: Place, records: Sequence[Record]) -> None:
         else:
             is_readable = batch.apply_ledger(key, record.value)
         if not is_readable:
-            logger.error(
-                "%s/%d@%d can't be read and is skipped: %r",
-                topic,
-                record.partition,
-                record.offset,
-                key[:80],
-            )
+            unreadable.append(record)
     batch.reflect(topic, records[-1].offset + 1)
     batch.write()
+    return unreadable
+
+
+def _tell(record: Record, place: Place, now: int, notify: Listener) -> None:
+    where = f"{record.topic}/{record.partition}@{record.offset}"
+    logger.error("%s can't be read and is skipped: %r", where, (record.key or b"")[:80])
+    notify(
+        LifecycleEvent(
+            happening=Happening.UNDECODABLE,
+            at=now,
+            queue=place.queue,
+            name="",
+            id="",
+            error=f"a record of state can't be read: {where}",
+        )
+    )
 
 
 def _note_what_is_over(tables: Tables, records: Sequence[Record], over: dict[bytes, None]) -> None:
