@@ -46,6 +46,7 @@ class Settings(BaseSettings):
     session_timeout: Time = "10s"
     unique_for: Time = "24h"
     ledger_kept: Time = "3d"
+    trim_after: Time = "24h"  # how long acknowledged records stay in queue and command topics
     web_host: str = "127.0.0.1"
     web_port: int = Field(9191, ge=0, le=65535)  # 0: any free one
     log_format: Literal["json", "console"] = "console"

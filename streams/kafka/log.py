@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.errors import KafkaError, NodeNotReadyError
 from aiokafka.protocol.produce import ProduceRequest
 
@@ -54,6 +55,7 @@ class KafkaLog:
         self._producer: AIOKafkaProducer | None = None
         self._opening = asyncio.Lock()
         self._reader: AIOKafkaConsumer | None = None
+        self._admin: AIOKafkaAdminClient | None = None
 
     async def start(self) -> None:
         """Connect."""
@@ -72,6 +74,8 @@ class KafkaLog:
             await close_producer(self._producer, CLOSE_MS)
         if self._reader is not None:
             await self._reader.stop()
+        if self._admin is not None:
+            await self._admin.close()
 
     async def renew(self) -> None:
         """Throw the producer away with all that it still buffers, and open another.
@@ -141,6 +145,28 @@ class KafkaLog:
         place = TopicPartition(topic, partition)
         ends = await self._reader.end_offsets([place])
         return int(ends[place])
+
+    async def offset_at(self, topic: str, partition: int, time: int) -> int | None:
+        """The offset of the first record at or after `time`."""
+        assert self._reader is not None
+        place = TopicPartition(topic, partition)
+        found = (await self._reader.offsets_for_times({place: max(time, 0)}))[place]
+        return None if found is None else int(found.offset)
+
+    async def trim(self, topic: str, partition: int, before: int) -> None:
+        """Remove all records below `before`.
+
+        Raises:
+            AppendFailed: the broker did not do it.
+        """
+        if self._admin is None:
+            self._admin = AIOKafkaAdminClient(bootstrap_servers=self._bootstrap, **self._kafka)
+            await self._admin.start()
+        place = TopicPartition(topic, partition)
+        try:
+            await self._admin.delete_records({place: RecordsToDelete(before_offset=before)})
+        except KafkaError as error:
+            raise AppendFailed(f"{type(error).__name__}: {error}") from error
 
     async def _send(self, producer: AIOKafkaProducer, record: Append) -> asyncio.Future[Any]:
         partition = record.partition

@@ -37,6 +37,7 @@ from streams.worker.control import Control
 from streams.worker.engine import Engine, EngineOptions
 from streams.worker.fan_out import FanOut
 from streams.worker.pipeline import Pipeline
+from streams.worker.trimming import Kept
 
 logger = logging.getLogger(__name__)
 
@@ -118,6 +119,9 @@ class JobsApp(faust.App):
                 threads=settings.threads,
                 grace_ms=to_ms(settings.grace),
                 unique_for_ms=to_ms(settings.unique_for),
+                kept=Kept(
+                    queue_ms=to_ms(settings.trim_after), ledger_ms=to_ms(settings.ledger_kept)
+                ),
             ),
             log=self._log,
             clock=self._clock,
@@ -208,6 +212,7 @@ class JobsApp(faust.App):
         await self._claim_queues()
         await self._log.start()
         await self._commands.start()
+        self.engine.start()
         await self._web.start()
 
     async def on_stop(self) -> None:

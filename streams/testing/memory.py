@@ -20,6 +20,7 @@ class MemoryLog:
     def __init__(self, clock: MemoryClock, partitions: int = 2) -> None:
         self.partitions = partitions
         self.topics: dict[tuple[str, int], list[Record]] = defaultdict(list)
+        self.starts: dict[tuple[str, int], int] = defaultdict(int)  # below it all is trimmed
         self.on_append: Callable[[Record], None] = lambda record: None
         self._clock = clock
         self._round = 0
@@ -55,7 +56,8 @@ class MemoryLog:
 
     async def read(self, topic: str, partition: int, start: int) -> AsyncIterator[Sequence[Record]]:
         """Records from `start` to the end as it is now."""
-        records = self.topics[(topic, partition)][start:]
+        first = max(start, self.starts[(topic, partition)])
+        records = self.topics[(topic, partition)][first:]
         for at in range(0, len(records), 500):
             await asyncio.sleep(0)
             yield records[at : at + 500]
@@ -64,13 +66,24 @@ class MemoryLog:
         """The next offset."""
         return len(self.topics[(topic, partition)])
 
+    async def offset_at(self, topic: str, partition: int, time: int) -> int | None:
+        """The first record at or after a time."""
+        place = (topic, partition)
+        kept = self.topics[place][self.starts[place] :]
+        return next((record.offset for record in kept if record.timestamp >= time), None)
+
+    async def trim(self, topic: str, partition: int, before: int) -> None:
+        """Forget what is below an offset."""
+        place = (topic, partition)
+        self.starts[place] = max(self.starts[place], before)
+
     def records(self, topic: str) -> list[Record]:
         """All records of a topic, partition by partition."""
         return [
             record
-            for (name, _), log in sorted(self.topics.items())
+            for (name, number), log in sorted(self.topics.items())
             if name == topic
-            for record in log
+            for record in log[self.starts[(name, number)] :]
         ]
 
 

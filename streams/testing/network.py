@@ -95,3 +95,11 @@ class WorkerLog:
         """As the log does."""
         await asyncio.sleep(0)
         return await self._log.end(topic, partition)
+
+    async def offset_at(self, topic: str, partition: int, time: int) -> int | None:
+        """As the log does."""
+        return await self._log.offset_at(topic, partition, time)
+
+    async def trim(self, topic: str, partition: int, before: int) -> None:
+        """As the log does."""
+        await self._log.trim(topic, partition, before)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from streams.jobs.lifecycle import LifecycleEvent, Listener
 from streams.jobs.registry import Registry
@@ -20,6 +20,7 @@ from streams.worker.ports import Clock, Log, Source, Store
 from streams.worker.recovery import recover
 from streams.worker.settlement import Place
 from streams.worker.tables import Tables
+from streams.worker.trimming import Kept, Trimmer
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +37,7 @@ class EngineOptions:
     threads: int = 5
     grace_ms: int = 25_000
     unique_for_ms: int = 86_400_000
+    kept: Kept = field(default_factory=Kept)
 
 
 class Engine:
@@ -62,6 +64,8 @@ class Engine:
         self._listeners = tuple(listeners)
         self._on_failure = on_failure  # a partition can't go on: the worker must end
         self.control = Control(log, options.names.control)
+        self.trimmer = Trimmer(self.queues, log, clock)
+        self._trimming: asyncio.Task[None] | None = None
         self.executor = LoopExecutor(
             clock,
             self._notify,
@@ -69,6 +73,17 @@ class Engine:
             threads=options.threads,
             send=ChildSender(options.names, log),
         )
+
+    def start(self) -> None:
+        """Start what goes on beside the partitions."""
+        self._trimming = asyncio.create_task(self._trim(), name="trimming")
+
+    async def _trim(self) -> None:
+        try:
+            await self.trimmer.run(self.options.kept)
+        except Exception as error:
+            logger.exception("trimming failed")
+            self._on_failure(error)
 
     async def open_queue(
         self, queue: str, partition: int, source: Source, start: int | None
@@ -186,6 +201,9 @@ class Engine:
 
     async def stop(self) -> None:
         """Stop everything at once."""
+        if self._trimming is not None:
+            self._trimming.cancel()
+            await asyncio.gather(self._trimming, return_exceptions=True)
         for queue, partition in list(self.queues):
             await self.close_queue(queue, partition)
         for event_type, partition in list(self.fan_outs):

@@ -151,6 +151,11 @@ class Pipeline:
         return len(self.hand)
 
     @property
+    def kept_commit(self) -> int:
+        """The commit that is kept in state: everything below it is settled or taken over."""
+        return self._kept
+
+    @property
     def wants_more(self) -> bool:
         """Whether the queue may be read further.
 

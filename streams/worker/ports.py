@@ -45,6 +45,14 @@ class Log(Protocol):
         """The offset that the next record of the partition will get."""
         ...
 
+    async def offset_at(self, topic: str, partition: int, time: int) -> int | None:
+        """The offset of the first record at or after `time` (ms since the epoch), if any."""
+        ...
+
+    async def trim(self, topic: str, partition: int, before: int) -> None:
+        """Remove all records below the offset `before`."""
+        ...
+
 
 class Source(Protocol):
     """Where batches come from, and where the acknowledged prefix is told."""

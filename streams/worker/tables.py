@@ -206,6 +206,10 @@ class Batch:
         """Set a ledger record."""
         self._changes.append(Change(LEDGER, *encode_ledger(record)))
 
+    def drop_ledger(self, state_key: bytes) -> None:
+        """Forget what became of a job."""
+        self._changes.append(Change(LEDGER, state_key, None))
+
     def reflect(self, topic: str, offset: int) -> None:
         """Note that the store reflects `topic` below `offset`."""
         self._changes.append(Change(META, topic.encode(), str(offset).encode()))
