@@ -54,6 +54,7 @@ class OpenEntry:
     first_failure: int | None = None
     letter_pending: bool = False
     unknown_since: int | None = None  # since when it waits for a worker that knows its name
+    starts: int = 0  # recorded starts without an outcome: see worker/suspects.py
     commanded: int = -1  # the offset of the last command that was obeyed: a copy changes nothing
     enqueued: int = 0  # when the broker took the record that it comes from
     origin: tuple[str, int, int] = ("", 0, 0)  # topic, partition, offset
@@ -76,6 +77,7 @@ class LedgerRecord:
     run: int
     attempts: int
     ended: int
+    unique_for_ms: int = 86_400_000  # for how long after its end the same id is refused
     result: bytes | None = None  # JSON
     reason: str = ""
     failure: Failure | None = None
@@ -134,6 +136,7 @@ def encode_open(entry: OpenEntry) -> tuple[bytes, bytes]:
             "first_failure": entry.first_failure,
             "letter_pending": entry.letter_pending,
             "unknown_since": entry.unknown_since,
+            "starts": entry.starts,
             "commanded": entry.commanded,
             "enqueued": entry.enqueued,
             "origin": list(entry.origin),
@@ -173,6 +176,7 @@ def decode_open(key: bytes, value: bytes) -> OpenEntry:
             first_failure=m["first_failure"],
             letter_pending=m["letter_pending"],
             unknown_since=m.get("unknown_since"),
+            starts=m.get("starts", 0),
             commanded=m.get("commanded", -1),
             enqueued=m.get("enqueued", m["time"]),
             origin=(m["origin"][0], m["origin"][1], m["origin"][2]),
@@ -198,6 +202,7 @@ def encode_ledger(record: LedgerRecord) -> tuple[bytes, bytes]:
             "run": record.run,
             "attempts": record.attempts,
             "ended": record.ended,
+            "unique_for_ms": record.unique_for_ms,
             "reason": record.reason,
             "failure": _failure(record.failure),
             "history": _history(record.history),
@@ -223,6 +228,7 @@ def decode_ledger(key: bytes, value: bytes) -> LedgerRecord:
             run=m["run"],
             attempts=m["attempts"],
             ended=m["ended"],
+            unique_for_ms=m.get("unique_for_ms", 86_400_000),
             reason=m["reason"],
             failure=_read_failure(m["failure"]),
             history=_read_history(m["history"]),

@@ -85,7 +85,10 @@ class Commands:
                 else:
                     self._outcomes.conclude(attempt, Cancelled(attempt.cancelled), settlement, now)
             case "cancel" if entry is not None and entry.state is not State.DEAD:
-                settle.cancel_open(entry, command.reason, settlement, owned.place, now)
+                unique_for_ms = self._unique_for_ms(command)
+                settle.cancel_open(
+                    entry, command.reason, settlement, owned.place, now, unique_for_ms
+                )
             case "cancel" if entry is None and owned.watermark.position < queue_end:
                 # Not read yet, or read and over: then what is enqueued again is meant.
                 self._ahead[state_key] = (command, offset, queue_end)
@@ -118,4 +121,9 @@ class Commands:
             lane = self._owned.lane_of_entry(entry)
             settle.replay(replace(entry, commanded=offset), lane, settlement, place, now)
         else:
-            settle.discard(entry, command.reason, settlement, place, now)
+            unique_for_ms = self._unique_for_ms(command)
+            settle.discard(entry, command.reason, settlement, place, now, unique_for_ms)
+
+    def _unique_for_ms(self, command: Command) -> int:
+        definition = self._owned.registry.by_name(command.job.name)
+        return self._owned.place.unique_for_ms if definition is None else definition.unique_for_ms

@@ -19,6 +19,7 @@ from streams.worker.pipeline import Pipeline
 from streams.worker.ports import Clock, Log, Source, Store
 from streams.worker.recovery import recover
 from streams.worker.settlement import Place
+from streams.worker.suspects import Suspects, Suspicion
 from streams.worker.tables import Tables
 from streams.worker.trimming import Kept, Trimmer
 
@@ -65,6 +66,7 @@ class Engine:
         self._on_failure = on_failure  # a partition can't go on: the worker must end
         self.control = Control(log, options.names.control)
         self.trimmer = Trimmer(self.queues, log, clock)
+        self._suspects = Suspects()
         self._trimming: asyncio.Task[None] | None = None
         self.executor = LoopExecutor(
             clock,
@@ -111,7 +113,8 @@ class Engine:
         if read:
             logger.info("recovered %s/%d from %d records", place.topic, partition, read)
         kept = tables.committed()
-        if kept > await self._log.end(place.topic, partition):
+        end = await self._log.end(place.topic, partition)
+        if kept > end:
             logger.warning("%s/%d was made anew: reading it from its start", place.topic, partition)
             kept = 0
         pipeline = Pipeline(
@@ -124,6 +127,12 @@ class Engine:
             executor=self.executor,
             notify=self._notify,
             start=max(start or 0, kept),
+            suspicion=Suspicion(
+                is_due=tables.owner_at_work() is not None,
+                opened_at=self._clock.now(),
+                queue_end=end,
+                suspects=self._suspects,
+            ),
             on_failure=self._on_failure,
         )
         self.queues[(queue, partition)] = pipeline

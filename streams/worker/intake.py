@@ -68,6 +68,10 @@ class Intake:
             settle.conclude(attempt, Cancelled(reason), settlement, owned.place, now)
             return
         match verdict:
+            case Verdict.ADMIT if owned.suspicion.covers_arrival(record.offset):
+                entry = new_entry(job, record, envelope, State.RUNNING, arrival=record.offset)
+                settle.record_start(entry, lane, settlement, owned.suspicion, now)
+                settlement.finished.append(record.offset)
             case Verdict.ADMIT:
                 self._take_overs.watch(attempt)
                 owned.hand.take(attempt)

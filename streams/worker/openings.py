@@ -14,12 +14,14 @@ from streams.worker.admission import attempt_of, entry_record
 from streams.worker.owned import Owned
 from streams.worker.parking import park_attempts, park_entry
 from streams.worker.settlement import Settlement
+from streams.worker.suspects import is_given_up
 from streams.worker.tables import due_row
 
 OPENED_MAX = 10_000  # jobs in hand that came from the open table, for a partition
 BYTES_MAX = 64 * 1024 * 1024  # of payloads in hand, for a partition
 SWEPT_AT_ONCE = 1_000  # keys looked at in a turn after a partition was opened
 
+SUSPECTS_LOOK_MS = 1_000
 UNKNOWN_FOR_MS = 15 * 60 * 1000  # how long a job waits for a worker that knows its name
 UNKNOWN_FIRST_LOOK_MS = 5_000
 
@@ -33,6 +35,7 @@ class Openings:
         self._early: list[tuple[int, bytes]] = []  # (arrival, lane): reading has not passed it
         self._sweep: bytes | None = b""  # from which lane on to look, after opening
         self._due_cursor = b""  # below it nothing is due that is not in hand
+        self._waiting_suspects: dict[bytes, None] = {}  # another one of this process runs
 
     def touch(self, lanes: set[bytes]) -> None:
         """Look at these keys in the next turn: something about them changed."""
@@ -51,13 +54,20 @@ class Openings:
             bool(self._touched) or self._sweep is not None or self._has_passed_early
         )
 
-    def next_due(self) -> int | None:
+    def next_due(self, now: int) -> int | None:
         """When the next entry is due; None also while there is no room for it."""
-        return self._owned.tables.next_due(self._due_cursor) if self._has_room else None
+        if not self._has_room:
+            return None
+        due = self._owned.tables.next_due(self._due_cursor)
+        if not self._waiting_suspects:
+            return due
+        look = now + SUSPECTS_LOOK_MS
+        return look if due is None else min(due, look)
 
     def release(self, settlement: Settlement, now: int) -> None:
         """Start whatever may start."""
         self._release_due(settlement, now)
+        self._look_at_suspects(settlement, now)
         if self._owned.tables.counts.blocking:
             self._look_at_touched(settlement, now)
             self._look_at_early(settlement, now)
@@ -76,6 +86,13 @@ class Openings:
     @property
     def _has_passed_early(self) -> bool:
         return bool(self._early) and self._early[0][0] < self._owned.watermark.position
+
+    def _look_at_suspects(self, settlement: Settlement, now: int) -> None:
+        waiting, self._waiting_suspects = self._waiting_suspects, {}
+        for state_key in waiting:
+            entry = self._owned.entry(state_key, settlement)
+            if entry is not None and entry.state is State.RUNNING:
+                self._start(entry, self._owned.lane_of_entry(entry), settlement, now)
 
     def _look_at_touched(self, settlement: Settlement, now: int) -> None:
         while self._touched and self._has_room:
@@ -127,6 +144,17 @@ class Openings:
         definition = owned.registry.by_name(entry.job.name)
         if definition is None:
             hold_unknown(owned, entry, lane, settlement, now)
+            return
+        state_key = entry.job.encode()
+        suspicion = owned.suspicion
+        if suspicion.covers_entry(state_key, entry):
+            if is_given_up(entry.starts, definition.retry.attempts):
+                settle.bury_killer(entry, lane, settlement, owned.place, now)
+            else:
+                settle.record_start(entry, lane, settlement, suspicion, now)
+            return
+        if not suspicion.suspects.may_start(state_key, entry.starts, now):
+            self._waiting_suspects[state_key] = None
             return
         record = entry_record(entry)
         owned.hand.take(

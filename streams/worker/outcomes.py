@@ -38,6 +38,7 @@ class Outcomes:
     ) -> None:
         """Settle one attempt; the next of its key may start as soon as this is decided."""
         owned = self._owned
+        owned.suspicion.suspects.ended(attempt.state_key)
         if attempt.cancelled is not None and not isinstance(outcome, Completed | Discarded):
             outcome = Cancelled(reason=attempt.cancelled)
         settle.conclude(attempt, outcome, settlement, owned.place, now)

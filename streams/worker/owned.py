@@ -10,6 +10,7 @@ from streams.jobs.registry import Registry
 from streams.wire.state import OpenEntry
 from streams.worker.hand import Hand
 from streams.worker.settlement import Place, Settlement
+from streams.worker.suspects import Suspicion
 from streams.worker.tables import Tables
 from streams.worker.watermark import Watermark
 
@@ -23,6 +24,7 @@ class Owned:
     tables: Tables
     watermark: Watermark
     hand: Hand
+    suspicion: Suspicion
 
     def entry(self, state_key: bytes, settlement: Settlement) -> OpenEntry | None:
         """A job's entry as it will be once this turn is settled."""

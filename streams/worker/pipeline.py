@@ -28,6 +28,7 @@ from streams.worker.outcomes import Outcomes
 from streams.worker.owned import Owned
 from streams.worker.ports import Alarm, Clock, Executor, Log, Source
 from streams.worker.settlement import Place, Settlement
+from streams.worker.suspects import Suspicion
 from streams.worker.tables import Tables
 from streams.worker.takeover import TakeOvers
 from streams.worker.watermark import Watermark
@@ -65,6 +66,7 @@ class Pipeline:
         notify: Listener,
         start: int,
         on_failure: Callable[[BaseException], None],
+        suspicion: Suspicion,
         bounds: Bounds | None = None,
     ) -> None:
         self.place = place
@@ -83,7 +85,9 @@ class Pipeline:
             tables=tables,
             watermark=self.watermark,
             hand=self.hand,
+            suspicion=suspicion,
         )
+        self._suspects = suspicion.suspects
         self._outcomes = Outcomes(owned)
         self._commands = Commands(owned, self._outcomes)
         self._openings = Openings(owned)
@@ -93,6 +97,7 @@ class Pipeline:
         self._letters_sent: list[OpenEntry] = []  # dead, and their letter is durable
         self._kept = start  # the commit that is kept in state
         self._kept_at = 0
+        self._is_marked = False  # in state, as being at work
         self._alarm: Alarm | None = None
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
@@ -137,6 +142,8 @@ class Pipeline:
         """Give the partition up; what still runs is interrupted and its outcome dropped."""
         if self._alarm is not None:
             self._alarm.cancel()
+        for attempt in self.hand:
+            self._suspects.ended(attempt.state_key)
         self.hand.abandon()
         if self._task is not None:
             self._task.cancel()
@@ -235,6 +242,10 @@ class Pipeline:
         settlement = Settlement(at=now)
         if self._held:
             return settlement
+        if not self._is_marked and not self._draining:
+            # Before anything starts: who comes after us must know that we had begun.
+            settlement.at_work = True
+            return settlement
         self._keep_commit(settlement, now)
         self._outcomes.conclude_all(settlement, now)
         self._commands.obey_all(settlement, now)
@@ -245,6 +256,8 @@ class Pipeline:
                 for record in self._arrived.popleft():
                     self._intake.admit(record, settlement, now)
             self._take_overs.take_over_long(settlement, now)
+        elif self._is_marked and not settlement and self._kept == self.watermark.value:
+            settlement.at_work = False  # all that ended is settled
         return settlement
 
     @property
@@ -257,11 +270,13 @@ class Pipeline:
         """Whether the next turn has something to do, though nothing happens until then."""
         if self._held:
             return False
-        if self._letters_sent:
+        if self._letters_sent or self._outcomes or self._commands:
             return True
         if self._draining:
-            return self._kept < self.watermark.value
-        return self._openings.has_work or bool(self._arrived and self._has_room)
+            return self._is_marked or self._kept < self.watermark.value
+        return (
+            not self._is_marked or self._openings.has_work or bool(self._arrived and self._has_room)
+        )
 
     def _keep_commit(self, settlement: Settlement, now: int) -> None:
         """Keep the commit in state before it is told to Kafka, which may forget it one day."""
@@ -289,6 +304,8 @@ class Pipeline:
                 await self._pause(pause)
         for offset in settlement.finished:
             self.watermark.finish(offset)
+        if settlement.at_work is not None:
+            self._is_marked = settlement.at_work
         if settlement.committed is not None:
             self._kept, self._kept_at = settlement.committed, self._clock.now()
             self._source.release(self._kept)
@@ -318,7 +335,7 @@ class Pipeline:
         if self._draining:
             return
         now = self._clock.now()
-        times = [self._openings.next_due(), self._take_overs.next_look(now)]
+        times = [self._openings.next_due(now), self._take_overs.next_look(now)]
         if self._kept < self.watermark.value:
             times.append(self._kept_at + COMMIT_MS)
         due = min((time for time in times if time is not None), default=None)

@@ -23,6 +23,7 @@ from streams.worker.admission import new_entry
 from streams.worker.attempt import Attempt
 from streams.worker.ports import Append
 from streams.worker.settlement import Place, Settlement
+from streams.worker.suspects import Suspicion
 from streams.worker.tables import lane_of
 
 
@@ -75,6 +76,7 @@ def conclude(
                     run=attempt.run,
                     attempts=used,
                     ended=now,
+                    unique_for_ms=attempt.definition.unique_for_ms,
                     result=result,
                     reason=reason,
                     failure=None if attempt.entry is None else attempt.entry.failure,
@@ -91,11 +93,18 @@ def conclude(
 
 
 def cancel_open(
-    entry: OpenEntry, reason: str, settlement: Settlement, place: Place, now: int
+    entry: OpenEntry,
+    reason: str,
+    settlement: Settlement,
+    place: Place,
+    now: int,
+    unique_for_ms: int,
 ) -> None:
     """End a job that waits in the open table."""
     settlement.end(
-        _ledger_of(entry, State.CANCELLED, reason, now), was_open=True, lane=lane_of(entry)
+        _ledger_of(entry, State.CANCELLED, reason, now, unique_for_ms),
+        was_open=True,
+        lane=lane_of(entry),
     )
     settlement.events.append(_plain_event(Happening.CANCELLED, entry.job, place, now))
 
@@ -130,10 +139,19 @@ def replay(
     settlement.events.append(_plain_event(Happening.REPLAYED, entry.job, place, now))
 
 
-def discard(entry: OpenEntry, reason: str, settlement: Settlement, place: Place, now: int) -> None:
+def discard(
+    entry: OpenEntry,
+    reason: str,
+    settlement: Settlement,
+    place: Place,
+    now: int,
+    unique_for_ms: int,
+) -> None:
     """End a dead job for good."""
     settlement.end(
-        _ledger_of(entry, State.DISCARDED, reason, now), was_open=True, lane=lane_of(entry)
+        _ledger_of(entry, State.DISCARDED, reason, now, unique_for_ms),
+        was_open=True,
+        lane=lane_of(entry),
     )
     # Before the ledger: until then a crash repeats the command, and the letter's tombstone.
     remove_letter(entry.job, entry.generation, settlement, place)
@@ -154,6 +172,17 @@ def bury_unknown(
         message=f"no handler is named {entry.job.name!r}; deploy one, then replay this letter",
         trace="",
     )
+    _bury(entry, failure, lane, settlement, place, now)
+
+
+def _bury(
+    entry: OpenEntry,
+    failure: Failure,
+    lane: bytes | None,
+    settlement: Settlement,
+    place: Place,
+    now: int,
+) -> None:
     dead = replace(
         entry,
         state=State.DEAD,
@@ -161,12 +190,45 @@ def bury_unknown(
         blocks=False,
         letter_pending=True,
         failure=failure,
-        first_failure=now,
+        first_failure=entry.first_failure or now,
         reason=failure.message,
+        starts=0,
     )
     settlement.open(dead, lane)
     send_letter(dead, settlement, place)
     settlement.events.append(_plain_event(Happening.DEAD, entry.job, place, now))
+
+
+def record_start(
+    entry: OpenEntry,
+    lane: bytes | None,
+    settlement: Settlement,
+    suspicion: Suspicion,
+    now: int,
+) -> None:
+    """Write that a job starts, which it does once this is durable."""
+    suspicion.note(entry.job.encode())
+    started = replace(
+        entry,
+        state=State.RUNNING,
+        due=now,
+        blocks=lane is not None,
+        starts=entry.starts + 1,
+        reason="its worker may have ended while it ran; its starts are counted",
+    )
+    settlement.open(started, lane)
+
+
+def bury_killer(
+    entry: OpenEntry, lane: bytes | None, settlement: Settlement, place: Place, now: int
+) -> None:
+    """A job during which workers ended too often: dead, before it ends another one."""
+    failure = Failure(
+        type="WorkerDied",
+        message=f"the worker's process ended {entry.starts} times while this job ran",
+        trace="",
+    )
+    _bury(entry, failure, lane, settlement, place, now)
 
 
 def send_letter(entry: OpenEntry, settlement: Settlement, place: Place) -> None:
@@ -179,7 +241,9 @@ def send_letter(entry: OpenEntry, settlement: Settlement, place: Place) -> None:
     settlement.pending_letters.append(entry)
 
 
-def _ledger_of(entry: OpenEntry, state: State, reason: str, now: int) -> LedgerRecord:
+def _ledger_of(
+    entry: OpenEntry, state: State, reason: str, now: int, unique_for_ms: int
+) -> LedgerRecord:
     return LedgerRecord(
         job=entry.job,
         state=state,
@@ -188,6 +252,7 @@ def _ledger_of(entry: OpenEntry, state: State, reason: str, now: int) -> LedgerR
         run=entry.run,
         attempts=entry.attempts,
         ended=now,
+        unique_for_ms=unique_for_ms,
         reason=reason,
         failure=entry.failure,
         history=entry.history,
@@ -225,6 +290,7 @@ def _entry_after(
     return replace(
         base,
         attempts=used,
+        starts=0,
         history=history,
         failure=failure or base.failure,
         first_failure=base.first_failure or (now if failure else None),
@@ -289,6 +355,7 @@ def _event_of(
         error_type=None if failure is None else failure.type,
         error=None if failure is None else failure.message,
         traceparent=attempt.envelope.traceparent,
+        trace=None if failure is None else failure.trace or None,
     )
 
 

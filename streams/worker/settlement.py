@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from streams.jobs.lifecycle import LifecycleEvent
 from streams.wire.state import LedgerRecord, OpenEntry, encode_ledger, encode_open
 from streams.worker.ports import Append, Log
-from streams.worker.tables import COMMANDS_READ, COMMITTED, Batch, Tables
+from streams.worker.tables import AT_WORK, COMMANDS_READ, COMMITTED, Batch, Tables
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +47,7 @@ class Settlement:
     events: list[LifecycleEvent] = field(default_factory=list)
     commands_read: int | None = None  # the offset after the last command that was obeyed
     committed: int | None = None  # the watermark of earlier turns, to be kept in state
+    at_work: bool | None = None  # the owner's mark: set, or removed
 
     def __bool__(self) -> bool:
         return bool(
@@ -60,6 +61,7 @@ class Settlement:
             or self.events
             or self.commands_read is not None
             or self.committed is not None
+            or self.at_work is not None
         )
 
     def open(self, entry: OpenEntry, lane: bytes | None) -> None:
@@ -111,8 +113,13 @@ class Settlement:
         for name, offset in ((COMMANDS_READ, self.commands_read), (COMMITTED, self.committed)):
             if offset is not None:
                 last.append(Append(place.retry, place.partition, name, b"%d" % offset))
+        if self.at_work is not None:
+            last.append(Append(place.retry, place.partition, AT_WORK, self._mark(place)))
         await own.append(place.retry, last)
         self._apply(tables, place, own.ends)
+
+    def _mark(self, place: Place) -> bytes | None:
+        return place.worker.encode() if self.at_work else None
 
     def _apply(self, tables: Tables, place: Place, ends: dict[str, int]) -> None:
         batch: Batch = tables.batch()
@@ -123,6 +130,8 @@ class Settlement:
         if self.committed is not None:
             batch.commit(self.committed)
             batch.see(self.at)
+        if self.at_work is not None:
+            batch.mark(self._mark(place))
         for entry in self.opens.values():
             batch.put_open(entry)
         for record in self.ledgers.values():
@@ -197,5 +206,7 @@ class _OwnAppends:
             return b"%d" % tables.committed()
         if key == COMMANDS_READ:
             return b"%d" % tables.applied(place.commands)
+        if key == AT_WORK:
+            return place.worker.encode()
         entry = s.opens.get(key) or (None if key in s.closes else tables.open(key))
         return None if entry is None else encode_open(entry)[1]

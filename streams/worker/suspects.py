@@ -8,7 +8,10 @@ would go on ending workers for ever.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Final
+
+from streams.wire.state import OpenEntry
 
 LEAST_STARTS: Final = 3  # also for jobs with fewer attempts: a crash is rarely the job's fault
 ALONE_FROM: Final = 2  # unfinished starts
@@ -44,3 +47,27 @@ class Suspects:
     def next_start(self) -> int:
         """When the one that runs makes way."""
         return self._since + ALONE_MS
+
+
+@dataclass(slots=True, kw_only=True)
+class Suspicion:
+    """What may have run in one partition when its last owner ended without a drain."""
+
+    is_due: bool  # it did
+    opened_at: int
+    queue_end: int  # of the queue, when the partition was opened
+    suspects: Suspects  # of this process
+    _recorded: set[bytes] = field(default_factory=set)
+
+    def covers_arrival(self, offset: int) -> bool:
+        """Whether the start of what arrives at this offset is to be recorded first."""
+        return self.is_due and offset < self.queue_end
+
+    def covers_entry(self, state_key: bytes, entry: OpenEntry) -> bool:
+        """Whether the start of an open job is to be recorded first."""
+        could_have_run = entry.due is None or entry.due <= self.opened_at
+        return self.is_due and could_have_run and state_key not in self._recorded
+
+    def note(self, state_key: bytes) -> None:
+        """Its start is being recorded."""
+        self._recorded.add(state_key)

@@ -25,9 +25,11 @@ DUE = "due"  # due time, state key -> nothing
 LANE = "lane"  # lane, whether it only waits, arrival, state key -> nothing; only what blocks
 META = "meta"  # names of what was applied -> offset; counts
 
-# Keys of the retry topic that are no jobs: how far commands were obeyed, and the queue's commit.
+# Keys of the retry topic that are no jobs: how far commands were obeyed, the queue's commit, and
+# that an owner is at work, which it removes when it has drained.
 COMMANDS_READ = b"#commands"
 COMMITTED = b"#committed"
+AT_WORK = b"#at-work"
 
 _COUNTS = b"#counts"
 _SEEN = b"#seen"
@@ -162,6 +164,10 @@ class Tables:
                 self.store.write([Change(table, key, None) for key, _ in rows])
         self.counts = Counts()
 
+    def owner_at_work(self) -> bytes | None:
+        """The worker that took the partition last, if it has not drained it."""
+        return self.store.get(META, AT_WORK)
+
     def batch(self) -> Batch:
         """Changes that are written together."""
         return Batch(self)
@@ -218,6 +224,10 @@ class Batch:
         """Keep the queue's commit."""
         self._changes.append(Change(META, COMMITTED, str(offset).encode()))
 
+    def mark(self, worker: bytes | None) -> None:
+        """Note who is at work; None: nobody."""
+        self._changes.append(Change(META, AT_WORK, worker))
+
     def see(self, now: int) -> None:
         """Note that the store reflects its topics at this time."""
         self._changes.append(Change(META, _SEEN, b"%d" % now))
@@ -229,6 +239,8 @@ class Batch:
                 self.reflect(commands, int(value or b"0"))
             elif key == COMMITTED:
                 self.commit(int(value or b"0"))
+            elif key == AT_WORK:
+                self.mark(value)
             elif value is None:
                 self.drop_open(key)
             else:

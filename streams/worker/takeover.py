@@ -67,7 +67,7 @@ class TakeOvers:
             arrival=attempt.record.offset,
             due=now,  # so that whoever opens this partition next starts it at once
         )
-        entry = replace(entry, blocks=attempt.lane is not None, reason="it runs long")
+        entry = replace(entry, blocks=attempt.lane is not None, starts=1, reason="it runs long")
         settlement.open(entry, attempt.lane)
         assert attempt.offset is not None
         settlement.finished.append(attempt.offset)

@@ -1,0 +1,134 @@
+"""Jobs that end the process they run in."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+
+from streams import Fixed, JobContext, JobPayload, Retry, job
+from streams.jobs.states import State
+from streams.testing.sandbox import Sandbox
+
+
+class Step(JobPayload, name="step", key="account"):
+    account: int
+
+
+class Loose(JobPayload, name="loose"):
+    n: int
+
+
+async def _until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0)
+
+
+async def _crash_and_restart(box: Sandbox) -> None:
+    for worker in list(box.cluster.workers):
+        await box.cluster.kill(worker)
+    box._worker = await box.cluster.start_worker("w1")
+
+
+async def test_a_job_that_ends_its_process_is_dead_at_last_and_others_are_not():
+    deadly = asyncio.Event()
+    starts: Counter[str] = Counter()
+    ended: list[str] = []
+
+    @job(retry=Retry(attempts=3, backoff=Fixed("1s")))
+    async def step(payload: Step) -> None:
+        starts["killer"] += 1
+        deadly.set()
+        await asyncio.Event().wait()  # the process ends here
+
+    @job
+    async def loose(payload: Loose) -> None:
+        starts[f"loose-{payload.n}"] += 1
+        await asyncio.sleep(0)
+        ended.append(f"loose-{payload.n}")
+
+    async with Sandbox(step, loose, partitions=1) as box:
+        enqueuing = asyncio.create_task(box.enqueue(Step(account=1)))
+        await deadly.wait()
+        enqueuing.cancel()
+        for crash in range(6):
+            # given that the process ends while the job runs, whatever else runs beside it
+            deadly.clear()
+            await _crash_and_restart(box)
+            more = asyncio.create_task(box.enqueue(Loose(n=crash)))
+            await _until(lambda: deadly.is_set() or bool(box.jobs(state="dead")))
+            await _until(lambda crash=crash: f"loose-{crash}" in ended)
+            more.cancel()
+            if box.jobs(state="dead"):
+                break
+        # then its starts are counted, and it is dead; the others have run
+        (dead,) = box.jobs(state="dead")
+        assert dead.failure.type == "WorkerDied"
+        assert 3 <= starts["killer"] <= 5
+        await box.cluster.settle()
+        await box.advance("1s")
+        assert len(box.jobs(state="completed")) == len(set(ended))
+        assert len(box.cluster.latest("jobs.dead")) == 1
+
+
+async def test_a_worker_that_was_drained_leaves_no_suspicion():
+    held = asyncio.Event()
+    starts: list[int] = []
+
+    @job
+    async def loose(payload: Loose, ctx: JobContext) -> None:
+        starts.append(payload.n)
+        await held.wait()
+
+    async with Sandbox(loose, partitions=1) as box:
+        enqueuing = asyncio.create_task(box.enqueue(Loose(n=1)))
+        await _until(lambda: bool(starts))
+        enqueuing.cancel()
+        for number in range(5):
+            # when the worker drains and hands the running job back, again and again
+            (worker,) = box.cluster.workers
+            await worker.engine.drain()
+            await _crash_and_restart(box)
+            settling = asyncio.create_task(box.cluster.settle())
+            await _until(lambda number=number: len(starts) == number + 2)
+            settling.cancel()
+        # then nothing is held against it
+        assert box.jobs() == []
+        held.set()
+        await box.cluster.settle()
+        assert len(box.jobs(state="completed")) == 1
+
+
+async def test_who_was_there_at_two_ends_runs_alone_among_its_like():
+    held = asyncio.Event()
+    running: set[int] = set()
+    most: list[int] = []
+
+    @job
+    async def loose(payload: Loose) -> None:
+        running.add(payload.n)
+        most.append(len(running))
+        try:
+            await held.wait()
+        finally:
+            running.discard(payload.n)
+
+    async with Sandbox(loose, partitions=1) as box:
+        tasks = [asyncio.create_task(box.enqueue(Loose(n=n))) for n in range(4)]
+        await _until(lambda: len(running) == 4)
+        for task in tasks:
+            task.cancel()
+        for _ in range(2):  # the first rerun is counted, the second one is the second count
+            most.clear()
+            await _crash_and_restart(box)
+            settling = asyncio.create_task(box.cluster.settle())
+            await _until(lambda: bool(running) and len(box.jobs(state=State.RUNNING)) == 4)
+            for _ in range(200):
+                await asyncio.sleep(0)
+            settling.cancel()
+        assert max(most) == 1
+        # and the others follow once it is over
+        held.set()
+        await box.advance("10s")
+        assert len(box.jobs(state="completed")) == 4
