@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Protocol
@@ -21,6 +22,7 @@ from streams.worker.ports import Append
 logger = logging.getLogger(__name__)
 
 CLOSE_MS = 2_000
+ANSWERED_WITHIN = 15.0  # seconds; a request times out sooner
 
 
 class Permit(Protocol):
@@ -69,7 +71,7 @@ class KafkaLog:
         await self._reader.start()
 
     async def stop(self) -> None:
-        """Disconnect; what was appended and awaited is durable."""
+        """Disconnect; what was appended and awaited is durable, the rest is thrown away."""
         if self._producer is not None:
             await close_producer(self._producer, CLOSE_MS)
         if self._reader is not None:
@@ -80,13 +82,22 @@ class KafkaLog:
     async def renew(self) -> None:
         """Throw the producer away with all that it still buffers, and open another.
 
-        For a worker whose partitions may have been others' meanwhile: nothing of what it decided
-        before may be written any more.
+        For a worker that is about to leave its partitions, or may have lost them: nothing of what
+        it decided before may be written any more. Returns when what was sent is answered.
         """
-        producer, self._producer = self._producer, None
-        if producer is not None:
-            await abandon_producer(producer)
+        await self._throw_away()
         await self._usable_producer()
+
+    async def _throw_away(self) -> None:
+        producer, self._producer = self._producer, None
+        if producer is None:
+            return
+        producer._closed = True
+        with contextlib.suppress(TimeoutError, KafkaError):
+            async with asyncio.timeout(ANSWERED_WITHIN):
+                await producer._sender.close()  # waits for the requests that are on their way
+        producer._message_accumulator.fail_all(NodeNotReadyError("thrown away"))
+        await abandon_producer(producer)
 
     async def append(self, records: Sequence[Append]) -> Sequence[int]:
         """Write records; returns their offsets once all in-sync replicas have them.

@@ -37,15 +37,20 @@ class JobsWorker(faust.Worker):
         self._stops = True
         grace = to_ms(self.app.streams_settings.grace) / 1000
         logger.info("stopping: running jobs have %.0f s; a second signal ends at once", grace)
-        # A thread, since what hangs may be the loop itself.
-        timer = threading.Timer(grace + AFTER_GRACE, _end_late)
-        timer.daemon = True
-        timer.start()
+        end_late(grace)
         self._flag_as_shutdown_by_signal()
         self._schedule_shutdown(number)
 
 
-def _end_late() -> None:
+def end_late(grace: float) -> None:
+    """End the process in any case, some time after the grace period (in seconds) is over."""
+    # A thread, since what hangs may be the loop itself.
+    timer = threading.Timer(grace + AFTER_GRACE, _end)
+    timer.daemon = True
+    timer.start()
+
+
+def _end() -> None:
     logger.error("the worker could not be stopped in time: ending it; what runs is run again")
     _exit(1)
 

@@ -94,8 +94,11 @@ class BatchConsumer(driver.Consumer):
 
     async def commit_watermarks(self) -> None:
         """Commit what is acknowledged now; also while partitions are being revoked."""
-        offsets = {tp: self.watermark(tp) for tp in self.watched()}
-        await self._thread.commit({tp: offset for tp, offset in offsets.items() if offset})
+        assigned = self.assignment()
+        watermarks = {tp: self.watermark(tp) for tp in self.watched() if tp in assigned}
+        offsets = {tp: offset for tp, offset in watermarks.items() if offset}
+        if offsets:  # aiokafka takes an empty commit for a mistake
+            await self._thread.commit(offsets)
 
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
         yield from self.watched()

@@ -22,7 +22,7 @@ from streams.kafka.commands import CommandReader
 from streams.kafka.disk import StateFolder, claim_folder
 from streams.kafka.lease import Lease
 from streams.kafka.log import KafkaLog, to_record
-from streams.kafka.signals import JobsWorker
+from streams.kafka.signals import JobsWorker, end_late
 from streams.kafka.startup import MISCONFIGURED, prepare_topics
 from streams.kafka.store import RocksStore
 from streams.kafka.transport import BatchConsumer, BatchTransport
@@ -217,7 +217,9 @@ class JobsApp(faust.App):
 
     async def on_stop(self) -> None:
         """Drain within the grace period, commit, and hand back the rest."""
-        await self.engine.shut_down(self._lease.remaining)
+        end_late(to_ms(self.streams_settings.grace) / 1000)  # also after a crash
+        if not await self.engine.shut_down(self._lease.remaining):
+            await self._log.renew()
         try:
             await asyncio.wait_for(self.consumer.commit_watermarks(), COMMIT_WITHIN)
         except Exception as error:  # what is not committed is delivered again, and is known
@@ -253,7 +255,9 @@ class JobsApp(faust.App):
         The drain ends with the lease: what is not settled by then may not be written any more.
         """
         try:
-            await self.engine.drain(self._lease.remaining)
+            if not await self.engine.drain(self._lease.remaining):
+                # What is on its way must not arrive after the next owner has recovered.
+                await self._log.renew()
             if self._lease.is_held:
                 await self.consumer.commit_watermarks()
         except Exception as error:

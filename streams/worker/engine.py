@@ -180,23 +180,28 @@ class Engine:
         if fan_out is not None:
             await fan_out.stop()
 
-    async def drain(self, within: float | None = None) -> None:
+    async def drain(self, within: float | None = None) -> bool:
         """Settle what has ended; attempts go on, their outcomes wait.
 
-        `within` so many seconds: what is not settled by then waits for the partition's fate.
+        `within` so many seconds: what is not settled by then waits for the partition's fate, and
+        the answer is False.
         """
         drains = [asyncio.ensure_future(pipeline.drain()) for pipeline in self.queues.values()]
         if not drains:
-            return
+            return True
         _, late = await asyncio.wait(drains, timeout=within)
         for drain in late:
             drain.cancel()
         if late:
             logger.warning("%d partitions could not be drained in time", len(late))
             await asyncio.gather(*late, return_exceptions=True)
+        return not late
 
-    async def shut_down(self, settle_within: float | None = None) -> None:
-        """Let running attempts end within the grace period, settle them, hand back the rest."""
+    async def shut_down(self, settle_within: float | None = None) -> bool:
+        """Let running attempts end within the grace period, settle them, hand back the rest.
+
+        False if not all of it could be settled within so many seconds after the grace period.
+        """
         self.executor.close()
         over = asyncio.Event()
         alarm = self._clock.call_at(self._clock.now() + self.options.grace_ms, over.set)
@@ -206,7 +211,7 @@ class Engine:
         alarm.cancel()
         finished.cancel()
         waiting.cancel()
-        await self.drain(settle_within)
+        return await self.drain(settle_within)
 
     async def stop(self) -> None:
         """Stop everything at once."""

@@ -122,6 +122,8 @@ class LoopExecutor:
     def cancel(self, attempt: Attempt, reason: str) -> None:
         """Interrupt the attempt, or take it from the queue."""
         running: _Running = attempt.handle
+        if running.over:
+            return  # its outcome is on its way
         if running.task is not None:
             self._interrupt(attempt, running)
         elif self._slots[attempt.definition.runs_in].remove(attempt):
@@ -130,7 +132,7 @@ class LoopExecutor:
     def abandon(self, attempt: Attempt) -> None:
         """Interrupt the attempt and tell nobody."""
         running: _Running | None = attempt.handle
-        if running is None:
+        if running is None or running.over:
             return
         running.silent = True
         if running.task is not None:

@@ -62,6 +62,7 @@ class FanOut:
 
     def start(self) -> None:
         """Fan out until stopped."""
+        self._source.release(self._kept)  # a crash may have kept it and not told the group
         self._task = asyncio.create_task(self._run(), name=f"fan-out-{self._event_type}")
 
     async def stop(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from streams.jobs.lifecycle import Happening, LifecycleEvent, Listener
 from streams.wire.envelope import Record
@@ -28,12 +28,12 @@ async def recover(
     The ledger is read last and wins: an entry whose job the ledger has is what a crash left
     between the two writes, and is removed.
     """
-    over: dict[bytes, None] = {}
     read = 0
     ends = {topic: await log.end(topic, place.partition) for topic in (place.retry, place.ledger)}
     if (why := _unusable(tables, ends, now)) is not None:
         logger.info("%s/%d: local state is rebuilt: %s", place.topic, place.partition, why)
         tables.clear()
+    over = dict.fromkeys(_all_over(tables)) if tables.is_being_recovered() else {}
     for topic, end in ends.items():
         async for records in log.read(topic, place.partition, tables.applied(topic)):
             for at in range(0, len(records), AT_ONCE):
@@ -50,8 +50,17 @@ async def recover(
     await _remove(tables, log, place, over)
     batch = tables.batch()
     batch.see(now)
+    batch.be_recovered(True)
     batch.write()
     return read
+
+
+def _all_over(tables: Tables) -> Iterator[bytes]:
+    """Of all open entries those whose job the ledger has: a recovery ended before removing them."""
+    for entry in tables.entries():
+        ledger = tables.ledger(entry.job.encode())
+        if ledger is not None and ledger.position >= entry.position:
+            yield entry.job.encode()
 
 
 def _unusable(tables: Tables, ends: Mapping[str, int], now: int) -> str | None:
@@ -77,6 +86,8 @@ def apply(tables: Tables, place: Place, records: Sequence[Record]) -> list[Recor
         if not is_readable:
             unreadable.append(record)
     batch.reflect(topic, records[-1].offset + 1)
+    # From here on the store knows more than was done about it: see `_all_over`.
+    batch.be_recovered(False)
     batch.write()
     return unreadable
 

@@ -33,6 +33,7 @@ AT_WORK = b"#at-work"
 
 _COUNTS = b"#counts"
 _SEEN = b"#seen"
+_RECOVERING = b"#recovering"
 _CLEARED_AT_ONCE = 10_000
 # For the disk only: they neither fill memory nor hold anything up.
 _UNBOUNDED = frozenset({State.DEAD, State.SCHEDULED, State.SLEEPING})
@@ -168,6 +169,10 @@ class Tables:
         """The worker that took the partition last, if it has not drained it."""
         return self.store.get(META, AT_WORK)
 
+    def is_being_recovered(self) -> bool:
+        """Whether records were applied, and what they leave to do was not done."""
+        return self.store.get(META, _RECOVERING) is not None
+
     def batch(self) -> Batch:
         """Changes that are written together."""
         return Batch(self)
@@ -227,6 +232,10 @@ class Batch:
     def mark(self, worker: bytes | None) -> None:
         """Note who is at work; None: nobody."""
         self._changes.append(Change(META, AT_WORK, worker))
+
+    def be_recovered(self, is_done: bool) -> None:
+        """Note that a recovery has begun, or that it is done."""
+        self._changes.append(Change(META, _RECOVERING, None if is_done else b"1"))
 
     def see(self, now: int) -> None:
         """Note that the store reflects its topics at this time."""
