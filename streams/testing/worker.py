@@ -122,7 +122,7 @@ class MemoryWorker:
         """Drain, commit, leave the group and stop."""
         self._must_rejoin.clear()
         self._tasks[0].cancel()
-        await self.engine.shut_down()
+        await self._while_it_may(self.engine.shut_down())
         self._commit()
         await self.network.round_trip()
         self.cluster.coordinator.leave(self.member)
@@ -223,22 +223,27 @@ class MemoryWorker:
         """What has ended is settled and committed before this worker rejoins."""
         self.waits_in.add("drain")
         self.on_drain()
-        most = self.cluster.clock.now() + REBALANCE_MS - SESSION_MS
-        draining = asyncio.ensure_future(self.engine.drain())
-        while not draining.done():
+        await self._while_it_may(self.engine.drain())
+        self.waits_in.discard("drain")
+        self._commit()
+
+    async def _while_it_may(self, work: Coroutine[Any, Any, None]) -> None:
+        """Wait for something that writes, as long as writing is allowed."""
+        clock = self.cluster.clock
+        most = clock.now() + REBALANCE_MS - SESSION_MS
+        doing = asyncio.ensure_future(work)
+        while not doing.done():
             # Heartbeats go on meanwhile: look again when the lease would have ended.
             until = min(self.lease.until, most)
-            if self.cluster.clock.now() >= until:
-                draining.cancel()
-                break
+            if clock.now() >= until or not self.lease.is_held:
+                doing.cancel()
+                return
             over = asyncio.Event()
             alarm = self.cluster.at(self, until, over.set)
             waiting = asyncio.ensure_future(over.wait())
-            await asyncio.wait({draining, waiting}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({doing, waiting}, return_when=asyncio.FIRST_COMPLETED)
             alarm.cancel()
             waiting.cancel()
-        self.waits_in.discard("drain")
-        self._commit()
 
     async def _open(self, source: MemorySource) -> None:
         try:
