@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from streams.testing.worker import MemoryWorker
     from streams.testing.world import World
 
-DELAYS: Final = (0, 0, 0, 0, 1, 1, 2, 5)
+DELAYS: Final = (0, 1, 2, 3, 3, 5, 8, 12)
 SLOW_MS: Final = 3_000  # less than the margin of a lease
 APPENDS: Final = (
     "entries",

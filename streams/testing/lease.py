@@ -20,10 +20,11 @@ class Lease:
         self._beating = False
         self._valid = False
 
-    def begin(self, sent: int) -> None:
-        """Something that was sent at this time was answered well, and heartbeats go on."""
+    def begin(self, sent: int, *, beating: bool = True) -> None:
+        """What was sent at this time was answered well; `beating`: and heartbeats go on."""
         self._sent = sent
-        self._beating = self._valid = True
+        self._beating = beating
+        self._valid = True
 
     def pause(self) -> int:
         """No heartbeat is sent from here on; returns when the last one was."""

@@ -235,8 +235,9 @@ class Oracle:
         job, epoch = run.job, run.epoch
         if job.lane is not None:
             self._lanes[job.lane].runs.remove(run)
-        if how == "hang":
-            how = "fail" if epoch.process.clock.now() >= ctx.deadline else "interrupted"
+        if how in ("hang", "interrupted") and epoch.process.clock.now() >= ctx.deadline:
+            job.disturbed |= how == "interrupted"  # it was frozen, or its clock stepped
+            how = "fail"
         if how == "snooze aside":
             job.plain = False
         if how == "refused":

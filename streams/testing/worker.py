@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from streams.errors import LeaseLost
 from streams.testing.coordinator import REBALANCE_MS, SESSION_MS, Answer, Partition
-from streams.testing.lease import Lease
+from streams.testing.lease import HEARTBEAT_MS, Lease
 from streams.testing.network import Network, WorkerLog
 from streams.wire.envelope import Record
 from streams.wire.state import decode_command
@@ -158,7 +158,10 @@ class MemoryWorker:
             if answer is Answer.REBALANCE:
                 continue
             self._beats = True
-            self.lease.begin(sent)
+            was_frozen = self.cluster.clock.now() > sent + HEARTBEAT_MS
+            self.lease.begin(sent, beating=not was_frozen)
+            if was_frozen:
+                self.heartbeat()
             if not coordinator.is_stable:
                 self._rebalance_is_due()
             await self._assign(generation, partitions)

@@ -207,9 +207,8 @@ class World(MemoryCluster):
     # -- who is told ---------------------------------------------------------------------------
 
     def _opened(self, process: WorkerProcess, place: Partition) -> None:
-        worker = process.worker
-        owner, member = self.coordinator.owner, worker.member
-        epoch = Epoch(process, place, lambda: owner(place) is member)
+        owner, name = self.coordinator.owner, process.name
+        epoch = Epoch(process, place, lambda: (o := owner(place)) is not None and o.name == name)
         self.oracle.epochs[(id(process), place)] = epoch
         self._may_die(process, "open")
 
