@@ -155,6 +155,8 @@ class World(MemoryCluster):
         self.note(f"{process.name} has left")
         process.end()
         self.processes.remove(process)
+        if not self.processes:
+            self.start("last")
 
     # -- traps ---------------------------------------------------------------------------------
 
