@@ -32,6 +32,13 @@ class Lease:
         self._beating = False
         return self._sent
 
+    def refused(self) -> None:
+        """A heartbeat that was just sent proved nothing, and no other is sent."""
+        now = self._clock.now()
+        if self._beating:
+            self._sent += (now - 1 - self._sent) // HEARTBEAT_MS * HEARTBEAT_MS
+        self._beating = False
+
     def end(self) -> None:
         """It is known to be over."""
         self._beating = self._valid = False
@@ -52,6 +59,11 @@ class Lease:
     def until(self) -> int:
         """When it ends if no other heartbeat is answered."""
         return self.last_sent + LEASE_MS
+
+    @property
+    def remaining(self) -> float:
+        """For how long it is held if no other heartbeat is answered, in seconds."""
+        return max(0, self.until - self._clock.now()) / 1000 if self._valid else 0.0
 
     @property
     def is_held(self) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from streams.errors import LeaseLost
-from streams.testing.coordinator import REBALANCE_MS, SESSION_MS, Answer, Partition
+from streams.testing.coordinator import Answer, Partition
 from streams.testing.lease import HEARTBEAT_MS, Lease
 from streams.testing.network import Network, WorkerLog
 from streams.wire.envelope import Record
@@ -122,7 +122,7 @@ class MemoryWorker:
         """Drain, commit, leave the group and stop."""
         self._must_rejoin.clear()
         self._tasks[0].cancel()
-        await self._while_it_may(self.engine.shut_down())
+        await self.engine.shut_down(self.lease.remaining)
         self._commit()
         await self.network.round_trip()
         self.cluster.coordinator.leave(self.member)
@@ -173,6 +173,7 @@ class MemoryWorker:
             await self._must_rejoin.wait()
             self._must_rejoin.clear()
             if self.cluster.coordinator.heartbeat(self.member) is not Answer.OK:
+                self.lease.refused()
                 return
 
     def _be_new(self) -> None:
@@ -193,10 +194,9 @@ class MemoryWorker:
         answer = self.cluster.coordinator.heartbeat(self.member)
         if answer is Answer.UNKNOWN:
             self._be_new()
-            self._must_rejoin.set()
-            return
-        self.lease.begin(sent)
-        if answer is Answer.REBALANCE:
+        if answer is Answer.OK:
+            self.lease.begin(sent)
+        else:  # who does not rejoin in time is expelled without a word: it proves nothing
             self._must_rejoin.set()
 
     async def _assign(self, generation: int, partitions: frozenset[Partition]) -> None:
@@ -226,27 +226,10 @@ class MemoryWorker:
         """What has ended is settled and committed before this worker rejoins."""
         self.waits_in.add("drain")
         self.on_drain()
-        await self._while_it_may(self.engine.drain())
+        await self.engine.drain(self.lease.remaining)
         self.waits_in.discard("drain")
-        self._commit()
-
-    async def _while_it_may(self, work: Coroutine[Any, Any, None]) -> None:
-        """Wait for something that writes, as long as writing is allowed."""
-        clock = self.cluster.clock
-        most = clock.now() + REBALANCE_MS - SESSION_MS
-        doing = asyncio.ensure_future(work)
-        while not doing.done():
-            # Heartbeats go on meanwhile: look again when the lease would have ended.
-            until = min(self.lease.until, most)
-            if clock.now() >= until or not self.lease.is_held:
-                doing.cancel()
-                return
-            over = asyncio.Event()
-            alarm = self.cluster.at(self, until, over.set)
-            waiting = asyncio.ensure_future(over.wait())
-            await asyncio.wait({doing, waiting}, return_when=asyncio.FIRST_COMPLETED)
-            alarm.cancel()
-            waiting.cancel()
+        if self.lease.is_held:
+            self._commit()
 
     async def _open(self, source: MemorySource) -> None:
         try:
