@@ -34,6 +34,11 @@ class MemorySource:
         self.fetching = False
         self._worker = worker
 
+    def start(self, target: Pipeline | FanOut, position: int) -> None:
+        """Hand over to it from here on; the commit that it kept may be ahead of the group's."""
+        self.target = target
+        self.position = max(self.position, position)
+
     def release(self, watermark: int) -> None:
         """Everything below is settled or taken over: commit it soon."""
         if watermark != self.watermark:
@@ -123,6 +128,7 @@ class MemoryWorker:
         self._must_rejoin.clear()
         self._tasks[0].cancel()
         await self.engine.shut_down(self.lease.remaining)
+        await self.network.flush()
         self._commit()
         await self.network.round_trip()
         self.cluster.coordinator.leave(self.member)
@@ -227,6 +233,8 @@ class MemoryWorker:
         self.waits_in.add("drain")
         self.on_drain()
         await self.engine.drain(self.lease.remaining)
+        # What was sent within the lease may be on its way: who owns this next must see it.
+        await self.network.flush()
         self.waits_in.discard("drain")
         if self.lease.is_held:
             self._commit()
@@ -249,10 +257,11 @@ class MemoryWorker:
                 commands = names.commands(queue)
                 self._commands[(queue, partition)] = pipeline.tables.applied(commands)
                 self._commands_wake.set()
-                source.target = pipeline
+                source.start(pipeline, pipeline.watermark.position)
         for event_type in self.cluster.registry.event_types():
             if names.event(event_type) == topic:
-                source.target = await engine.open_events(event_type, partition, source)
+                fan_out = await engine.open_events(event_type, partition, source)
+                source.start(fan_out, fan_out.watermark)
 
     async def _close(self, place: Partition) -> None:
         topic, partition = place
