@@ -244,7 +244,7 @@ class Oracle:
             how = "fail"
             job.disturbed = True
         spent = how in ("fail", "later") and ctx.attempt >= ATTEMPTS
-        if spent or how in ("ok", "discard", "permanent"):
+        if epoch.is_current and (spent or how in ("ok", "discard", "permanent")):
             job.decided = epoch
 
     def _judge_time(self, job: Watched, process: Process) -> None:
