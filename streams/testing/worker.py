@@ -364,6 +364,11 @@ class MemoryWorker:
                     await self.engine.command(queue, partition, command, record.offset)
 
     @property
+    def is_opening(self) -> bool:
+        """Whether a partition is being recovered."""
+        return bool(self._opening)
+
+    @property
     def quiet(self) -> bool:
         """Nothing in hand, nothing to decide, nothing to read that is wanted."""
         return (
