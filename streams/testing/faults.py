@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from streams.testing.worker import MemoryWorker
     from streams.testing.world import World
 
-DELAYS: Final = (0, 0, 0, 0, 1, 1, 2, 5)
+DELAYS: Final = (0, 1, 2, 3, 3, 5, 8, 12)
 SLOW_MS: Final = 3_000  # less than the margin of a lease
 APPENDS: Final = (
     "entries",
@@ -55,7 +55,8 @@ class WorkerProcess(Process):
     def setup(self, worker: MemoryWorker) -> None:
         """The worker that it runs."""
         self.worker = worker
-        self.pending: list[Request] = []
+        self.pending: list[Request] = []  # what it waits for
+        self.on_the_way = 0
 
 
 @dataclass(eq=False, slots=True)
@@ -104,6 +105,7 @@ class FaultyNetwork:
         self._world = world
         self._process = process
         self._random = world.rng.random
+        self._landed = asyncio.Event()
 
     async def append(self, records: Sequence[Append]) -> Sequence[int]:
         """Carry records to the broker, and its answer back."""
@@ -121,6 +123,7 @@ class FaultyNetwork:
             world.crash(process, f"before {request.label}")
         else:
             delay = self._delay()
+            process.on_the_way += 1
             world.clock.call_at(world.clock.now() + delay, lambda: self._apply(request))
         try:
             return await answer
@@ -134,6 +137,8 @@ class FaultyNetwork:
 
     def _apply(self, request: Request) -> None:
         process, world = self._process, self._world
+        process.on_the_way -= 1
+        self._landed.set()
         records = request.records
         fate = request.fate
         if fate == "torn":
@@ -159,6 +164,12 @@ class FaultyNetwork:
         if records[0].partition is None:
             return ()
         return [record for record in records if (record.topic, record.partition) != cut]
+
+    async def flush(self) -> None:
+        """Wait until nothing is on its way."""
+        while self._process.on_the_way:
+            self._landed.clear()
+            await self._landed.wait()
 
     async def round_trip(self) -> None:
         """Ask the coordinator something, and hear its answer."""

@@ -20,16 +20,24 @@ class Lease:
         self._beating = False
         self._valid = False
 
-    def begin(self, sent: int) -> None:
-        """Something that was sent at this time was answered well, and heartbeats go on."""
+    def begin(self, sent: int, *, beating: bool = True) -> None:
+        """What was sent at this time was answered well; `beating`: and heartbeats go on."""
         self._sent = sent
-        self._beating = self._valid = True
+        self._beating = beating
+        self._valid = True
 
     def pause(self) -> int:
         """No heartbeat is sent from here on; returns when the last one was."""
         self._sent = self.last_sent
         self._beating = False
         return self._sent
+
+    def refused(self) -> None:
+        """A heartbeat that was just sent proved nothing, and no other is sent."""
+        now = self._clock.now()
+        if self._beating:
+            self._sent += (now - 1 - self._sent) // HEARTBEAT_MS * HEARTBEAT_MS
+        self._beating = False
 
     def end(self) -> None:
         """It is known to be over."""
@@ -51,6 +59,11 @@ class Lease:
     def until(self) -> int:
         """When it ends if no other heartbeat is answered."""
         return self.last_sent + LEASE_MS
+
+    @property
+    def remaining(self) -> float:
+        """For how long it is held if no other heartbeat is answered, in seconds."""
+        return max(0, self.until - self._clock.now()) / 1000 if self._valid else 0.0
 
     @property
     def is_held(self) -> bool:

@@ -140,7 +140,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
 
     # -- running -------------------------------------------------------------------------------
 
-    def run(self, until: int | None = None, *, most_steps: int = 1_000_000) -> None:
+    def run(self, until: int | None = None, *, most_steps: int = 100_000) -> None:
         """Run until nothing is left to do, or until a virtual time.
 
         Raises:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import heapq
 from bisect import bisect_left, insort
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from heapq import heappop, heappush
 from itertools import count
 
 from streams.wire.envelope import Record
@@ -125,6 +125,8 @@ class MemoryStore:
 class MemoryAlarm:
     """A call that is to come on a `MemoryClock`."""
 
+    __slots__ = ("callback",)
+
     def __init__(self, callback: Callable[[], object]) -> None:
         self.callback: Callable[[], object] | None = callback
 
@@ -148,20 +150,25 @@ class MemoryClock:
     def call_at(self, when: int, callback: Callable[[], object]) -> MemoryAlarm:
         """Call when time gets there."""
         alarm = MemoryAlarm(callback)
-        heapq.heappush(self._alarms, (when, next(self._order), alarm))
+        heappush(self._alarms, (when, next(self._order), alarm))
         return alarm
 
     def next_alarm(self) -> int | None:
         """When the next call is due."""
-        while self._alarms and self._alarms[0][2].callback is None:
-            heapq.heappop(self._alarms)
-        return self._alarms[0][0] if self._alarms else None
+        alarms = self._alarms
+        while alarms:
+            if alarms[0][2].callback is not None:
+                return alarms[0][0]
+            heappop(alarms)
+        return None
 
     def set(self, now: int) -> None:
         """Move time forward and make the calls that this makes due, in order."""
-        self._now = max(self._now, now)
-        while (due := self.next_alarm()) is not None and due <= self._now:
-            _, _, alarm = heapq.heappop(self._alarms)
+        if now > self._now:
+            self._now = now
+        alarms = self._alarms
+        while alarms and alarms[0][0] <= self._now:
+            alarm = heappop(alarms)[2]
             callback, alarm.callback = alarm.callback, None
             if callback is not None:
                 callback()

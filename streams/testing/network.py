@@ -18,6 +18,10 @@ class Network(Protocol):
         """Carry records to the broker, and its answer back."""
         ...
 
+    async def flush(self) -> None:
+        """Wait until nothing is on its way."""
+        ...
+
     async def round_trip(self) -> None:
         """Ask the coordinator something, and hear its answer."""
         ...
@@ -48,6 +52,9 @@ class NoDelay:
     async def append(self, records: Sequence[Append]) -> Sequence[int]:
         """Written when it returns."""
         return await self._log.append(records)
+
+    async def flush(self) -> None:
+        """Nothing ever is."""
 
     async def round_trip(self) -> None:
         """No time passes."""

@@ -47,6 +47,7 @@ class Watched:
     expires: int | None = None
     cancelled: bool = False  # somebody asks for it at some time
     must_cancel: bool = False
+    disturbed: bool = False  # an attempt failed of what the schedule did, not of its own act
     times: list[int] = field(default_factory=list)  # of each enqueueing that is no copy
     place: Partition = ("", 0)
     arrival: int = -1
@@ -97,6 +98,7 @@ class Oracle:
         self.jobs: dict[str, Watched] = {}
         self.by_n: dict[int, Watched] = {}
         self.arrivals: dict[Partition, list[Watched | None]] = defaultdict(list)
+        self.queues: set[str] = set()  # topics
         self.epochs: dict[tuple[int, Partition], Epoch] = {}
         self.endings: dict[str, dict[tuple[int, int], set[bytes]]] = defaultdict(dict)
         self.ended: dict[str, dict[tuple[int, int], int]] = defaultdict(dict)
@@ -234,17 +236,22 @@ class Oracle:
         job, epoch = run.job, run.epoch
         if job.lane is not None:
             self._lanes[job.lane].runs.remove(run)
-        if how == "hang":
-            how = "fail" if epoch.process.clock.now() >= ctx.deadline else "interrupted"
+        if how in ("hang", "interrupted") and epoch.process.clock.now() >= ctx.deadline:
+            job.disturbed |= how == "interrupted"  # it was frozen, or its clock stepped
+            how = "fail"
         if how == "snooze aside":
             job.plain = False
+        if how == "refused":
+            how = "fail"
+            job.disturbed = True
         spent = how in ("fail", "later") and ctx.attempt >= ATTEMPTS
-        if spent or how in ("ok", "discard", "permanent"):
+        if epoch.is_current and (spent or how in ("ok", "discard", "permanent")):
             job.decided = epoch
 
     def _judge_time(self, job: Watched, process: Process) -> None:
         now = process.clock.now()
-        if now < job.not_before:
+        # Once an owner's clock has released it (it is parked, say), no other clock counts.
+        if now < job.not_before and job.state in ("", "scheduled"):
             self.fault("safety", f"{job.id} ran {job.not_before - now} ms before its time")
         if job.due is not None and now < job.due:
             self.fault("safety", f"{job.id} ran {job.due - now} ms before it was due")

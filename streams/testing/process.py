@@ -84,18 +84,13 @@ class ProcessAlarm:
         self._clock = clock
         self._when = when
         self._callback = callback
-        self._alarm: MemoryAlarm | None = None
-        self._sleep()
+        self._alarm: MemoryAlarm | None = clock.wake_after(when - clock.now(), self._wake)
 
     def cancel(self) -> None:
         """Forget it."""
         if self._alarm is not None:
-            self._alarm.cancel()
+            self._alarm.callback = None
             self._alarm = None
-
-    def _sleep(self) -> None:
-        wait = min(max(self._when - self._clock.now(), 0), LONGEST_SLEEP_MS)
-        self._alarm = self._clock.wake_after(wait, self._wake)
 
     def _wake(self) -> None:
         self._clock.process.call(self._check)
@@ -103,11 +98,12 @@ class ProcessAlarm:
     def _check(self) -> None:
         if self._alarm is None:
             return
-        if self._clock.now() >= self._when:
+        left = self._when - self._clock.now()
+        if left <= 0:
             self._alarm = None
             self._callback()
         else:
-            self._sleep()
+            self._alarm = self._clock.wake_after(left, self._wake)
 
 
 class ProcessClock:
@@ -120,7 +116,7 @@ class ProcessClock:
 
     def now(self) -> int:
         """What it shows, in milliseconds since the epoch."""
-        return self._world.now() + self._offset
+        return self._world._now + self._offset
 
     def step(self, ms: int) -> None:
         """Somebody sets it."""
@@ -132,4 +128,5 @@ class ProcessClock:
 
     def wake_after(self, ms: int, callback: Callable[[], None]) -> MemoryAlarm:
         """An alarm of the world, which counts time evenly."""
-        return self._world.call_at(self._world.now() + ms, callback)
+        ms = max(0, min(ms, LONGEST_SLEEP_MS))
+        return self._world.call_at(self._world._now + ms, callback)

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 KEYS: Final = 8
 LASTS_MS: Final = (0, 0, 0, 0, 1, 5, 20, 200, 2_000, 12_000)
-JOBS_END: Final = 40_000
-FAULTS_END: Final = 60_000
+JOBS_END: Final = 20_000
+FAULTS_END: Final = 35_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +53,7 @@ class Schedule:
         n = 0
         while n < self._size.jobs:
             when = rng.randint(0, JOBS_END)
-            for _ in range(rng.randint(1, 12)):
+            for _ in range(rng.randint(1, 25)):
                 n += 1
                 self._arrange_job(n, when)
                 when += rng.choice((0, 0, 0, 1, 3, 10))
@@ -63,7 +63,7 @@ class Schedule:
         for _ in range(self._size.faults + rng.randint(0, 3)):
             name, fault = rng.choice(kinds)
             self.faults.append(name)
-            fault(rng.randint(0, FAULTS_END - 5_000))
+            fault(rng.randint(0, FAULTS_END - 3_000))
         for _ in range(rng.randint(1, 3)):
             self._at(rng.randint(10_000, FAULTS_END), self.replay_some)
         self._at(FAULTS_END, self._calm_down)
@@ -97,7 +97,7 @@ class Schedule:
             job.expires = self._began + when + rng.randint(1, 10_000)
         elif chance < 0.98:
             job.plain = False
-            again = when + rng.choice((rng.randint(0, UNIQUE_MS), rng.randint(UNIQUE_MS, 50_000)))
+            again = when + rng.choice((rng.randint(0, UNIQUE_MS), rng.randint(UNIQUE_MS, 60_000)))
             self._at(again, lambda: self._enqueue(job))
         else:
             job.kind = "unknown"
@@ -113,7 +113,7 @@ class Schedule:
             for _ in range(3)
         )
         again = rng.choice((("ok",), ("permanent",), ("fail", "ok")))
-        job.work = Work(acts, lasts, rng.choice((0, 0, 1, 3)), again)
+        job.work = Work(acts, lasts, rng.choice((0, 0, 0, 1, 2)), again)
 
     def _snoozes(self, job: Watched, when: int, lasts: int) -> None:
         until = self._began + when + self._rng.randint(1, 15_000)

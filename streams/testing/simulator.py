@@ -39,6 +39,8 @@ def simulate(seed: int, *, size: Size = DEFAULT, tracing: bool = False) -> Repor
     logger = logging.getLogger("streams")
     level = logger.level
     logger.setLevel(logging.CRITICAL + 1)
+    limit = getattr(sys, "tracebacklimit", 1_000)
+    sys.tracebacklimit = 0  # nobody reads the traces of jobs that fail as they should
     world = World(seed, tracing=tracing)
     workload.current[:] = [world]
     try:
@@ -46,6 +48,7 @@ def simulate(seed: int, *, size: Size = DEFAULT, tracing: bool = False) -> Repor
     finally:
         workload.current.clear()
         world.loop.close()
+        sys.tracebacklimit = limit
         logger.setLevel(level)
 
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from streams.errors import LeaseLost
-from streams.testing.coordinator import REBALANCE_MS, SESSION_MS, Answer, Partition
-from streams.testing.lease import Lease
+from streams.testing.coordinator import Answer, Partition
+from streams.testing.lease import HEARTBEAT_MS, Lease
 from streams.testing.network import Network, WorkerLog
 from streams.wire.envelope import Record
 from streams.wire.state import decode_command
@@ -33,6 +33,11 @@ class MemorySource:
         self.target: Pipeline | FanOut | None = None
         self.fetching = False
         self._worker = worker
+
+    def start(self, target: Pipeline | FanOut, position: int) -> None:
+        """Hand over to it from here on; the commit that it kept may be ahead of the group's."""
+        self.target = target
+        self.position = max(self.position, position)
 
     def release(self, watermark: int) -> None:
         """Everything below is settled or taken over: commit it soon."""
@@ -122,7 +127,8 @@ class MemoryWorker:
         """Drain, commit, leave the group and stop."""
         self._must_rejoin.clear()
         self._tasks[0].cancel()
-        await self.engine.shut_down()
+        await self.engine.shut_down(self.lease.remaining)
+        await self.network.flush()
         self._commit()
         await self.network.round_trip()
         self.cluster.coordinator.leave(self.member)
@@ -158,7 +164,10 @@ class MemoryWorker:
             if answer is Answer.REBALANCE:
                 continue
             self._beats = True
-            self.lease.begin(sent)
+            was_frozen = self.cluster.clock.now() > sent + HEARTBEAT_MS
+            self.lease.begin(sent, beating=not was_frozen)
+            if was_frozen:
+                self.heartbeat()
             if not coordinator.is_stable:
                 self._rebalance_is_due()
             await self._assign(generation, partitions)
@@ -170,6 +179,7 @@ class MemoryWorker:
             await self._must_rejoin.wait()
             self._must_rejoin.clear()
             if self.cluster.coordinator.heartbeat(self.member) is not Answer.OK:
+                self.lease.refused()
                 return
 
     def _be_new(self) -> None:
@@ -190,10 +200,9 @@ class MemoryWorker:
         answer = self.cluster.coordinator.heartbeat(self.member)
         if answer is Answer.UNKNOWN:
             self._be_new()
-            self._must_rejoin.set()
-            return
-        self.lease.begin(sent)
-        if answer is Answer.REBALANCE:
+        if answer is Answer.OK:
+            self.lease.begin(sent)
+        else:  # who does not rejoin in time is expelled without a word: it proves nothing
             self._must_rejoin.set()
 
     async def _assign(self, generation: int, partitions: frozenset[Partition]) -> None:
@@ -223,22 +232,12 @@ class MemoryWorker:
         """What has ended is settled and committed before this worker rejoins."""
         self.waits_in.add("drain")
         self.on_drain()
-        most = self.cluster.clock.now() + REBALANCE_MS - SESSION_MS
-        draining = asyncio.ensure_future(self.engine.drain())
-        while not draining.done():
-            # Heartbeats go on meanwhile: look again when the lease would have ended.
-            until = min(self.lease.until, most)
-            if self.cluster.clock.now() >= until:
-                draining.cancel()
-                break
-            over = asyncio.Event()
-            alarm = self.cluster.at(self, until, over.set)
-            waiting = asyncio.ensure_future(over.wait())
-            await asyncio.wait({draining, waiting}, return_when=asyncio.FIRST_COMPLETED)
-            alarm.cancel()
-            waiting.cancel()
+        await self.engine.drain(self.lease.remaining)
+        # What was sent within the lease may be on its way: who owns this next must see it.
+        await self.network.flush()
         self.waits_in.discard("drain")
-        self._commit()
+        if self.lease.is_held:
+            self._commit()
 
     async def _open(self, source: MemorySource) -> None:
         try:
@@ -258,10 +257,11 @@ class MemoryWorker:
                 commands = names.commands(queue)
                 self._commands[(queue, partition)] = pipeline.tables.applied(commands)
                 self._commands_wake.set()
-                source.target = pipeline
+                source.start(pipeline, pipeline.watermark.position)
         for event_type in self.cluster.registry.event_types():
             if names.event(event_type) == topic:
-                source.target = await engine.open_events(event_type, partition, source)
+                fan_out = await engine.open_events(event_type, partition, source)
+                source.start(fan_out, fan_out.watermark)
 
     async def _close(self, place: Partition) -> None:
         topic, partition = place
@@ -362,6 +362,11 @@ class MemoryWorker:
                     record = log[at]
                     command = decode_command(record.key or b"", record.value or b"")
                     await self.engine.command(queue, partition, command, record.offset)
+
+    @property
+    def is_opening(self) -> bool:
+        """Whether a partition is being recovered."""
+        return bool(self._opening)
 
     @property
     def quiet(self) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from streams.contracts import Event, JobPayload
-from streams.errors import Discard, PermanentError, RetryAfter, Snooze
+from streams.errors import Discard, PermanentError, RetryAfter, Snooze, StreamsError
 from streams.jobs.context import JobContext
 from streams.jobs.decorator import job
 from streams.jobs.registry import Registry
@@ -101,7 +101,9 @@ async def perform(n: int, account: int, ctx: JobContext) -> int:
             how = "snooze" if work.snooze_blocks else "snooze aside"
             raise Snooze("7s", blocks_key=work.snooze_blocks)
         for child in range(work.children):
-            await ctx.enqueue(Child(account=account, n=10_000 + n * 10 + child))
+            # A replayed parent makes new children.
+            its_n = 10_000 * (1 + ctx.generation) + n * 10 + child
+            await ctx.enqueue(Child(account=account, n=its_n))
         match how:
             case "fail":
                 raise ValueError("as the schedule says")
@@ -114,6 +116,9 @@ async def perform(n: int, account: int, ctx: JobContext) -> int:
             case "hang":
                 await asyncio.sleep(10 * TIMEOUT_MS / 1000)
         return n
+    except StreamsError:
+        how = "refused"  # a child could not be sent, or nobody knows: the attempt fails of it
+        raise
     except asyncio.CancelledError:
         if how != "hang":
             how = "interrupted"

@@ -10,6 +10,7 @@ from streams.jobs.context import JobContext
 from streams.testing.cluster import MemoryCluster
 from streams.testing.coordinator import Partition
 from streams.testing.faults import Coverage, FaultyNetwork, Trap, WorkerProcess
+from streams.testing.known import CRASH_IN_RECOVERY, KNOWN
 from streams.testing.loop import VirtualLoop
 from streams.testing.memory import MemoryAlarm
 from streams.testing.oracle import Epoch, Oracle
@@ -105,7 +106,10 @@ class World(MemoryCluster):
 
     def _restart(self, process: WorkerProcess, keeps_name: bool) -> None:
         self.processes.remove(process)
-        if self.rng.random() < 0.3:
+        loses_disk = self.rng.random() < 0.3
+        if CRASH_IN_RECOVERY in KNOWN and process.worker.is_opening:
+            loses_disk = True
+        if loses_disk:
             self.note(f"the disk of {process.name} is lost")
             self.lose_disks(process.name)
         name = process.name if keeps_name else f"{process.name}'"
@@ -155,6 +159,8 @@ class World(MemoryCluster):
         self.note(f"{process.name} has left")
         process.end()
         self.processes.remove(process)
+        if not self.processes:
+            self.start("last")
 
     # -- traps ---------------------------------------------------------------------------------
 
@@ -207,9 +213,8 @@ class World(MemoryCluster):
     # -- who is told ---------------------------------------------------------------------------
 
     def _opened(self, process: WorkerProcess, place: Partition) -> None:
-        worker = process.worker
-        owner, member = self.coordinator.owner, worker.member
-        epoch = Epoch(process, place, lambda: owner(place) is member)
+        owner, name = self.coordinator.owner, process.name
+        epoch = Epoch(process, place, lambda: (o := owner(place)) is not None and o.name == name)
         self.oracle.epochs[(id(process), place)] = epoch
         self._may_die(process, "open")
 
@@ -227,6 +232,7 @@ class World(MemoryCluster):
         names, oracle = self.names, self.oracle
         found: dict[str, Callable[[Record], None]] = {names.dead: oracle.lettered}
         for queue in self.registry.queues():
+            oracle.queues.add(names.queue(queue))
             found[names.queue(queue)] = self._queue_written
             found[names.retry(queue)] = oracle.opened
             found[names.ledger(queue)] = oracle.over
