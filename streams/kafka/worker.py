@@ -17,6 +17,7 @@ from streams.errors import SettingsError
 from streams.jobs.durations import to_ms
 from streams.jobs.lifecycle import Listener
 from streams.jobs.registry import Registry
+from streams.kafka import faust_command as faust_command  # takes over Faust's command `worker`
 from streams.kafka.clock import WallClock
 from streams.kafka.commands import CommandReader
 from streams.kafka.disk import StateFolder, claim_folder
@@ -255,7 +256,11 @@ class JobsApp(faust.App):
         The drain ends with the lease: what is not settled by then may not be written any more.
         """
         try:
-            if not await self.engine.drain(self._lease.remaining):
+            is_drained = await self.engine.drain(self._lease.remaining)
+            opening = list(self._opening)
+            for tp in opening:  # half open, it would start to work while others recover it
+                await self._close(tp)
+            if opening or not is_drained:
                 # What is on its way must not arrive after the next owner has recovered.
                 await self._log.renew()
             if self._lease.is_held:

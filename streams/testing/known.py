@@ -14,4 +14,4 @@ FAN_OUT_COMMIT: Final = "fan-out commit"
 # is over.
 CRASH_IN_RECOVERY: Final = "crash in recovery"
 
-KNOWN: Final = frozenset({FAN_OUT_COMMIT, CRASH_IN_RECOVERY})
+KNOWN: Final[frozenset[str]] = frozenset()

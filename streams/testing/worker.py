@@ -230,6 +230,8 @@ class MemoryWorker:
 
     async def _revoke(self) -> None:
         """What has ended is settled and committed before this worker rejoins."""
+        for place in list(self._opening):  # half open, it would start while others recover it
+            await self._close(place)
         self.waits_in.add("drain")
         self.on_drain()
         await self.engine.drain(self.lease.remaining)

@@ -44,7 +44,8 @@ class ChildSender:
             id=id_,
             name=name,
             source=context.name,
-            # Not the clock's time: the copy that a repeated run sends is to be a copy.
+            # Neither the clock's time nor this run's: what a repeated or a later run sends again is
+            # to be a copy, also after the child's `unique_for`.
             time=context.due,
             payload=payload,
             queue=None if isinstance(message, Event) else message.__queue__,

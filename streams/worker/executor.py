@@ -222,7 +222,7 @@ class LoopExecutor:
             max_attempts=attempt.retry.attempts,
             key=attempt.job.ordering_key,
             enqueued_at=attempt.envelope.time,
-            due=attempt.due,
+            due=max(attempt.envelope.time, attempt.envelope.not_before or 0),
             started=now,
             deadline=deadline,
             generation=attempt.generation,
