@@ -12,6 +12,7 @@ from streams.wire.state import Command, OpenEntry
 from streams.worker import settle
 from streams.worker.outcomes import Outcomes
 from streams.worker.owned import Owned
+from streams.worker.parking import park_attempts
 from streams.worker.settlement import Settlement
 
 logger = logging.getLogger(__name__)
@@ -120,6 +121,8 @@ class Commands:
         elif command.kind == "replay":
             lane = self._owned.lane_of_entry(entry)
             settle.replay(replace(entry, commanded=offset), lane, settlement, place, now)
+            if lane is not None:  # what waits in hand is behind it now, durably
+                park_attempts(self._owned, self._owned.hand.give_back(lane), settlement, now)
         else:
             unique_for_ms = self._unique_for_ms(command)
             settle.discard(entry, command.reason, settlement, place, now, unique_for_ms)
