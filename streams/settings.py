@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -11,6 +13,7 @@ from streams.errors import SettingsError
 from streams.jobs.durations import to_ms
 
 Words = Annotated[tuple[str, ...], NoDecode]  # in a variable separated by commas, not JSON
+_BOOTSTRAP: Final = "KAFKA_BOOTSTRAP_SERVERS"
 
 
 def _duration(value: str) -> str:
@@ -28,9 +31,7 @@ class Settings(BaseSettings):
         env_prefix="STREAMS_", extra="ignore", frozen=True, populate_by_name=True
     )
 
-    bootstrap_servers: str = Field(
-        "localhost:9092", min_length=1, validation_alias="KAFKA_BOOTSTRAP_SERVERS"
-    )
+    bootstrap_servers: str = Field("localhost:9092", min_length=1, validation_alias=_BOOTSTRAP)
     prefix: str = ""  # of every topic and group
     group: str = "workers"
     serves: Words = ()  # the queues that this group's workers serve; none named: all
@@ -44,6 +45,7 @@ class Settings(BaseSettings):
     threads: int = Field(5, ge=1)
     grace: Time = "25s"
     session_timeout: Time = "10s"
+    standbys: bool = True  # keep copies of others' state, so that taking over is quick
     unique_for: Time = "24h"
     ledger_kept: Time = "3d"
     trim_after: Time = "24h"  # how long acknowledged records stay in queue and command topics
@@ -73,14 +75,29 @@ class Settings(BaseSettings):
         return value
 
 
+def unknown_variables(environment: Iterable[str]) -> list[tuple[str, str | None]]:
+    """The STREAMS_* variables that are no setting, each with the one that it is most like."""
+    known = {_variable(field): field for field in Settings.model_fields}
+    unknown = []
+    for name in sorted(environment):
+        if name.upper().startswith("STREAMS_") and name.upper() not in known:
+            near = get_close_matches(name.upper(), known, n=1, cutoff=0.75)
+            unknown.append((name, near[0] if near else None))
+    return unknown
+
+
+def _variable(field: str) -> str:
+    """The variable of a field, or of the name that an error has for it."""
+    if field in ("bootstrap_servers", _BOOTSTRAP):
+        return _BOOTSTRAP
+    return f"STREAMS_{field.upper()}"
+
+
 def _explain(error: ValidationError) -> str:
     lines = []
     for mistake in error.errors(include_url=False):
         field = str(mistake["loc"][0]) if mistake["loc"] else "settings"
-        variable = "KAFKA_BOOTSTRAP_SERVERS"
-        if field not in (variable, "bootstrap_servers"):
-            variable = f"STREAMS_{field.upper()}"
-        lines.append(f"{variable}={mistake.get('input')!r}: {_remedy(mistake)}")
+        lines.append(f"{_variable(field)}={mistake.get('input')!r}: {_remedy(mistake)}")
     return "; ".join(lines)
 
 

@@ -96,9 +96,14 @@ class BatchConsumer(driver.Consumer):
         """Commit what is acknowledged now; also while partitions are being revoked."""
         assigned = self.assignment()
         watermarks = {tp: self.watermark(tp) for tp in self.watched() if tp in assigned}
-        offsets = {tp: offset for tp, offset in watermarks.items() if offset}
+        offsets = {
+            tp: offset
+            for tp, offset in watermarks.items()
+            if offset is not None and self._should_commit(tp, offset)
+        }
         if offsets:  # aiokafka takes an empty commit for a mistake
             await self._thread.commit(offsets)
+            self._committed_offset.update(offsets)
 
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
         yield from self.watched()

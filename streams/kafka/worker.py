@@ -24,6 +24,7 @@ from streams.kafka.disk import StateFolder, claim_folder
 from streams.kafka.lease import Lease
 from streams.kafka.log import KafkaLog, to_record
 from streams.kafka.signals import JobsWorker, end_late
+from streams.kafka.standby import Standbys
 from streams.kafka.startup import MISCONFIGURED, prepare_topics
 from streams.kafka.store import RocksStore
 from streams.kafka.transport import BatchConsumer, BatchTransport
@@ -38,6 +39,8 @@ from streams.worker.control import Control
 from streams.worker.engine import Engine, EngineOptions
 from streams.worker.fan_out import FanOut
 from streams.worker.pipeline import Pipeline
+from streams.worker.presence import Roster
+from streams.worker.recovery import Recovery
 from streams.worker.trimming import Kept
 
 logger = logging.getLogger(__name__)
@@ -129,7 +132,11 @@ class JobsApp(faust.App):
             open_store=self._open_store,
             listeners=(*listeners, self.metrics.listen),
             on_failure=self._end_with,
+            take_copy=self._take_copy,
+            copied=lambda: [] if self._standbys is None else self._standbys.copied(),
         )
+        self._standbys: Standbys | None = None
+        self._following: asyncio.Task[None] | None = None
         self._commands = CommandReader(
             settings.bootstrap_servers, self.worker_name, self._on_command, {}, self._end_with
         )
@@ -214,6 +221,9 @@ class JobsApp(faust.App):
         await self._log.start()
         await self._commands.start()
         self.engine.start()
+        if settings.standbys:
+            self._standbys = self._new_standbys()
+            self._following = asyncio.create_task(self._follow(self._standbys), name="standbys")
         await self._web.start()
 
     async def on_stop(self) -> None:
@@ -228,6 +238,9 @@ class JobsApp(faust.App):
         await super().on_stop()
         for task in self._opening.values():
             task.cancel()
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.gather(self._following, return_exceptions=True)
         await self.engine.stop()
         await self._web.stop()
         await self._commands.stop()
@@ -247,6 +260,44 @@ class JobsApp(faust.App):
             raise SystemExit(MISCONFIGURED) from None
         finally:
             await log.stop()
+
+    # -- copies of others' state ---------------------------------------------------------------
+
+    def _new_standbys(self) -> Standbys:
+        settings = self.streams_settings
+        return Standbys(
+            settings.bootstrap_servers,
+            self.worker_name,
+            self.names.workers,
+            Roster(settings.group),
+            log=self._log,
+            clock=self._clock,
+            open_recovery=self.engine.open_recovery,
+            owned=self._places_of_ours,
+            places=[
+                (queue, partition)
+                for queue in self._queues.values()
+                for partition in range(settings.partitions)
+            ],
+        )
+
+    def _places_of_ours(self) -> list[tuple[str, int]]:
+        """What we own or are about to own."""
+        return [
+            (self._queues[tp.topic], tp.partition)
+            for tp in self._sources
+            if tp.topic in self._queues
+        ]
+
+    async def _follow(self, standbys: Standbys) -> None:
+        try:
+            await standbys.run()
+        except Exception as error:
+            logger.exception("following others' state failed")
+            self._end_with(error)
+
+    async def _take_copy(self, queue: str, partition: int) -> Recovery | None:
+        return None if self._standbys is None else await self._standbys.take(queue, partition)
 
     # -- assignment ----------------------------------------------------------------------------
 
@@ -291,7 +342,12 @@ class JobsApp(faust.App):
             await self._close(tp)
         if not is_next:
             await self._log.renew()
-        committed = await self.consumer.seek_to_committed() if assigned else {}
+        committed: dict[TP, int] = {}
+        if assigned:
+            answer = await self.wait(self.consumer.seek_to_committed())
+            if answer.stopped:
+                return  # the consumer's thread is stopping, and answers no more
+            committed = answer.result
         for tp in assigned:
             if tp in self._targets:
                 target = self._targets[tp]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from streams.jobs.lifecycle import LifecycleEvent, Listener
 from streams.jobs.registry import Registry
+from streams.version import VERSION
 from streams.wire.state import Command
 from streams.wire.topics import TopicNames
 from streams.worker.children import ChildSender
@@ -17,7 +19,8 @@ from streams.worker.executor import LoopExecutor
 from streams.worker.fan_out import FanOut
 from streams.worker.pipeline import Pipeline
 from streams.worker.ports import Clock, Log, Source, Store
-from streams.worker.recovery import recover
+from streams.worker.presence import RUNNING_TOLD, Presence
+from streams.worker.recovery import Recovery
 from streams.worker.settlement import Place
 from streams.worker.suspects import Suspects, Suspicion
 from streams.worker.tables import Tables
@@ -41,6 +44,11 @@ class EngineOptions:
     kept: Kept = field(default_factory=Kept)
 
 
+async def no_copy(queue: str, partition: int) -> Recovery | None:
+    """For engines that keep no standbys."""
+    return None
+
+
 class Engine:
     """All that runs in one worker, on whatever ports it is given."""
 
@@ -54,6 +62,8 @@ class Engine:
         open_store: Callable[[str, int], Store],
         listeners: Sequence[Listener] = (),
         on_failure: Callable[[BaseException], None] = lambda error: None,
+        take_copy: Callable[[str, int], Awaitable[Recovery | None]] = no_copy,
+        copied: Callable[[], Sequence[tuple[str, int]]] = tuple,
     ) -> None:
         self.registry = registry
         self.options = options
@@ -63,11 +73,15 @@ class Engine:
         self._clock = clock
         self._open_store = open_store
         self._listeners = tuple(listeners)
+        self._take_copy = take_copy
+        self._copied = copied
         self._on_failure = on_failure  # a partition can't go on: the worker must end
         self.control = Control(log, options.names.control)
         self.trimmer = Trimmer(self.queues, log, clock)
         self._suspects = Suspects()
-        self._trimming: asyncio.Task[None] | None = None
+        self._presence = Presence(options.worker, options.names.workers, log, clock, self._describe)
+        self._services: list[asyncio.Task[None]] = []
+        self._started = clock.now()
         self.executor = LoopExecutor(
             clock,
             self._notify,
@@ -78,14 +92,38 @@ class Engine:
 
     def start(self) -> None:
         """Start what goes on beside the partitions."""
-        self._trimming = asyncio.create_task(self._trim(), name="trimming")
+        for name, work in (
+            ("trimming", self.trimmer.run(self.options.kept)),
+            ("presence", self._presence.run()),
+        ):
+            self._services.append(asyncio.create_task(self._serve(name, work), name=name))
 
-    async def _trim(self) -> None:
+    async def _serve(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         try:
-            await self.trimmer.run(self.options.kept)
+            await work
         except Exception as error:
-            logger.exception("trimming failed")
+            logger.exception("%s failed", name)
             self._on_failure(error)
+
+    def _describe(self) -> dict[str, Any]:
+        """What this worker tells others of itself."""
+        partitions: dict[str, list[int]] = {}
+        running: list[dict[str, Any]] = []
+        in_hand = 0
+        for (queue, partition), pipeline in self.queues.items():
+            partitions.setdefault(queue, []).append(partition)
+            in_hand += len(pipeline.hand)
+            if len(running) < RUNNING_TOLD:
+                running += pipeline.told_running()
+        return {
+            "group": self.options.group,
+            "version": VERSION,
+            "started": self._started,
+            "partitions": partitions,
+            "standbys": [list(place) for place in self._copied()],
+            "in_hand": in_hand,
+            "running": running[:RUNNING_TOLD],
+        }
 
     async def open_queue(
         self, queue: str, partition: int, source: Source, start: int | None
@@ -95,21 +133,12 @@ class Engine:
         Reading goes on from `start`, the group's commit, or from the one kept in state, which is
         never behind it, and is there still when the group's has expired.
         """
-        names, options = self.options.names, self.options
-        place = Place(
-            queue=queue,
-            partition=partition,
-            topic=names.queue(queue),
-            retry=names.retry(queue),
-            ledger=names.ledger(queue),
-            dead=names.dead,
-            commands=names.commands(queue),
-            worker=options.worker,
-            partitions=options.partitions,
-            unique_for_ms=options.unique_for_ms,
-        )
-        tables = Tables(self._open_store(queue, partition))
-        read = await recover(tables, self._log, place, self._clock.now(), self._notify)
+        recovery = await self._take_copy(queue, partition)
+        if recovery is None:
+            recovery = self.open_recovery(queue, partition)
+            await recovery.begin(self._log, self._clock.now())
+        place, tables = recovery.place, recovery.tables
+        read = await recovery.finish(self._log, self._clock.now())
         if read:
             logger.info("recovered %s/%d from %d records", place.topic, partition, read)
         kept = tables.committed()
@@ -138,6 +167,23 @@ class Engine:
         self.queues[(queue, partition)] = pipeline
         pipeline.start()
         return pipeline
+
+    def open_recovery(self, queue: str, partition: int) -> Recovery:
+        """Open the local state of a partition, to be brought up to its topics."""
+        names, options = self.options.names, self.options
+        place = Place(
+            queue=queue,
+            partition=partition,
+            topic=names.queue(queue),
+            retry=names.retry(queue),
+            ledger=names.ledger(queue),
+            dead=names.dead,
+            commands=names.commands(queue),
+            worker=options.worker,
+            partitions=options.partitions,
+            unique_for_ms=options.unique_for_ms,
+        )
+        return Recovery(Tables(self._open_store(queue, partition)), place, self._notify)
 
     async def open_events(self, event_type: str, partition: int, source: Source) -> FanOut:
         """Start fanning out a partition of an event topic."""
@@ -211,13 +257,15 @@ class Engine:
         alarm.cancel()
         finished.cancel()
         waiting.cancel()
-        return await self.drain(settle_within)
+        is_drained = await self.drain(settle_within)
+        await self._presence.withdraw()
+        return is_drained
 
     async def stop(self) -> None:
         """Stop everything at once."""
-        if self._trimming is not None:
-            self._trimming.cancel()
-            await asyncio.gather(self._trimming, return_exceptions=True)
+        for service in self._services:
+            service.cancel()
+        await asyncio.gather(*self._services, return_exceptions=True)
         for queue, partition in list(self.queues):
             await self.close_queue(queue, partition)
         for event_type, partition in list(self.fan_outs):

@@ -12,6 +12,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from streams.errors import AppendFailed
 from streams.jobs.lifecycle import Listener
@@ -180,6 +181,20 @@ class Pipeline:
             and counts.bounded < self._bounds.entries
             and counts.bounded_bytes < self._bounds.bytes
         )
+
+    def told_running(self) -> list[dict[str, Any]]:
+        """The attempts that run, for those who look at the worker; times in ms since the epoch."""
+        return [
+            {
+                "name": attempt.job.name,
+                "id": attempt.job.id,
+                "key": attempt.job.ordering_key,
+                "attempt": attempt.number,
+                "since": attempt.started,
+            }
+            for attempt in self.hand
+            if attempt.started is not None
+        ]
 
     def oldest_waiting_ms(self, now: int) -> int:
         """For how long the oldest job in hand that has not started could have run; 0: none."""

@@ -23,36 +23,115 @@ STALE_AFTER_MS = 20 * 60 * 60 * 1000
 async def recover(
     tables: Tables, log: Log, place: Place, now: int, notify: Listener = lambda event: None
 ) -> int:
-    """Read what the store does not reflect yet; returns how many records that were.
+    """Read what the store does not reflect yet; returns how many records that were."""
+    recovery = Recovery(tables, place, notify)
+    await recovery.begin(log, now)
+    return await recovery.finish(log, now)
+
+
+class Recovery:
+    """One store on its way to being complete; a standby is one that is never finished.
 
     The ledger is read last and wins: an entry whose job the ledger has is what a crash left
-    between the two writes, and is removed.
+    between the two writes, and is removed at the end.
     """
-    read = 0
-    ends = {topic: await log.end(topic, place.partition) for topic in (place.retry, place.ledger)}
-    if (why := _unusable(tables, ends, now)) is not None:
-        logger.info("%s/%d: local state is rebuilt: %s", place.topic, place.partition, why)
-        tables.clear()
-    over = dict.fromkeys(_all_over(tables)) if tables.is_being_recovered() else {}
-    for topic, end in ends.items():
-        async for records in log.read(topic, place.partition, tables.applied(topic)):
-            for at in range(0, len(records), AT_ONCE):
-                chunk = records[at : at + AT_ONCE]
-                for record in apply(tables, place, chunk):
-                    _tell(record, place, now, notify)
-                _note_what_is_over(tables, chunk, over)
-                await asyncio.sleep(0)
-            read += len(records)
-        if tables.applied(topic) < end:  # the last records were removed by compaction
-            batch = tables.batch()
-            batch.reflect(topic, end)
-            batch.write()
-    await _remove(tables, log, place, over)
-    batch = tables.batch()
-    batch.see(now)
-    batch.be_recovered(True)
-    batch.write()
-    return read
+
+    def __init__(self, tables: Tables, place: Place, notify: Listener) -> None:
+        self.tables = tables
+        self.place = place
+        self._notify = notify
+        self._over: dict[bytes, None] = {}
+
+    async def begin(self, log: Log, now: int) -> None:
+        """Look at what is there; what can't be relied on is forgotten."""
+        place, tables = self.place, self.tables
+        ends = {topic: await log.end(topic, place.partition) for topic in self._topics}
+        if (why := _unusable(tables, ends, now)) is not None:
+            logger.info("%s/%d: local state is rebuilt: %s", place.topic, place.partition, why)
+            tables.clear()
+        if tables.is_being_recovered():
+            self._over = dict.fromkeys(_all_over(tables))
+
+    def apply(self, records: Sequence[Record]) -> None:
+        """Apply records of one of the two topics, in order."""
+        for record in _apply(self.tables, self.place, records):
+            self._tell(record)
+        self._note_what_is_over(records)
+
+    async def catch_up(self, log: Log) -> int:
+        """Read both topics to their ends; returns how many records that were."""
+        read = 0
+        partition = self.place.partition
+        for topic in self._topics:
+            end = await log.end(topic, partition)
+            async for records in log.read(topic, partition, self.tables.applied(topic)):
+                for at in range(0, len(records), AT_ONCE):
+                    self.apply(records[at : at + AT_ONCE])
+                    await asyncio.sleep(0)
+                read += len(records)
+            if self.tables.applied(topic) < end:  # the last records were removed by compaction
+                batch = self.tables.batch()
+                batch.reflect(topic, end)
+                batch.write()
+        return read
+
+    async def finish(self, log: Log, now: int) -> int:
+        """Catch up and clean up: the partition may start; returns how many records were read."""
+        read = await self.catch_up(log)
+        await self._remove_what_is_over(log)
+        batch = self.tables.batch()
+        batch.see(now)
+        batch.be_recovered(True)
+        batch.write()
+        return read
+
+    @property
+    def _topics(self) -> tuple[str, str]:
+        return (self.place.retry, self.place.ledger)
+
+    def _note_what_is_over(self, records: Sequence[Record]) -> None:
+        tables, over = self.tables, self._over
+        if not tables.counts.entries:
+            over.clear()
+            return
+        for record in records:
+            key = record.key or b""
+            if key.startswith(b"#"):
+                continue
+            entry = tables.open(key)
+            ledger = None if entry is None else tables.ledger(key)
+            if entry is not None and ledger is not None and ledger.position >= entry.position:
+                over[key] = None
+            else:
+                over.pop(key, None)
+
+    async def _remove_what_is_over(self, log: Log) -> None:
+        if not self._over:
+            return
+        place, tables = self.place, self.tables
+        offsets = await log.append(
+            [Append(place.retry, place.partition, key, None) for key in self._over]
+        )
+        batch = tables.batch()
+        batch.reflect(place.retry, max(offsets) + 1)
+        for key in self._over:
+            batch.drop_open(key)
+        batch.write()
+        self._over = {}
+
+    def _tell(self, record: Record) -> None:
+        where = f"{record.topic}/{record.partition}@{record.offset}"
+        logger.error("%s can't be read and is skipped: %r", where, (record.key or b"")[:80])
+        self._notify(
+            LifecycleEvent(
+                happening=Happening.UNDECODABLE,
+                at=record.timestamp,
+                queue=self.place.queue,
+                name="",
+                id="",
+                error=f"a record of state can't be read: {where}",
+            )
+        )
 
 
 def _all_over(tables: Tables) -> Iterator[bytes]:
@@ -72,8 +151,7 @@ def _unusable(tables: Tables, ends: Mapping[str, int], now: int) -> str | None:
     return None
 
 
-def apply(tables: Tables, place: Place, records: Sequence[Record]) -> list[Record]:
-    """Apply records of one state topic, in order; returns those that can't be read."""
+def _apply(tables: Tables, place: Place, records: Sequence[Record]) -> list[Record]:
     unreadable = []
     batch = tables.batch()
     latest = {record.key or b"": record for record in records}
@@ -90,45 +168,3 @@ def apply(tables: Tables, place: Place, records: Sequence[Record]) -> list[Recor
     batch.be_recovered(False)
     batch.write()
     return unreadable
-
-
-def _tell(record: Record, place: Place, now: int, notify: Listener) -> None:
-    where = f"{record.topic}/{record.partition}@{record.offset}"
-    logger.error("%s can't be read and is skipped: %r", where, (record.key or b"")[:80])
-    notify(
-        LifecycleEvent(
-            happening=Happening.UNDECODABLE,
-            at=now,
-            queue=place.queue,
-            name="",
-            id="",
-            error=f"a record of state can't be read: {where}",
-        )
-    )
-
-
-def _note_what_is_over(tables: Tables, records: Sequence[Record], over: dict[bytes, None]) -> None:
-    for record in records:
-        key = record.key or b""
-        if key.startswith(b"#"):
-            continue
-        entry = tables.open(key)
-        if entry is None:
-            over.pop(key, None)
-            continue
-        ledger = tables.ledger(key)
-        if ledger is not None and ledger.position >= entry.position:
-            over[key] = None
-        else:
-            over.pop(key, None)
-
-
-async def _remove(tables: Tables, log: Log, place: Place, over: dict[bytes, None]) -> None:
-    if not over:
-        return
-    offsets = await log.append([Append(place.retry, place.partition, key, None) for key in over])
-    batch = tables.batch()
-    batch.reflect(place.retry, max(offsets) + 1)
-    for key in over:
-        batch.drop_open(key)
-    batch.write()
