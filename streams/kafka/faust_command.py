@@ -28,6 +28,9 @@ class worker(faust_worker):  # a command of this name takes its place
 
     def on_worker_created(self, worker: Any) -> None:
         """Introduce the worker; Faust's banner tells of a web server and a store that we lack."""
+        for variable, meant in unknown_variables(os.environ):
+            hint = f": did you mean {meant}?" if meant else ""
+            logger.warning("%s is not a setting%s", variable, hint)
         if not self.quiet:
             introduce(self.app)
         worker.quiet = True  # nor its progress, between the lines of our log
@@ -40,10 +43,6 @@ class worker(faust_worker):  # a command of this name takes its place
 def introduce(app: JobsApp) -> None:
     """Say what this worker is: in the log if programs read it, else as a few lines."""
     settings = app.streams_settings
-    for variable, meant in unknown_variables(os.environ):
-        logger.warning(
-            "%s is not a setting%s", variable, f": did you mean {meant}?" if meant else ""
-        )
     web = (
         f"http://{settings.web_host}:{settings.web_port}" if settings.web_port else "any free port"
     )

@@ -8,6 +8,7 @@ some seconds before that, counted from when the heartbeat was *sent*.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any, Final
 
 from aiokafka.protocol.group import HeartbeatRequest, SyncGroupRequest
@@ -27,10 +28,14 @@ class Lease:
     def __init__(self, session: float) -> None:
         self._length = max(session - MARGIN, session / 4)
         self._until = 0.0
+        self.on_regained: Callable[[], None] = lambda: None  # called in the consumer's thread
 
     def renew(self, sent: float) -> None:
         """Something that was sent at this time showed that we are a member of our generation."""
+        was_over = not self.is_held
         self._until = max(self._until, sent + self._length)
+        if was_over and self.is_held:
+            self.on_regained()
 
     @property
     def remaining(self) -> float:

@@ -133,6 +133,7 @@ class JobsApp(faust.App):
             listeners=(*listeners, self.metrics.listen),
             on_failure=self._end_with,
             take_copy=self._take_copy,
+            may_start=lambda: self._lease.is_held,
             copied=lambda: [] if self._standbys is None else self._standbys.copied(),
         )
         self._standbys: Standbys | None = None
@@ -221,6 +222,12 @@ class JobsApp(faust.App):
         await self._log.start()
         await self._commands.start()
         self.engine.start()
+        loop = asyncio.get_running_loop()
+
+        def go_on() -> None:
+            loop.call_soon_threadsafe(self.engine.executor.go_on)
+
+        self._lease.on_regained = go_on
         if settings.standbys:
             self._standbys = self._new_standbys()
             self._following = asyncio.create_task(self._follow(self._standbys), name="standbys")
@@ -342,6 +349,7 @@ class JobsApp(faust.App):
             await self._close(tp)
         if not is_next:
             await self._log.renew()
+        self.engine.resume()
         committed: dict[TP, int] = {}
         if assigned:
             answer = await self.wait(self.consumer.seek_to_committed())
@@ -349,11 +357,7 @@ class JobsApp(faust.App):
                 return  # the consumer's thread is stopping, and answers no more
             committed = answer.result
         for tp in assigned:
-            if tp in self._targets:
-                target = self._targets[tp]
-                if isinstance(target, Pipeline):
-                    target.resume()
-            elif tp not in self._opening:
+            if tp not in self._targets and tp not in self._opening:
                 start = committed.get(tp) or 0
                 self._sources[tp] = PartitionSource()
                 self._opening[tp] = asyncio.create_task(self._open(tp, max(start, 0)))

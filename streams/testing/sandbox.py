@@ -164,7 +164,8 @@ class Sandbox:
         found = {}
         for queue in self.cluster.registry.queues():
             for key, value in self.cluster.latest(self.cluster.names.ledger(queue)).items():
-                found[key] = decode_ledger(key, value)
+                if not key.startswith(b"#"):
+                    found[key] = decode_ledger(key, value)
         return found
 
 

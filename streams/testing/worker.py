@@ -87,6 +87,7 @@ class MemoryWorker:
             open_store=lambda queue, partition: cluster.store(name, queue, partition),
             listeners=cluster.listeners,
             on_failure=lambda error: self.on_failure(error),
+            may_start=lambda: self.lease.is_held,
         )
         self.sources: list[MemorySource] = []
         self.member = cluster.coordinator.enter(name, self._rebalance_is_due)
@@ -202,6 +203,7 @@ class MemoryWorker:
             self._be_new()
         if answer is Answer.OK:
             self.lease.begin(sent)
+            self.engine.executor.go_on()
         else:  # who does not rejoin in time is expelled without a word: it proves nothing
             self._must_rejoin.set()
 
@@ -214,9 +216,8 @@ class MemoryWorker:
         for source in self.sources:
             # As the consumer does: reading goes on from what is committed.
             source.position = self.cluster.commits.get(source.place, 0)
-            if isinstance(source.target, Pipeline):
-                source.target.resume()
             self.fetch_soon(source)
+        self.engine.resume()
         held = {source.place for source in self.sources}
         for place in sorted(partitions - held):
             source = MemorySource(self, place)

@@ -27,6 +27,9 @@ CE_OPTIONS: Final = "ce_options"
 TRACEPARENT: Final = "traceparent"
 CE_TRACEPARENT: Final = "ce_traceparent"
 
+# Of the state topics: which ownership of the partition a record was written under.
+EPOCH: Final = "epoch"
+
 SPECVERSION: Final = "1.0"
 JSON: Final = "application/json"
 STRUCTURED_JSON: Final = "application/cloudevents+json"

@@ -64,6 +64,7 @@ class Engine:
         on_failure: Callable[[BaseException], None] = lambda error: None,
         take_copy: Callable[[str, int], Awaitable[Recovery | None]] = no_copy,
         copied: Callable[[], Sequence[tuple[str, int]]] = tuple,
+        may_start: Callable[[], bool] = lambda: True,
     ) -> None:
         self.registry = registry
         self.options = options
@@ -88,6 +89,7 @@ class Engine:
             concurrency=options.concurrency,
             threads=options.threads,
             send=ChildSender(options.names, log),
+            may_start=may_start,
         )
 
     def start(self) -> None:
@@ -232,6 +234,7 @@ class Engine:
         `within` so many seconds: what is not settled by then waits for the partition's fate, and
         the answer is False.
         """
+        self.executor.pause()
         drains = [asyncio.ensure_future(pipeline.drain()) for pipeline in self.queues.values()]
         if not drains:
             return True
@@ -242,6 +245,12 @@ class Engine:
             logger.warning("%d partitions could not be drained in time", len(late))
             await asyncio.gather(*late, return_exceptions=True)
         return not late
+
+    def resume(self) -> None:
+        """Go on after a drain with the partitions that are ours still."""
+        for pipeline in self.queues.values():
+            pipeline.resume()
+        self.executor.resume()
 
     async def shut_down(self, settle_within: float | None = None) -> bool:
         """Let running attempts end within the grace period, settle them, hand back the rest.

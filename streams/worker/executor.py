@@ -89,6 +89,7 @@ class LoopExecutor:
         concurrency: int = 100,
         threads: int = 5,
         send: Send | None = None,
+        may_start: Callable[[], bool] = lambda: True,
         rng: random.Random | None = None,
     ) -> None:
         self._clock = clock
@@ -96,9 +97,37 @@ class LoopExecutor:
         self._send = send
         self._random = (rng or random.Random()).random
         self._slots = {"loop": _Slots(concurrency), "thread": _Slots(threads)}
+        self._may_start = may_start
         self._accepting = True
+        self._paused = False
         self.running = 0  # attempts that hold a slot
         self._idle = asyncio.Event()
+
+    def pause(self) -> None:
+        """Start nothing until `resume`: it is open whose jobs those are that wait."""
+        self._paused = True
+
+    def resume(self) -> None:
+        """What waits is ours again, or was taken away."""
+        self._paused = False
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Start what waits, if this worker may start jobs."""
+        for slots in self._slots.values():
+            self._start_next(slots)
+
+    def _start_next(self, slots: _Slots) -> None:
+        # A worker whose lease is over starts nothing: its jobs may run elsewhere by now.
+        while slots.free and self._may_start_now:
+            following = slots.next()
+            if following is None:
+                return
+            self._start(following, slots)
+
+    @property
+    def _may_start_now(self) -> bool:
+        return self._accepting and not self._paused and self._may_start()
 
     def close(self) -> None:
         """Start nothing more; what waits for a slot stays unstarted."""
@@ -114,7 +143,7 @@ class LoopExecutor:
         """Run the attempt as soon as there is a slot."""
         attempt.handle = _Running(done)
         slots = self._slots[attempt.definition.runs_in]
-        if slots.free and self._accepting:
+        if slots.free and self._may_start_now:
             self._start(attempt, slots)
         else:
             slots.wait(attempt)
@@ -196,8 +225,7 @@ class LoopExecutor:
         slots = self._slots[attempt.definition.runs_in]
         slots.free += 1
         self.running -= 1
-        while slots.free and self._accepting and (following := slots.next()) is not None:
-            self._start(following, slots)
+        self._start_next(slots)
         if not running.silent:
             running.done(attempt, outcome)
         if not self.running:

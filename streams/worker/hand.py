@@ -78,20 +78,24 @@ class Hand:
         lane = self._lanes[attempt.lane]
         if attempt is not lane.running:
             lane.waiting.remove(attempt)
+            self._drop_if_empty(attempt.lane)
             return ()
         lane.running = None
         followers = self._give_back(lane) if is_blocked else ()
-        if not lane.waiting:
-            del self._lanes[attempt.lane]
-        elif not self.paused:
+        if lane.waiting and not self.paused:
             lane.running = lane.waiting.popleft()
             self._start(lane.running)
+        self._drop_if_empty(attempt.lane)
         return followers
 
     def give_back(self, lane_key: bytes) -> Sequence[Attempt]:
         """What waits behind the running job of a key; it is no longer in hand."""
         lane = self._lanes.get(lane_key)
-        return () if lane is None else self._give_back(lane)
+        if lane is None:
+            return ()
+        followers = self._give_back(lane)
+        self._drop_if_empty(lane_key)
+        return followers
 
     def resume(self) -> None:
         """Go on after a pause."""
@@ -116,6 +120,11 @@ class Hand:
         for follower in followers:
             self._forget(follower)
         return followers
+
+    def _drop_if_empty(self, lane_key: bytes) -> None:
+        lane = self._lanes[lane_key]
+        if lane.running is None and not lane.waiting:
+            del self._lanes[lane_key]
 
     def _forget(self, attempt: Attempt) -> None:
         del self._jobs[attempt.state_key]

@@ -149,7 +149,8 @@ class Openings:
         suspicion = owned.suspicion
         if suspicion.covers_entry(state_key, entry):
             if is_given_up(entry.starts, definition.retry.attempts):
-                settle.bury_killer(entry, lane, settlement, owned.place, now)
+                halts = definition.on_dead == "halt"
+                settle.bury_killer(entry, lane, settlement, owned.place, now, halts=halts)
             else:
                 settle.record_start(entry, lane, settlement, suspicion, now)
             return

@@ -98,6 +98,9 @@ class Pipeline:
         self._letters_sent: list[OpenEntry] = []  # dead, and their letter is durable
         self._kept = start  # the commit that is kept in state
         self._kept_at = 0
+        # All that is written under a lower one from now on is void.
+        self._epoch = max(tables.epoch(place.retry), tables.epoch(place.ledger)) + 1
+        self._must_inspect = False
         self._is_marked = False  # in state, as being at work
         self._alarm: Alarm | None = None
         self._wake = asyncio.Event()
@@ -220,6 +223,11 @@ class Pipeline:
         self._commands.arrive(command, offset, queue_end)
         self._stir()
 
+    def inspect(self) -> None:
+        """Look for what earlier owners wrote late; with work at hand this happens by itself."""
+        self._must_inspect = True
+        self._stir()
+
     def _attempt_ended(self, attempt: Attempt, outcome: Outcome) -> None:
         self._outcomes.arrive(attempt, outcome)
         self._stir()
@@ -254,13 +262,14 @@ class Pipeline:
                 self._idle.set()
 
     def _turn(self, now: int) -> Settlement:
-        settlement = Settlement(at=now)
+        settlement = Settlement(at=now, epoch=self._epoch)
         if self._held:
             return settlement
         if not self._is_marked and not self._draining:
             # Before anything starts: who comes after us must know that we had begun.
             settlement.at_work = True
             return settlement
+        settlement.inspects, self._must_inspect = self._must_inspect, False
         self._keep_commit(settlement, now)
         self._outcomes.conclude_all(settlement, now)
         self._commands.obey_all(settlement, now)
@@ -273,6 +282,7 @@ class Pipeline:
             self._take_overs.take_over_long(settlement, now)
         elif self._is_marked and not settlement and self._kept == self.watermark.value:
             settlement.at_work = False  # all that ended is settled
+            settlement.inspects = True
         return settlement
 
     @property

@@ -7,10 +7,11 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 
 from streams.jobs.lifecycle import Happening, LifecycleEvent, Listener
+from streams.wire import headers as h
 from streams.wire.envelope import Record
 from streams.worker.ports import Append, Log
-from streams.worker.settlement import Place
-from streams.worker.tables import Tables
+from streams.worker.settlement import Place, epoch_headers, ledger_value, retry_value
+from streams.worker.tables import Batch, Tables
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +34,8 @@ class Recovery:
     """One store on its way to being complete; a standby is one that is never finished.
 
     The ledger is read last and wins: an entry whose job the ledger has is what a crash left
-    between the two writes, and is removed at the end.
+    between the two writes, and is removed at the end. What was written under an ownership that
+    had ended by then is void: it is passed over, and overwritten at the end.
     """
 
     def __init__(self, tables: Tables, place: Place, notify: Listener) -> None:
@@ -41,6 +43,7 @@ class Recovery:
         self.place = place
         self._notify = notify
         self._over: dict[bytes, None] = {}
+        self._void: dict[tuple[str, bytes], None] = {}  # topic, key: its last record is void
 
     async def begin(self, log: Log, now: int) -> None:
         """Look at what is there; what can't be relied on is forgotten."""
@@ -54,9 +57,17 @@ class Recovery:
 
     def apply(self, records: Sequence[Record]) -> None:
         """Apply records of one of the two topics, in order."""
-        for record in _apply(self.tables, self.place, records):
+        topic = records[-1].topic
+        epoch, valid = self._separate(topic, records)
+        batch = self.tables.batch()
+        for record in _apply(batch, self.place, valid):
             self._tell(record)
-        self._note_what_is_over(records)
+        batch.reflect(topic, records[-1].offset + 1)
+        batch.enter(topic, epoch)
+        # From here on the store knows more than was done about it: see `_all_over`.
+        batch.be_recovered(False)
+        batch.write()
+        self._note_what_is_over(valid)
 
     async def catch_up(self, log: Log) -> int:
         """Read both topics to their ends; returns how many records that were."""
@@ -78,7 +89,7 @@ class Recovery:
     async def finish(self, log: Log, now: int) -> int:
         """Catch up and clean up: the partition may start; returns how many records were read."""
         read = await self.catch_up(log)
-        await self._remove_what_is_over(log)
+        await self._clean_up(log)
         batch = self.tables.batch()
         batch.see(now)
         batch.be_recovered(True)
@@ -105,19 +116,47 @@ class Recovery:
             else:
                 over.pop(key, None)
 
-    async def _remove_what_is_over(self, log: Log) -> None:
-        if not self._over:
-            return
+    def _separate(self, topic: str, records: Sequence[Record]) -> tuple[int, list[Record]]:
+        """The latest ownership, and the records that were not written under an earlier one."""
+        epoch = self.tables.epoch(topic)
+        valid = []
+        for record in records:
+            its = _epoch_of(record)
+            place = (topic, record.key or b"")
+            if its is not None and its < epoch:
+                self._void[place] = None
+                continue
+            epoch = its or epoch
+            self._void.pop(place, None)
+            valid.append(record)
+        return epoch, valid
+
+    async def _clean_up(self, log: Log) -> None:
+        """Remove entries of what is over, and overwrite what is void."""
         place, tables = self.place, self.tables
-        offsets = await log.append(
-            [Append(place.retry, place.partition, key, None) for key in self._over]
-        )
-        batch = tables.batch()
-        batch.reflect(place.retry, max(offsets) + 1)
-        for key in self._over:
-            batch.drop_open(key)
-        batch.write()
-        self._over = {}
+        headers = epoch_headers(max(tables.epoch(topic) for topic in self._topics) + 1)
+        values: dict[tuple[str, bytes], bytes | None] = {
+            (topic, key): retry_value(tables, place, key)
+            if topic == place.retry
+            else ledger_value(tables, key)
+            for topic, key in self._void
+        }
+        values.update({(place.retry, key): None for key in self._over})
+        for topic in self._topics:
+            appends = [
+                Append(topic, place.partition, key, value, headers)
+                for (of, key), value in values.items()
+                if of == topic
+            ]
+            if appends:
+                offsets = await log.append(appends)
+                batch = tables.batch()
+                batch.reflect(topic, max(offsets) + 1)
+                if topic == place.retry:
+                    for key in self._over:
+                        batch.drop_open(key)
+                batch.write()
+        self._over, self._void = {}, {}
 
     def _tell(self, record: Record) -> None:
         where = f"{record.topic}/{record.partition}@{record.offset}"
@@ -151,20 +190,22 @@ def _unusable(tables: Tables, ends: Mapping[str, int], now: int) -> str | None:
     return None
 
 
-def _apply(tables: Tables, place: Place, records: Sequence[Record]) -> list[Record]:
+def _apply(batch: Batch, place: Place, records: Sequence[Record]) -> list[Record]:
+    """Put records into a batch, the last one of each key; returns those that can't be read."""
     unreadable = []
-    batch = tables.batch()
     latest = {record.key or b"": record for record in records}
-    topic = records[-1].topic
     for key, record in latest.items():
-        if topic == place.retry:
+        if record.topic == place.retry:
             is_readable = batch.apply_retry(key, record.value, place.commands)
         else:
             is_readable = batch.apply_ledger(key, record.value)
         if not is_readable:
             unreadable.append(record)
-    batch.reflect(topic, records[-1].offset + 1)
-    # From here on the store knows more than was done about it: see `_all_over`.
-    batch.be_recovered(False)
-    batch.write()
     return unreadable
+
+
+def _epoch_of(record: Record) -> int | None:
+    for name, value in record.headers:
+        if name == h.EPOCH and value is not None and value.isdigit():
+            return int(value)
+    return None

@@ -182,12 +182,14 @@ def _bury(
     settlement: Settlement,
     place: Place,
     now: int,
+    *,
+    halts: bool = False,
 ) -> None:
     dead = replace(
         entry,
         state=State.DEAD,
         due=now,
-        blocks=False,
+        blocks=halts and lane is not None,
         letter_pending=True,
         failure=failure,
         first_failure=entry.first_failure or now,
@@ -220,7 +222,13 @@ def record_start(
 
 
 def bury_killer(
-    entry: OpenEntry, lane: bytes | None, settlement: Settlement, place: Place, now: int
+    entry: OpenEntry,
+    lane: bytes | None,
+    settlement: Settlement,
+    place: Place,
+    now: int,
+    *,
+    halts: bool,
 ) -> None:
     """A job during which workers ended too often: dead, before it ends another one."""
     failure = Failure(
@@ -228,7 +236,7 @@ def bury_killer(
         message=f"the worker's process ended {entry.starts} times while this job ran",
         trace="",
     )
-    _bury(entry, failure, lane, settlement, place, now)
+    _bury(entry, failure, lane, settlement, place, now, halts=halts)
 
 
 def send_letter(entry: OpenEntry, settlement: Settlement, place: Place) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from streams.jobs.lifecycle import LifecycleEvent
+from streams.wire import headers as h
 from streams.wire.state import LedgerRecord, OpenEntry, encode_ledger, encode_open
 from streams.worker.ports import Append, Log
 from streams.worker.tables import AT_WORK, COMMANDS_READ, COMMITTED, Batch, Tables
@@ -35,6 +36,7 @@ class Settlement:
     """What one turn decided; empty is nothing to write."""
 
     at: int = 0  # when, in milliseconds since the epoch
+    epoch: int = 0  # the ownership under which it is written
     opens: dict[bytes, OpenEntry] = field(default_factory=dict)
     ledgers: dict[bytes, LedgerRecord] = field(default_factory=dict)
     closes: set[bytes] = field(default_factory=set)
@@ -48,6 +50,7 @@ class Settlement:
     commands_read: int | None = None  # the offset after the last command that was obeyed
     committed: int | None = None  # the watermark of earlier turns, to be kept in state
     at_work: bool | None = None  # the owner's mark: set, or removed
+    inspects: bool = False  # look for what earlier owners wrote late, also if nothing is written
 
     def __bool__(self) -> bool:
         return bool(
@@ -62,6 +65,7 @@ class Settlement:
             or self.commands_read is not None
             or self.committed is not None
             or self.at_work is not None
+            or self.inspects
         )
 
     def open(self, entry: OpenEntry, lane: bytes | None) -> None:
@@ -116,6 +120,13 @@ class Settlement:
         if self.at_work is not None:
             last.append(Append(place.retry, place.partition, AT_WORK, self._mark(place)))
         await own.append(place.retry, last)
+        if self.at_work:
+            # In both topics: what an earlier owner writes behind this is void for every reader.
+            mark = Append(place.ledger, place.partition, AT_WORK, self._mark(place))
+            await own.append(place.ledger, [mark])
+        if self.inspects:
+            await own.inspect(place.retry)
+            await own.inspect(place.ledger)
         self._apply(tables, place, own.ends)
 
     def _mark(self, place: Place) -> bytes | None:
@@ -132,6 +143,8 @@ class Settlement:
             batch.see(self.at)
         if self.at_work is not None:
             batch.mark(self._mark(place))
+            batch.enter(place.retry, self.epoch)
+            batch.enter(place.ledger, self.epoch)
         for entry in self.opens.values():
             batch.put_open(entry)
         for record in self.ledgers.values():
@@ -155,11 +168,13 @@ class _OwnAppends:
         self._tables = tables
         self._place = place
         self._settlement = settlement
+        self._headers = epoch_headers(settlement.epoch)
 
     async def append(self, topic: str, records: Sequence[Append]) -> None:
         if not records:
             return
-        offsets = await self._log.append(records)
+        marked = [replace(record, headers=self._headers) for record in records]
+        offsets = await self._log.append(marked)
         expected = self.ends.get(topic)
         if expected is None:
             expected = self._tables.applied(topic)
@@ -167,8 +182,19 @@ class _OwnAppends:
         if self.ends[topic] - expected > len(records):
             await self._overwrite_foreign(topic, expected, set(offsets))
 
+    async def inspect(self, topic: str) -> None:
+        """Look at what was written behind what we know."""
+        known = self.ends.get(topic)
+        if known is None:
+            known = self._tables.applied(topic)
+        end = await self._log.end(topic, self._place.partition)
+        if end > known:
+            self.ends[topic] = end
+            await self._overwrite_foreign(topic, known, set())
+
     async def _overwrite_foreign(self, topic: str, start: int, own: set[int]) -> None:
-        first, end = min(own), self.ends[topic]
+        end = self.ends[topic]
+        first = min(own, default=end)
         foreign: dict[bytes, None] = {}
         async for batch in self._log.read(topic, self._place.partition, start):
             for record in batch:
@@ -199,14 +225,38 @@ class _OwnAppends:
     def _value(self, topic: str, key: bytes) -> bytes | None:
         """What the key's record must be, as far as we know."""
         s, tables, place = self._settlement, self._tables, self._place
-        if topic == place.ledger:
-            record = s.ledgers.get(key) or tables.ledger(key)
-            return None if record is None else encode_ledger(record)[1]
-        if key == COMMITTED:
-            return b"%d" % tables.committed()
-        if key == COMMANDS_READ:
-            return b"%d" % tables.applied(place.commands)
-        if key == AT_WORK:
+        if key == AT_WORK and topic == place.ledger:
             return place.worker.encode()
-        entry = s.opens.get(key) or (None if key in s.closes else tables.open(key))
-        return None if entry is None else encode_open(entry)[1]
+        if topic == place.ledger:
+            record = s.ledgers.get(key)
+            return ledger_value(tables, key) if record is None else encode_ledger(record)[1]
+        if key == AT_WORK and s.at_work is not None:
+            return s._mark(place)
+        if key in s.closes:
+            return None
+        if (entry := s.opens.get(key)) is not None:
+            return encode_open(entry)[1]
+        return retry_value(tables, place, key)
+
+
+def epoch_headers(epoch: int) -> list[tuple[str, bytes | None]]:
+    """The headers of every record of state, tombstones included."""
+    return [(h.EPOCH, b"%d" % epoch)]
+
+
+def retry_value(tables: Tables, place: Place, key: bytes) -> bytes | None:
+    """What the retry topic must have for a key, by what the store knows."""
+    if key == COMMITTED:
+        return b"%d" % tables.committed()
+    if key == COMMANDS_READ:
+        return b"%d" % tables.applied(place.commands)
+    if key == AT_WORK:
+        return tables.owner_at_work()
+    entry = tables.open(key)
+    return None if entry is None else encode_open(entry)[1]
+
+
+def ledger_value(tables: Tables, key: bytes) -> bytes | None:
+    """What the ledger topic must have for a key, by what the store knows."""
+    record = tables.ledger(key)
+    return None if record is None else encode_ledger(record)[1]

@@ -34,6 +34,7 @@ AT_WORK = b"#at-work"
 _COUNTS = b"#counts"
 _SEEN = b"#seen"
 _RECOVERING = b"#recovering"
+_EPOCH = b"#epoch:"  # of each state topic
 _CLEARED_AT_ONCE = 10_000
 # For the disk only: they neither fill memory nor hold anything up.
 _UNBOUNDED = frozenset({State.DEAD, State.SCHEDULED, State.SLEEPING})
@@ -173,6 +174,10 @@ class Tables:
         """Whether records were applied, and what they leave to do was not done."""
         return self.store.get(META, _RECOVERING) is not None
 
+    def epoch(self, topic: str) -> int:
+        """The latest ownership under which the store has seen `topic` written; 0: none."""
+        return self._offset(_EPOCH + topic.encode())
+
     def batch(self) -> Batch:
         """Changes that are written together."""
         return Batch(self)
@@ -237,6 +242,10 @@ class Batch:
         """Note that a recovery has begun, or that it is done."""
         self._changes.append(Change(META, _RECOVERING, None if is_done else b"1"))
 
+    def enter(self, topic: str, epoch: int) -> None:
+        """Note the ownership under which `topic` is written from here on."""
+        self._changes.append(Change(META, _EPOCH + topic.encode(), b"%d" % epoch))
+
     def see(self, now: int) -> None:
         """Note that the store reflects its topics at this time."""
         self._changes.append(Change(META, _SEEN, b"%d" % now))
@@ -260,6 +269,8 @@ class Batch:
 
     def apply_ledger(self, key: bytes, value: bytes | None) -> bool:
         """Apply one record of the ledger topic; False if it can't be read."""
+        if key == AT_WORK:
+            return True  # it says under which ownership the topic is written, and no more
         if value is not None:
             try:
                 decode_ledger(key, value)

@@ -53,7 +53,11 @@ def ledger_cut(ledger: Seen, queue: Seen, commit: int) -> int:
 
 
 async def trim(pipeline: Pipeline, log: Log, kept: Kept, now: int) -> None:
-    """Trim the topics of one partition, and the ledger records of its local store."""
+    """Trim the topics of one partition, and the ledger records of its local store.
+
+    Before the broker compacts what an idle owner has not looked at, it looks.
+    """
+    pipeline.inspect()
     place, commit = pipeline.place, pipeline.kept_commit
     partition = place.partition
     before = now - kept.queue_ms
