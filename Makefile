@@ -1,4 +1,4 @@
-.PHONY: help venv demo test test-long check fix lock
+.PHONY: help venv demo bench test test-long check fix lock
 
 help:            ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -8,6 +8,9 @@ venv:
 
 demo: venv       ## the whole way on a real Kafka; ARGS=--exit ends by itself
 	@.venv/bin/python -m streams.dev.demo $(ARGS)
+
+bench: venv      ## what a worker can do here, on a real Kafka; ARGS="drain --json" for one
+	@.venv/bin/streams bench $(ARGS)
 
 test: venv       ## the tests of every commit
 	@.venv/bin/pytest $(ARGS)

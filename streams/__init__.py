@@ -46,9 +46,14 @@ _HOME = {
     "Discard": "streams.errors",
 }
 
+_NOT_YET = frozenset({"Batch", "Cron", "RateLimit", "Resource", "Step", "Tick", "workflow"})
+
 
 def __getattr__(name: str) -> Any:
     # Lazily: a service that only sends should not pay for what only a worker needs.
     if name in _HOME:
         return getattr(import_module(_HOME[name]), name)
+    if name in _NOT_YET:
+        # `from streams import ...` would not show the message of an AttributeError.
+        raise ImportError(f"streams.{name} is not available yet", name=__name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

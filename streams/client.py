@@ -15,6 +15,9 @@ from streams.client_request import (
     Metadata,
     as_json,
     bounded,
+    check_event,
+    check_job,
+    check_raw_options,
     checked,
     each,
     event_envelope,
@@ -32,7 +35,7 @@ if TYPE_CHECKING:
     from streams.contracts import Event, JobPayload
     from streams.jobs.retry import Exponential, Fixed
 
-__all__ = ["Handle", "JobClient", "JobStatus", "current"]
+__all__ = ["Handle", "JobClient", "JobOptions", "JobStatus", "current"]
 
 # What an enqueue_many has on its way at a time.
 _CHUNK: Final = 1_000
@@ -119,7 +122,14 @@ class JobClient:
         time: datetime | None = None,
         **metadata: Metadata,
     ) -> str:
-        """Publish a fact; its id. `metadata` travels as CloudEvents extensions."""
+        """Publish a fact; its id. `metadata` travels as CloudEvents extensions.
+
+        Names of metadata are up to 20 of a-z, 0-9 and `_`, which is dropped on the way.
+
+        Raises:
+            TypeError: it is no event, or metadata has the name of an option, or nearly so.
+        """
+        check_event(event, metadata)
         event, payload = checked(event)
         if not event.__event_type__:
             raise nameless(event, "type")
@@ -138,6 +148,7 @@ class JobClient:
         **metadata: Metadata,
     ) -> str:
         """`emit` for those who have no contract at hand; `key` is the ordering key."""
+        check_raw_options(metadata, "emit_raw")
         return await self._emit(type, as_json(data), key, id, time, metadata)
 
     async def _emit(
@@ -181,6 +192,10 @@ class JobClient:
 
         `delay` or `run_at` (with a time zone) say when, the past meaning now; `expires` is counted
         from now. `attempts`, `timeout` and `backoff` override the definition's for this job alone.
+        `metadata` is as in `emit`.
+
+        Raises:
+            TypeError: it is no payload, or metadata has the name of an option, or nearly so.
         """
         options = JobOptions(
             delay=delay,
@@ -246,6 +261,7 @@ class JobClient:
         **metadata: Metadata,
     ) -> Handle:
         """`enqueue` for those who have no contract at hand; bytes are JSON already."""
+        check_raw_options(metadata, "enqueue_raw")
         data = payload if isinstance(payload, bytes) else as_json(payload)
         envelope = job_envelope(
             name=name,
@@ -268,6 +284,7 @@ class JobClient:
         options: JobOptions,
         metadata: Mapping[str, Metadata],
     ) -> Envelope:
+        check_job(payload, metadata)
         payload, data = checked(payload)
         name = payload.__job_name__
         if not name:

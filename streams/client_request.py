@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from pydantic_core import PydanticSerializationError, ValidationError
 from streams.errors import PayloadInvalid, PayloadTooLarge
 from streams.jobs.durations import Duration, to_ms
 from streams.jobs.identity import new_id
+from streams.jobs.option_names import OF_A_JOB, OF_AN_EVENT, refuse_options
 from streams.jobs.retry import Exponential, Fixed
 from streams.wire.envelope import Envelope, JobOverrides
 from streams.wire.headers import CE_PREFIX
@@ -25,6 +27,7 @@ if TYPE_CHECKING:  # building the first pydantic model takes longer than all oth
     from streams.contracts import Event, JobPayload
 
 Metadata = str | int | bool
+_EXTENSION = re.compile(r"[a-z0-9]{1,20}")  # of CloudEvents, which asks for no more than 20
 Model = TypeVar("Model", bound="BaseModel")
 
 # CloudEvents' own attributes, and our extensions.
@@ -88,6 +91,63 @@ class JobOptions:
 def now_ms() -> int:
     """This machine's clock, milliseconds since the epoch."""
     return time.time_ns() // 1_000_000
+
+
+def check_event(event: object, metadata: Mapping[str, object]) -> None:
+    """Nothing, if this can be emitted.
+
+    Raises:
+        TypeError: it is no event, or metadata has the name of an option.
+    """
+    from streams.contracts import Event, JobPayload
+
+    kind = type(event).__name__
+    if isinstance(event, JobPayload):
+        raise TypeError(f"{kind} asks for a job: use enqueue(...); emit(...) publishes an Event")
+    if not isinstance(event, Event):
+        raise TypeError(_no_contract(event, "emit", "Event", "emit_raw(type, {...})"))
+    refuse_options(metadata, "emit", OF_AN_EVENT)
+
+
+def check_job(payload: object, metadata: Mapping[str, object], call: str = "enqueue") -> None:
+    """Nothing, if this can be enqueued.
+
+    Raises:
+        TypeError: it is no payload, or metadata has the name of an option.
+    """
+    from streams.contracts import Event, JobPayload
+
+    kind = type(payload).__name__
+    if isinstance(payload, Event):
+        raise TypeError(f"{kind} is an event: use emit(...); {call}(...) takes a JobPayload")
+    if not isinstance(payload, JobPayload):
+        raise TypeError(
+            _no_contract(payload, call, "JobPayload", "enqueue_raw(name, queue, {...})")
+        )
+    refuse_options(metadata, call, OF_A_JOB)
+
+
+def check_raw_options(metadata: Mapping[str, object], call: str) -> None:
+    """Nothing, if no option is among the metadata of a call that has no contract.
+
+    Raises:
+        TypeError: one is.
+    """
+    if call == "emit_raw":
+        return refuse_options(metadata, call, OF_AN_EVENT)
+    for name in metadata:
+        if name in OF_A_JOB:
+            raise TypeError(f"{call}({name}=...): write options=JobOptions({name}=...)")
+    return refuse_options(metadata, call, OF_A_JOB)
+
+
+def _no_contract(given: object, call: str, base: str, raw: str) -> str:
+    if isinstance(given, type):
+        return f"{call}(...) takes an instance: {given.__name__}(...), not the class itself"
+    return (
+        f"{call}(...) takes an instance of a class that extends {base}, not "
+        f"{type(given).__name__}: declare one, or use {raw}"
+    )
 
 
 def checked(model: Model) -> tuple[Model, bytes]:
@@ -202,9 +262,9 @@ def event_envelope(
 
 
 def extensions(metadata: Mapping[str, Metadata]) -> dict[str, str]:
-    """Metadata as CloudEvents extensions, whose names have letters and digits only.
+    """Metadata as CloudEvents extensions, whose names are up to 20 of a-z and 0-9.
 
-    `user_id` therefore travels as `userid`.
+    An underscore is allowed here and does not travel: `user_id` arrives as `userid`.
 
     Raises:
         PayloadInvalid: a name is taken or impossible, or a value is neither text nor number.
@@ -213,11 +273,11 @@ def extensions(metadata: Mapping[str, Metadata]) -> dict[str, str]:
     for given, value in metadata.items():
         if given == "traceparent" or value is None:
             continue
-        name = given.replace("_", "").lower()
-        if not (name.isascii() and name.isalnum()) or name in _TAKEN or name in named:
+        name = given.replace("_", "")
+        if not _EXTENSION.fullmatch(name) or name in _TAKEN or name in named:
             raise PayloadInvalid(
                 f"metadata {given!r} cannot be the CloudEvents extension {CE_PREFIX}{name}: "
-                "use another name, of letters and digits",
+                "use another name, of up to 20 letters a-z, digits and underscores",
                 field=given,
             )
         if isinstance(value, bool):

@@ -15,8 +15,8 @@ from streams.errors import BrokerUnavailable, UndecodableRecord
 from streams.wire.state import LedgerRecord, OpenEntry, decode_ledger, decode_open
 
 _MARGIN_MS: Final = 60_000  # clocks of sender and broker differ
-# A repeated id is dropped for this long after its job ended (by default), so the answer may be
-# that old.
+# A repeated id is dropped for this long after its job ended, so the answer may be that old; this
+# is the default, and a job that is dead or waits may be older than any limit.
 _REPEATED_MS: Final = 24 * 60 * 60 * 1000
 _POLL_MS: Final = 200
 _CLOSE_S: Final = 2.0
@@ -30,6 +30,15 @@ class Story:
     ledger: LedgerRecord | None = None
 
 
+def answers(ledger: LedgerRecord, time: int) -> bool:
+    """Whether this is what became of a job that was sent at `time`, and not of an earlier run.
+
+    What was sent again within `unique_for` was dropped, and the earlier run is its answer; later
+    than that it runs, and has a record to come. The worker decides by the same rule.
+    """
+    return time <= ledger.time or time < ledger.ended + ledger.unique_for_ms
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
     """Where the state of one job is."""
@@ -38,7 +47,7 @@ class Place:
     ledger: str
     partition: int
     key: bytes
-    since: int  # milliseconds since the epoch
+    since: int  # of the sending, milliseconds since the epoch
     repeatable: bool  # the id was given by its sender
 
 
@@ -69,8 +78,9 @@ async def read_story(
         async with _answering(bootstrap, timeout_ms):
             await consumer.start()
         await reader.read_to_end(place.since - _MARGIN_MS)
-        if reader.story == Story() and place.repeatable:
-            await reader.read_to_end(place.since - _MARGIN_MS - _REPEATED_MS)
+        for since in (place.since - _MARGIN_MS - _REPEATED_MS, 0) if place.repeatable else ():
+            if not reader.found:
+                await reader.read_to_end(since)
         yield reader.story
         while follow:
             if await reader.read():
@@ -98,10 +108,12 @@ class _Reader:
         self, consumer: AIOKafkaConsumer, place: Place, bootstrap: str | list[str], timeout_ms: int
     ) -> None:
         self.story = Story()
+        self.found = False  # anything that speaks of this id
         self.retry = TopicPartition(place.retry, place.partition)
         self.ledger = TopicPartition(place.ledger, place.partition)
         self._consumer = consumer
         self._key = place.key
+        self._time = place.since
         self._bootstrap = bootstrap
         self._timeout_ms = timeout_ms
 
@@ -137,6 +149,7 @@ class _Reader:
             for record in records:
                 if record.key == self._key:
                     self._take(tp, record.value)
+                    self.found = self.found or record.value is not None
                     news = True
         return news
 
@@ -144,7 +157,9 @@ class _Reader:
         with suppress(UndecodableRecord):  # of a later version: wait for what can be read
             if tp == self.ledger:
                 ledger = None if value is None else decode_ledger(self._key, value)
-                self.story = Story(entry=self.story.entry, ledger=ledger or self.story.ledger)
+                if ledger is None or not answers(ledger, self._time):
+                    ledger = self.story.ledger
+                self.story = Story(entry=self.story.entry, ledger=ledger)
             else:
                 entry = None if value is None else decode_open(self._key, value)
                 self.story = Story(entry=entry, ledger=self.story.ledger)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable, Coroutine, Iterable
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from concurrent.futures import wait
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from streams.errors import StreamsError
 
@@ -18,52 +20,117 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+_NOT_OPEN: Final = (
+    "this client is not open: use `with JobClient.sync(...) as jobs:`, or call its open() first"
+)
+_FORKED: Final = (
+    "this client was opened before a fork; open it in the child: call its open() there "
+    "(gunicorn: post_fork, uWSGI: postfork, Celery: worker_process_init)"
+)
+_LOOK_S: Final = 1.0  # how often a wait makes sure that somebody is at work
+_STOP_S: Final = 5.0
+_LEFT_TO_PARENT: list[object] = []
+
+
 class SyncJobClient:
-    """Each method takes, returns and raises what that of `JobClient` does; any thread may call."""
+    """Each method takes, returns and raises what that of `JobClient` does; any thread may call.
+
+    Either `with`, or `open()` once in each process that sends (Flask, Django) and `close()` at its
+    end. A process that forks leaves its client behind: the child opens it again.
+    """
 
     def __init__(self, open_client: Callable[[], JobClient]) -> None:
         self._open_client = open_client
         self._client: JobClient | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        self._pid = 0  # of the process that opened it
+        self._opening = threading.Lock()
 
     def __enter__(self) -> Self:
-        self._loop = asyncio.new_event_loop()
-        # A daemon, so that a program that forgets to close can end.
-        self._thread = threading.Thread(
-            target=self._loop.run_forever, name="streams-client", daemon=True
-        )
-        self._thread.start()
-        try:
-            self._client = self._open_client()
-            self.run(self._client.__aenter__())
-        except BaseException:
-            self._stop()
-            raise
+        self.open()
         return self
 
     def __exit__(self, *_: object) -> None:
-        try:
+        self.close()
+
+    def open(self) -> None:
+        """Connect; does nothing if it is open already.
+
+        Raises:
+            BrokerUnavailable: no broker answered in time.
+        """
+        if self._is_forked:
+            self._leave_to_parent()
+        with self._opening:
             if self._client is not None:
-                self.run(self._client.__aexit__())
-        finally:
-            self._stop()
+                return
+            self._pid = os.getpid()
+            self._loop = asyncio.new_event_loop()
+            # A daemon, so that a program that forgets to close can end.
+            self._thread = threading.Thread(
+                target=self._loop.run_forever, name="streams-client", daemon=True
+            )
+            self._thread.start()
+            try:
+                client = self._open_client()
+                self.run(client.__aenter__())
+                self._client = client
+            except BaseException:
+                self._stop()
+                raise
+
+    def close(self) -> None:
+        """Send what is buffered and disconnect; does nothing if it is not open here."""
+        if self._is_forked:
+            return self._leave_to_parent()
+        with self._opening:
+            try:
+                if self._client is not None:
+                    self.run(self._client.__aexit__())
+            finally:
+                self._stop()
+
+    @property
+    def _is_forked(self) -> bool:
+        return self._pid not in (0, os.getpid())
+
+    def _leave_to_parent(self) -> None:
+        """Forget what a fork copied: the thread is not here, and the connections are not ours."""
+        # Kept, as being collected would close what is still open in the parent.
+        _LEFT_TO_PARENT.append((self._client, self._loop))
+        self._client = self._loop = self._thread = None
+        self._pid = 0
+        self._opening = threading.Lock()  # the other one may have been held
 
     def _stop(self) -> None:
-        loop, self._loop, self._client = self._loop, None, None
+        loop, self._loop, self._client, self._pid = self._loop, None, None, 0
         if loop is None or self._thread is None:
             return
         loop.call_soon_threadsafe(loop.stop)
-        self._thread.join()
-        loop.close()
+        self._thread.join(_STOP_S)
+        if not self._thread.is_alive():
+            loop.close()
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine of the asynchronous client to its end."""
-        if self._loop is None or threading.current_thread() is self._thread:
+        """Run a coroutine of the asynchronous client to its end.
+
+        Raises:
+            StreamsError: it was not opened, or not in this process.
+        """
+        loop, thread = self._loop, self._thread
+        if self._is_forked:
             work.close()
-            raise StreamsError("this client is not open: use `with JobClient.sync(...) as jobs:`")
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+            raise StreamsError(_FORKED)
+        if loop is None or thread is None or threading.current_thread() is thread:
+            work.close()
+            raise StreamsError(_NOT_OPEN)
+        future = asyncio.run_coroutine_threadsafe(work, loop)
         try:
+            # Whatever runs there has a limit of its own; without its thread it would never end.
+            while not wait((future,), _LOOK_S).done:
+                if not thread.is_alive():
+                    raise StreamsError("this client was closed while it was at work")
             return future.result()
         except BaseException:
             future.cancel()  # Ctrl-C ends the work as well
@@ -71,8 +138,10 @@ class SyncJobClient:
 
     @property
     def _open(self) -> JobClient:
+        if self._is_forked:
+            raise StreamsError(_FORKED)
         if self._client is None:
-            raise StreamsError("this client is not open: use `with JobClient.sync(...) as jobs:`")
+            raise StreamsError(_NOT_OPEN)
         return self._client
 
     def emit(self, event: Event, **options: Any) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import typer
 
-from streams.cli import dev, dlq, exits, jobs, send, topics
+from streams.cli import bench, dev, dlq, exits, jobs, send, topics
 from streams.errors import BrokerUnavailable, StreamsError
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.command("bench", epilog=exits.EPILOG)(bench.bench)
 app.command("dev", epilog=exits.EPILOG)(dev.dev)
 app.command("emit", epilog=exits.EPILOG)(send.emit)
 app.command("enqueue", epilog=exits.EPILOG)(send.enqueue)

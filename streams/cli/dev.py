@@ -4,48 +4,130 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
-from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from streams.cli import exits
 
+if TYPE_CHECKING:
+    from streams.dev.broker import LocalBroker
+    from streams.jobs.registry import Registry
+    from streams.settings import Settings
+
+_AFTER_GRACE_S = 20.0  # a worker ends by itself before that
+
 
 def dev() -> None:
     """Run a broker (unless KAFKA_BOOTSTRAP_SERVERS is set) and a worker; Ctrl-C ends both."""
-    from streams.dev.broker import LocalBroker
-    from streams.dev.children import end
-    from streams.dev.worker import start_worker
+    from streams.dev.lock import only_one
     from streams.settings import Settings
 
     settings = Settings()
+    registry = _checked_handlers(settings)  # before anything starts
     for name in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, _interrupt)
-    with ExitStack() as running:
-        # Entered first, left last: a second Ctrl-C would leave a broker that is being stopped.
-        bootstrap = os.environ.get("KAFKA_BOOTSTRAP_SERVERS", "")
+    with only_one(Path(settings.data_dir) / "dev.lock", "streams dev"):
+        code = _run(settings, registry)
+    if code is not None:
+        print(f"streams: the worker ended by itself, with exit code {code}", file=sys.stderr)
+        raise typer.Exit(exits.NEGATIVE if code != exits.USAGE else code)
+
+
+def _checked_handlers(settings: Settings) -> Registry:
+    from streams.jobs.definition import QueueDefaults
+    from streams.jobs.discovery import handler_modules, load_handlers
+    from streams.jobs.durations import to_ms
+    from streams.jobs.registry import Registry
+
+    defaults = QueueDefaults(unique_for=settings.unique_for)
+    return Registry.build(
+        load_handlers(handler_modules(settings.handlers)),
+        settings.queues,
+        queue_defaults=dict.fromkeys(settings.queues, defaults),
+        ledger_kept_ms=to_ms(settings.ledger_kept),
+    )
+
+
+def _run(settings: Settings, registry: Registry) -> int | None:
+    """Broker and worker until Ctrl-C; the worker's exit code if it ended without one."""
+    from streams.dev.broker import LocalBroker
+    from streams.dev.worker import start_worker
+
+    broker: LocalBroker | None = None
+    worker: subprocess.Popen[bytes] | None = None
+    code: int | None = None
+    try:
         try:
+            bootstrap = os.environ.get("KAFKA_BOOTSTRAP_SERVERS", "")
             if not bootstrap:
                 broker = LocalBroker(Path(settings.data_dir) / "broker")
-                running.callback(broker.stop)
                 bootstrap = broker.start()
-            worker = start_worker({"KAFKA_BOOTSTRAP_SERVERS": bootstrap})
-            running.callback(end, worker, 30.0)
-            print(f"broker   {bootstrap}\nworker   process {worker.pid}", file=sys.stderr)
-            if settings.web_port:
-                web = f"http://{settings.web_host}:{settings.web_port}"
-                print(f"metrics  {web}/metrics\nhealth   {web}/health", file=sys.stderr)
-            print("Ctrl-C ends both", file=sys.stderr)
+            worker = start_worker({"KAFKA_BOOTSTRAP_SERVERS": bootstrap}, quiet=True)
+            _tell(settings, registry, bootstrap, worker.pid, own_broker=broker is not None)
             code = worker.wait()
         except KeyboardInterrupt:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            print("\nstopping", file=sys.stderr)
-            return
-    print(f"streams: the worker ended by itself, with exit code {code}", file=sys.stderr)
-    raise typer.Exit(exits.NEGATIVE if code != exits.USAGE else code)
+            waiting = (
+                f"waiting up to {_grace(settings)} for running jobs; Ctrl-C again stops at once"
+            )
+            print(f"\n{'stopping' if worker is None else waiting}", file=sys.stderr)
+        _stop(settings, worker, broker)
+    except KeyboardInterrupt:
+        raise typer.Exit(exits.INTERRUPTED) from None
+    finally:  # whatever is still there
+        if worker is not None:
+            worker.kill()
+            worker.wait()
+        if broker is not None:
+            broker.kill()
+    return code
+
+
+def _grace(settings: Settings) -> str:
+    from streams.jobs.durations import to_ms
+
+    return f"{to_ms(settings.grace) / 1000:g} s"
+
+
+def _stop(
+    settings: Settings, worker: subprocess.Popen[bytes] | None, broker: LocalBroker | None
+) -> None:
+    """The worker first: it needs the broker in order to hand back what it has not done."""
+    from streams.dev.children import end
+    from streams.jobs.durations import to_ms
+
+    if worker is not None:
+        end(worker, to_ms(settings.grace) / 1000 + _AFTER_GRACE_S)
+    if broker is not None:
+        broker.stop()
+
+
+def _tell(
+    settings: Settings, registry: Registry, bootstrap: str, pid: int, *, own_broker: bool
+) -> None:
+    _say(f"broker   {bootstrap}")
+    _say(f"worker   process {pid}")
+    if settings.web_port:
+        web = f"http://{settings.web_host}:{settings.web_port}"
+        _say(f"metrics  {web}/metrics")
+        _say(f"health   {web}/health")
+    _say(f"queues   {', '.join(registry.queues())}")
+    definitions = sorted(registry.definitions(), key=lambda one: one.name)
+    _say(f"handlers {len(definitions) or 'none'}")
+    width = max((len(one.name) for one in definitions), default=0)
+    for one in definitions:
+        starts = f"event {one.event_type}" if one.event_type else "enqueue"
+        _say(f"  {one.name:<{width}}  {one.queue}, on {starts}")
+    if own_broker:
+        _say(f"\nin another terminal:\n  export KAFKA_BOOTSTRAP_SERVERS={bootstrap}\n")
+    _say(f"Ctrl-C ends {'both' if own_broker else 'the worker'}")
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)
 
 
 def _interrupt(*_: Any) -> None:

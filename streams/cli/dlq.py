@@ -145,21 +145,13 @@ def _ask(question: str) -> None:
 
 async def _letters() -> list[Letter]:
     from streams.replay.letters import standing_letters
-    from streams.replay.reader import open_reader, partition_counts
+    from streams.replay.reader import read_topics
     from streams.settings import Settings
     from streams.wire.topics import TopicNames
 
     settings = Settings()
     dead = TopicNames(settings.prefix).dead
-    counts = await partition_counts(settings.bootstrap_servers)
-    if dead not in counts:
-        fail(
-            f"there is no topic {dead}: create it with `streams topics apply`, or correct "
-            "STREAMS_PREFIX",
-            exits.USAGE,
-        )
-    async with open_reader(settings.bootstrap_servers, {dead: counts[dead]}) as reader:
-        return await standing_letters(reader.to_end())
+    return await standing_letters(read_topics(settings.bootstrap_servers, [dead]))
 
 
 async def _replay(letters: Sequence[Letter], timeout: str) -> list[Letter]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -15,12 +16,12 @@ from streams.cli.output import (
     print_json,
     print_table,
     show_bytes,
+    show_json,
     show_time,
 )
 
 if TYPE_CHECKING:
     from streams.cli.find import Found
-    from streams.client_handle import JobStatus
     from streams.settings import Settings
 
 app = typer.Typer(help="Look at one job, and act on it.", epilog=exits.EPILOG, no_args_is_help=True)
@@ -40,9 +41,9 @@ def show(
     """Show how far a job is, and its attempts."""
     found = asyncio.run(_find(id, name, queue))
     if as_json:
-        print_json(_as_json(found, found.status))
+        print_json(_as_json(found))
     else:
-        _print(found, found.status)
+        _print(found)
 
 
 @app.command(epilog=exits.EPILOG)
@@ -57,14 +58,15 @@ def wait(
     from streams.cli.find import is_negative
     from streams.jobs.states import State
 
-    found, status = asyncio.run(_wait(id, name, queue, timeout))
+    found = asyncio.run(_wait(id, name, queue, timeout))
     if as_json:
-        print_json(_as_json(found, status))
+        print_json(_as_json(found))
     else:
-        _print_status(found, status)
-    if status.state is not State.COMPLETED:
-        if not is_negative(status.state):
-            fail(f"job {id} is {status.state} after {timeout}", exits.NEGATIVE)
+        _print_status(found)
+    state = found.status.state
+    if state is not State.COMPLETED:
+        if not is_negative(state):
+            fail(f"job {id} is {state} after {timeout}", exits.NEGATIVE)
         raise typer.Exit(exits.NEGATIVE)
 
 
@@ -92,19 +94,14 @@ def cancel(
 async def _find(id: str, name: str | None, queue: str | None) -> Found:
     """The one job with this id; ends the command if there is none or more than one."""
     from streams.cli.find import Finder
-    from streams.replay.reader import open_reader, partition_counts
+    from streams.replay.reader import read_topics
     from streams.settings import Settings
     from streams.wire.topics import TopicNames
 
     settings = Settings()
     finder = Finder(TopicNames(settings.prefix), settings.queues if queue is None else (queue,), id)
-    counts = await partition_counts(settings.bootstrap_servers)
-    there = {topic: counts[topic] for topic in finder.topics if topic in counts}
-    if not there:
-        fail(f"there is no topic {finder.topics[0]}: is STREAMS_PREFIX right?", exits.USAGE)
-    async with open_reader(settings.bootstrap_servers, there) as reader:
-        async for record in reader.to_end():
-            finder.take(record)
+    async for record in read_topics(settings.bootstrap_servers, finder.topics):
+        finder.take(record)
     candidates = finder.found(name)
     if not candidates:
         fail(f"no job has the id {id}", exits.NOT_FOUND)
@@ -120,21 +117,20 @@ async def _find(id: str, name: str | None, queue: str | None) -> Found:
     return candidates[0]
 
 
-async def _wait(
-    id: str, name: str | None, queue: str | None, timeout: str
-) -> tuple[Found, JobStatus]:
+async def _wait(id: str, name: str | None, queue: str | None, timeout: str) -> Found:
     from streams.cli.find import is_negative
-    from streams.client_handle import status_of
     from streams.client_story import Place, read_story
     from streams.jobs.durations import to_ms
     from streams.jobs.states import State
     from streams.settings import Settings
     from streams.wire.topics import TopicNames
 
-    limit_s = _duration_ms(to_ms, timeout) / 1000
+    try:
+        limit_s = to_ms(timeout) / 1000
+    except ValueError as error:
+        fail(f"--timeout: {error}", exits.USAGE)
     settings = Settings()
     found = await _find(id, name, queue)
-    status = found.status
     names = TopicNames(settings.prefix)
     place = Place(
         retry=names.retry(found.queue),
@@ -150,21 +146,15 @@ async def _wait(
     try:
         async with asyncio.timeout(limit_s):
             async for story in stories:
-                status = status_of(story)
-                if status.state is State.COMPLETED or is_negative(status.state):
+                found = replace(found, story=story)
+                state = found.status.state
+                if state is State.COMPLETED or is_negative(state):
                     break
     except TimeoutError:
         pass
     finally:
         await stories.aclose()
-    return found, status
-
-
-def _duration_ms(to_ms: Any, text: str) -> int:
-    try:
-        return int(to_ms(text))
-    except ValueError as error:
-        fail(f"--timeout: {error}", exits.USAGE)
+    return found
 
 
 async def _cancel(id: str, name: str | None, queue: str | None, reason: str) -> Found:
@@ -193,7 +183,8 @@ async def _send_cancel(found: Found, reason: str, settings: Settings) -> None:
         await close_producer(producer)
 
 
-def _as_json(found: Found, status: JobStatus) -> dict[str, Any]:
+def _as_json(found: Found) -> dict[str, Any]:
+    status = found.status
     return {
         "id": found.job.id,
         "name": found.job.name,
@@ -222,8 +213,8 @@ def _as_json(found: Found, status: JobStatus) -> dict[str, Any]:
     }
 
 
-def _print(found: Found, status: JobStatus) -> None:
-    _print_status(found, status)
+def _print(found: Found) -> None:
+    _print_status(found)
     entry = found.story.entry
     payload = found.sent.payload if found.sent else entry.payload if entry else None
     print_fields(
@@ -250,7 +241,8 @@ def _print(found: Found, status: JobStatus) -> None:
         )
 
 
-def _print_status(found: Found, status: JobStatus) -> None:
+def _print_status(found: Found) -> None:
+    status = found.status
     print_fields(
         [
             ("id", found.job.id),
@@ -260,7 +252,7 @@ def _print_status(found: Found, status: JobStatus) -> None:
             ("state", status.state.value),
             ("generation", str(status.generation) if status.generation else ""),
             ("attempts", str(status.attempt) if status.attempt else ""),
-            ("result", "" if status.result is None else str(status.result)),
+            ("result", "" if status.result is None else show_json(status.result)),
             # What went wrong before it completed is in its attempts.
             ("error", "" if status.state == "completed" else status.error or ""),
         ]

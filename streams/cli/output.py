@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 import typer
 
@@ -26,23 +26,47 @@ def print_json(value: Any) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A table; as wide as its content where nobody looks at a terminal."""
+    """A table: a column `error` is cut to what room there is, a remedy is wrapped, no other is.
+
+    Where nobody looks at a terminal, each row is one whole line.
+    """
     from rich import box
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    cells = [[cell.replace("\n", " ") for cell in row] for row in rows]
     console = Console()
-    table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False)
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    if not console.is_terminal:
-        console = Console(width=max(80, console.measure(table, options=_wide(console)).maximum))
-    console.print(table)
+
+    def table(room: int | None) -> Table:
+        """With errors of `room` characters, whole ones if None."""
+        made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        texts = [[Text(cell) for cell in row] for row in cells]
+        for number, column in enumerate(columns):
+            if column == "error" and room is not None:
+                for row in texts:
+                    row[number].truncate(room, overflow="ellipsis")
+            longest = max((cell_len(row[number].plain) for row in texts), default=0)
+            wraps = console.is_terminal and column in _WRAPPED
+            # Never narrower, even on a terminal that is: an id that is cut is of no use.
+            made.add_column(column, no_wrap=not wraps, min_width=None if wraps else longest)
+        for row in texts:
+            made.add_row(*row)
+        return made
+
+    def least(made: Table) -> int:
+        measured = console.measure(made, options=console.options.update(width=10_000))
+        return measured.minimum if console.is_terminal else measured.maximum
+
+    room = max(_LEAST, console.width - least(table(0))) if console.is_terminal else None
+    shown = table(room)
+    width = console.width if console.is_terminal else 80
+    Console(width=max(width, least(shown))).print(shown, crop=False)
 
 
-def _wide(console: Any) -> Any:
-    return console.options.update(width=10_000)
+_WRAPPED: Final = frozenset({"found", "wanted", "remedy"})
+_LEAST: Final = 20  # characters of an error
 
 
 def print_fields(fields: Iterable[tuple[str, str]]) -> None:
@@ -56,7 +80,14 @@ def show_time(ms: int | None) -> str:
     """A local time with its zone."""
     if not ms:
         return ""
-    return datetime.fromtimestamp(ms / 1000).astimezone().isoformat(" ", timespec="milliseconds")
+    return datetime.fromtimestamp(ms / 1000).astimezone().isoformat(" ", timespec="seconds")
+
+
+def show_json(value: Any) -> str:
+    """A value on one line, as programs read it."""
+    import orjson
+
+    return orjson.dumps(value, default=str).decode()
 
 
 def show_bytes(payload: bytes | None, limit: int = 2_000) -> str:

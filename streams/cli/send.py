@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Iterable
-from typing import TYPE_CHECKING, Any, TypeVar
+from itertools import islice, takewhile
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -16,10 +17,9 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from streams.client import JobClient
-    from streams.contracts import Event, JobPayload
     from streams.jobs.registry import Registry
 
-Model = TypeVar("Model", bound="BaseModel")
+    Contract = type[BaseModel]
 
 _PAYLOAD = typer.Argument(metavar="JSON", help="The payload; - reads one from each line of input.")
 _ID = typer.Option(None, "--id", help="Its id; sending the same one again is safe.")
@@ -33,17 +33,11 @@ def emit(
     id: str | None = _ID,
 ) -> None:
     """Publish an event; prints its id."""
-    from streams.errors import RegistrationError
 
-    async def send(client: JobClient, registry: Registry, line: str) -> str:
-        subscribers = registry.subscribers(type)
-        if not subscribers:
-            known = ", ".join(sorted(registry.event_types())) or "none"
-            raise RegistrationError(f"nobody subscribes to {type!r}; event types are: {known}")
-        event: Any = _model(subscribers[0].payload_type, line)
+    async def send(client: JobClient, event: Any) -> str:
         return await client.emit(event, id=id)
 
-    asyncio.run(_send_all(payload, id, send))
+    asyncio.run(_send_all(payload, id, lambda registry: _event(registry, type), send))
 
 
 def enqueue(
@@ -57,17 +51,8 @@ def enqueue(
     expires: str | None = typer.Option(None, help="After this it does not start any more."),
 ) -> None:
     """Enqueue a job; prints its id."""
-    from streams.errors import RegistrationError
 
-    async def send(client: JobClient, registry: Registry, line: str) -> str:
-        definition = registry.by_name(name)
-        if definition is None or definition.trigger != "payload":
-            names = [d.name for d in registry.definitions() if d.trigger == "payload"]
-            raise RegistrationError(
-                f"no handler takes jobs named {name!r}; names are: {', '.join(names) or 'none'}"
-                + ("" if definition is None else f" ({name} is started by events: use emit)")
-            )
-        job: Any = _model(definition.payload_type, line)
+    async def send(client: JobClient, job: Any) -> str:
         handle = await client.enqueue(
             job,
             id=id,
@@ -79,11 +64,37 @@ def enqueue(
         )
         return handle.id
 
-    asyncio.run(_send_all(payload, id, send))
+    asyncio.run(_send_all(payload, id, lambda registry: _job(registry, name), send))
+
+
+def _event(registry: Registry, type: str) -> Contract:
+    from streams.errors import RegistrationError
+
+    subscribers = registry.subscribers(type)
+    if not subscribers:
+        known = ", ".join(sorted(registry.event_types())) or "none"
+        raise RegistrationError(f"nobody subscribes to {type!r}; event types are: {known}")
+    return subscribers[0].payload_type
+
+
+def _job(registry: Registry, name: str) -> Contract:
+    from streams.errors import RegistrationError
+
+    definition = registry.by_name(name)
+    if definition is None or definition.trigger != "payload":
+        names = sorted(d.name for d in registry.definitions() if d.trigger == "payload")
+        raise RegistrationError(
+            f"no handler takes jobs named {name!r}; names are: {', '.join(names) or 'none'}"
+            + ("" if definition is None else f" ({name} is started by events: use emit)")
+        )
+    return definition.payload_type
 
 
 async def _send_all(
-    payload: str, id: str | None, send: Callable[[JobClient, Registry, str], Awaitable[str]]
+    payload: str,
+    id: str | None,
+    contract_in: Callable[[Registry], Contract],
+    send: Callable[[JobClient, BaseModel], Awaitable[str]],
 ) -> None:
     from streams.client import JobClient
     from streams.jobs.discovery import handler_modules, load_handlers
@@ -93,18 +104,22 @@ async def _send_all(
     if payload == "-" and id is not None:
         fail("--id names one job, and - reads any number of them", exits.USAGE)
     settings = Settings()
-    registry = Registry.build(load_handlers(handler_modules(settings.handlers)), settings.queues)
+    handlers = load_handlers(handler_modules(settings.handlers))
+    contract = contract_in(Registry.build(handlers, settings.queues))
+    one = None if payload == "-" else _read(contract, payload)
     async with JobClient(
         settings.bootstrap_servers, source="cli", prefix=settings.prefix
     ) as client:
-        if payload != "-":
-            print(await send(client, registry, payload))
-            return
-        await _send_lines(sys.stdin, lambda line: send(client, registry, line))
+        if one is not None:
+            print(await send(client, one))
+        else:
+            await _send_lines(sys.stdin, contract, lambda model: send(client, model))
 
 
-async def _send_lines(lines: Iterable[str], send: Callable[[str], Awaitable[str]]) -> None:
-    """Send each line; stops at the first that is refused, and says which."""
+async def _send_lines(
+    lines: Iterable[str], contract: Contract, send: Callable[[BaseModel], Awaitable[str]]
+) -> None:
+    """Send each line; nothing behind one that does not fit its contract."""
     from rich.console import Console
     from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TimeElapsedColumn
 
@@ -121,44 +136,49 @@ async def _send_lines(lines: Iterable[str], send: Callable[[str], Awaitable[str]
     ) as progress:
         bar = progress.add_task("sending", total=None)
         sent = 0
-        for numbers, chunk in _chunks(lines):
+        for chunk in _chunks(lines):
+            models = [_read_or_refuse(contract, line) for _, line in chunk]
+            fit = list(takewhile(lambda model: not isinstance(model, StreamsError), models))
             # In one gather, so that they travel together; their order stays, as each is put
             # into the producer's buffer before the next.
-            outcomes = await asyncio.gather(*map(send, chunk), return_exceptions=True)
-            for number, outcome in zip(numbers, outcomes, strict=True):
+            outcomes: list[Any] = await asyncio.gather(*map(send, fit), return_exceptions=True)
+            for id in outcomes:
+                if isinstance(id, str):
+                    print(id)
+                    sent += 1
+            for (number, _), outcome in zip(chunk, outcomes + models[len(fit) :], strict=True):
                 if isinstance(outcome, StreamsError) and not isinstance(outcome, BrokerUnavailable):
-                    raise StreamsError(f"line {number}: {outcome}; {sent} were sent before it")
+                    raise StreamsError(f"line {number}: {outcome}; {sent} were sent")
                 if isinstance(outcome, BaseException):
                     raise outcome
-                print(outcome)
-                sent += 1
             progress.update(bar, advance=len(chunk))
 
 
-def _chunks(lines: Iterable[str]) -> Iterable[tuple[list[int], list[str]]]:
-    numbers: list[int] = []
-    chunk: list[str] = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        numbers.append(number)
-        chunk.append(line)
-        if len(chunk) >= _IN_FLIGHT:
-            yield numbers, chunk
-            numbers, chunk = [], []
-    if chunk:
-        yield numbers, chunk
+def _chunks(lines: Iterable[str]) -> Iterable[list[tuple[int, str]]]:
+    """Lines with their numbers, but for empty ones."""
+    numbered = ((number, line) for number, line in enumerate(lines, start=1) if line.strip())
+    while chunk := list(islice(numbered, _IN_FLIGHT)):
+        yield chunk
 
 
-def _model(kind: type[Event] | type[JobPayload], text: str) -> Event | JobPayload:
+def _read_or_refuse(contract: Contract, line: str) -> Any:
+    from streams.errors import PayloadInvalid
+
+    try:
+        return _read(contract, line)
+    except PayloadInvalid as error:
+        return error
+
+
+def _read(contract: Contract, text: str) -> BaseModel:
     from pydantic import ValidationError
 
     from streams.errors import PayloadInvalid
 
     try:
-        return kind.model_validate_json(text)
+        return contract.model_validate_json(text)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         field = ".".join(str(part) for part in first["loc"])
-        where = f"{kind.__name__}.{field}" if field else kind.__name__
+        where = f"{contract.__name__}.{field}" if field else contract.__name__
         raise PayloadInvalid(f"{where}: {first['msg']}", field=field) from None

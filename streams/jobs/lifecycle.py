@@ -41,6 +41,7 @@ class LifecycleEvent:
     due: int | None = None
     error_type: str | None = None
     error: str | None = None
+    trace: str | None = None  # of the error, without local variables; bounded
     traceparent: str | None = None
 
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 from streams.errors import RegistrationError
 from streams.jobs.definition import JobDefinition, QueueDefaults, Stated
 from streams.jobs.durations import format_ms
+
+# Kafka's rule, with room for a prefix below its 249.
+_TOPIC: Final = re.compile(r"[a-zA-Z0-9._-]{1,200}")
 
 
 class Registry:
@@ -47,6 +52,8 @@ class Registry:
         seen: dict[str, JobDefinition] = {}
         for definition in resolved:
             wrong = [*definition.mistakes]
+            if definition.event_type:
+                wrong += _misnamed(definition.event_type)
             if definition.queue not in known_queues:
                 wrong.append(_unknown(definition.queue, known_queues))
             if definition.unique_for_ms > ledger_kept_ms:
@@ -86,6 +93,18 @@ class Registry:
     def definitions(self) -> tuple[JobDefinition, ...]:
         """All definitions."""
         return tuple(self._by_name.values())
+
+
+def _misnamed(event_type: str) -> list[str]:
+    """Why there can be no topic for this type of event."""
+    if not _TOPIC.fullmatch(event_type) or event_type in (".", ".."):
+        return [
+            f"event type {event_type!r} can't be a topic's name: use up to 200 letters, digits, "
+            'dots, hyphens and underscores, as in "user.signed_up"'
+        ]
+    if event_type.startswith("jobs."):
+        return [f"event type {event_type!r}: topics that begin with jobs. are the engine's; rename"]
+    return []
 
 
 def _unknown(queue: str, known_queues: Sequence[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -45,6 +46,8 @@ def read_signature(
     values = [p for p in parameters if p is not ctx]
     if ctx is not None and ctx.kind is Parameter.POSITIONAL_ONLY:
         mistakes.append(f"{ctx.name!r} is positional only: move it behind the /")
+    if ctx is not None and (wrong := _wrong_context(fn, ctx, local_names)) is not None:
+        mistakes.append(wrong)
     ctx_parameter = None if ctx is None else ctx.name
     hints = {p.name: _hint(fn, p, local_names, mistakes) for p in values}
     contract = _contract(hints[values[0].name]) if values else None
@@ -76,6 +79,50 @@ def _is_context(parameter: Parameter) -> bool:
     return parameter.name == "ctx" or annotation is JobContext
 
 
+def _wrong_context(
+    fn: Callable[..., Any], ctx: Parameter, local_names: Mapping[str, Any]
+) -> str | None:
+    """Why this can't be where the context goes; None if it can."""
+    written = ctx.annotation
+    if written is Parameter.empty:
+        return None
+    try:
+        hint = _resolved(fn, ctx, local_names)
+    except Exception as error:
+        if isinstance(written, str) and _is_imported(fn, written):
+            return None  # for type checkers alone, which a context may be
+        return (
+            f"the type {written!r} of {ctx.name!r} can't be resolved ({error}): write JobContext, "
+            "from streams"
+        )
+    is_class = isinstance(hint, type) and not getattr(hint, "_is_protocol", False)
+    if is_class and not (issubclass(hint, JobContext) or issubclass(JobContext, hint)):
+        return (
+            f"{ctx.name!r} is where the context goes, and its type is {hint.__name__}: write "
+            "JobContext, or give the parameter another name"
+        )
+    return None
+
+
+def _is_imported(fn: Callable[..., Any], written: str) -> bool:
+    """Whether the handler's file imports this name anywhere, as under `if TYPE_CHECKING:`."""
+    first = written.strip("'\" ").partition(".")[0]
+    module = inspect.getmodule(inspect.unwrap(fn))
+    try:
+        tree = ast.parse("" if module is None else inspect.getsource(module))
+    except (OSError, SyntaxError):
+        return True  # no source to look into
+    imports = (node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom))
+    return any(first == (alias.asname or alias.name) for node in imports for alias in node.names)
+
+
+def _resolved(fn: Callable[..., Any], parameter: Parameter, local_names: Mapping[str, Any]) -> Any:
+    # One at a time: a type that only another parameter or the result needs may be unknown here.
+    one = SimpleNamespace(__annotations__={parameter.name: parameter.annotation})
+    names = getattr(inspect.unwrap(fn), "__globals__", {})
+    return get_type_hints(one, names, dict(local_names), include_extras=True)[parameter.name]
+
+
 def _hint(
     fn: Callable[..., Any],
     parameter: Parameter,
@@ -83,12 +130,13 @@ def _hint(
     mistakes: list[str],
 ) -> Any:
     if parameter.annotation is Parameter.empty:
+        if parameter.kind not in (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD):
+            mistakes.append(
+                f"{parameter.name!r} has no type, so that nothing can be checked: annotate it"
+            )
         return Any
-    # One at a time: a type that only another parameter or the result needs may be unknown here.
-    one = SimpleNamespace(__annotations__={parameter.name: parameter.annotation})
-    names = getattr(inspect.unwrap(fn), "__globals__", {})
     try:
-        return get_type_hints(one, names, dict(local_names), include_extras=True)[parameter.name]
+        return _resolved(fn, parameter, local_names)
     except Exception as error:
         mistakes.append(
             f"the type {parameter.annotation!r} of {parameter.name!r} can't be resolved ({error}): "

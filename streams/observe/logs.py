@@ -32,6 +32,7 @@ _OUTCOMES: Final = frozenset(
         Happening.DEAD,
     }
 )
+_TRACE_KEPT: Final = 4_000  # characters, of which the last tell most
 _LIBRARIES: Final = ("faust", "mode", "aiokafka", "asyncio")
 
 _logger = logging.getLogger("streams.jobs")
@@ -77,12 +78,13 @@ def configure(
     root.setLevel(level)
     for name in _LIBRARIES:
         logging.getLogger(name).setLevel(logging.WARNING)
-    # What handlers print reaches this logger of mode's at info; it is theirs, not the library's.
-    logging.getLogger("mode.redirect").setLevel(logging.INFO)
 
 
 def log_lifecycle(event: LifecycleEvent) -> None:
-    """The listener: retries tell attempt, error and next time; endings tell how long they took."""
+    """The listener: retries tell attempt, error and next time; endings tell how long they took.
+
+    What failed has its traceback, without local variables.
+    """
     level = _LEVELS.get(event.happening, logging.INFO)
     if not _logger.isEnabledFor(level):
         return
@@ -97,6 +99,8 @@ def log_lifecycle(event: LifecycleEvent) -> None:
         "due": None if event.due is None else show_time(min(event.due, LATEST)),
         "error_type": event.error_type,
         "error": event.error,
+        # By this name a console shows it below the line, and a collector finds it.
+        "exception": None if event.trace is None else event.trace[-_TRACE_KEPT:],
         "trace_id": trace_id(event.traceparent),
     }
     _log.log(level, event.happening.value, **{k: v for k, v in fields.items() if v is not None})

@@ -10,7 +10,7 @@ from typing import Any, Final
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from streams.errors import BrokerUnavailable
+from streams.errors import BrokerUnavailable, TopicMismatch
 from streams.wire.admin import open_admin
 from streams.wire.envelope import Record
 
@@ -29,6 +29,25 @@ async def partition_counts(
     async with open_admin(bootstrap, timeout_ms=timeout_ms, kafka=kafka) as admin:
         topics = await admin.describe_topics()
     return {t["topic"]: len(t["partitions"]) for t in topics if t["error_code"] == 0}
+
+
+async def read_topics(bootstrap: str, topics: Sequence[str]) -> AsyncIterator[Record]:
+    """What is there now in those of `topics` that exist, in no order between partitions.
+
+    Raises:
+        BrokerUnavailable: the broker did not answer, or stopped answering.
+        TopicMismatch: none of them exists.
+    """
+    counts = await partition_counts(bootstrap)
+    there = {topic: counts[topic] for topic in topics if topic in counts}
+    if not there:
+        raise TopicMismatch(
+            f"there is no topic {topics[0]}: create it with `streams topics apply`, or correct "
+            "STREAMS_PREFIX"
+        )
+    async with open_reader(bootstrap, there) as reader:
+        async for record in reader.to_end():
+            yield record
 
 
 class TopicReader:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
+
+import effects
 
 from streams import Fixed, JobContext, JobPayload, Retry, job
 
@@ -18,22 +19,15 @@ class Count(JobPayload, name="count", key="account"):
     n: int
 
 
-def _write(line: str) -> None:
-    # One write(2) on an append-only descriptor: it is there although the process is killed.
-    file = os.open(os.environ["EFFECTS"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    os.write(file, line.encode() + b"\n")
-    os.close(file)
-
-
 @job(retry=Retry(attempts=3, backoff=Fixed("200ms")))
 async def effect(payload: Effect, ctx: JobContext) -> None:
-    _write(f"start {payload.account} {payload.n}")
+    effects.write(f"start {payload.account} {payload.n}")
     await asyncio.sleep(0.02)
     if payload.n % 10 == 0 and ctx.attempt == 1:
         raise ValueError("the first attempt of every tenth fails")
-    _write(f"end {payload.account} {payload.n}")
+    effects.write(f"end {payload.account} {payload.n}")
 
 
 @job
 async def count(payload: Count) -> None:
-    _write(f"end {payload.account} {payload.n}")
+    effects.write(f"end {payload.account} {payload.n}")

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -237,7 +241,7 @@ def over(handle: Handle, state: State, result: bytes | None = None) -> LedgerRec
         generation=0,
         run=1,
         attempts=2,
-        ended=handle.time + 5,
+        ended=handle.time,
         result=result,
         reason="because",
     )
@@ -312,6 +316,37 @@ async def test_a_repeated_id_has_the_result_of_the_first(jobs: JobClient) -> Non
     assert await again.result(timeout="10s") == "first"
 
 
+async def test_an_id_that_runs_again_waits_for_its_own_result(jobs: JobClient) -> None:
+    # given a run that ended so long ago that the id is free again
+    first = await jobs.enqueue(ClientReport(account_id=7), id="again")
+    ended = replace(over(first, State.COMPLETED, b'"first"'), unique_for_ms=0)
+    await put(jobs, first, ended)
+    assert await first.result(timeout="10s") == "first"
+    # when
+    await asyncio.sleep(0.01)  # past its end, by our clock
+    again = await jobs.enqueue(ClientReport(account_id=7), id="again")
+    # then
+    assert (await again.status()).state is State.QUEUED
+    waiting = asyncio.create_task(again.result(timeout="20s"))
+    await put(jobs, again, over(again, State.COMPLETED, b'"second"'))
+    assert await waiting == "second"
+
+
+async def test_an_id_whose_job_is_dead_for_days_is_found(jobs: JobClient) -> None:
+    handle = await jobs.enqueue(ClientReport(account_id=7), id="old")
+    days_ago = handle.time - 5 * 86_400_000
+    entry = replace(entry_of(handle, State.DEAD), time=days_ago)
+    producer = await jobs._delivery.producer()
+    key, value = encode_open(entry)
+    await producer.send_and_wait(
+        jobs.topics.retry("bulk"), value, key, handle.partition, timestamp_ms=days_ago
+    )
+
+    again = await jobs.enqueue(ClientReport(account_id=7), id="old")
+
+    assert (await again.status()).state is State.DEAD
+
+
 async def test_cancel_goes_to_the_command_topic(jobs: JobClient, kafka: str, prefix: str) -> None:
     handle = await jobs.enqueue(ClientReport(account_id=7))
 
@@ -384,6 +419,81 @@ def test_a_synchronous_client_that_is_not_open() -> None:
     sync = JobClient.sync("127.0.0.1:1", source="/sync")
     with pytest.raises(StreamsError, match=r"with JobClient\.sync"):
         sync.enqueue(ClientPing())
+
+
+def test_a_synchronous_client_for_a_whole_process(
+    kafka: str, prefix: str, wanted: list[TopicSpec]
+) -> None:
+    asyncio.run(create(kafka, wanted))
+    sync = JobClient.sync(kafka, source="/sync", prefix=prefix)
+
+    sync.open()
+    sync.open()  # as every worker of a server does, whoever came first
+    handle = sync.enqueue(ClientPing())
+    sync.close()
+    sync.close()
+
+    with pytest.raises(StreamsError, match=r"with JobClient\.sync"):
+        handle.status()
+    sync.open()
+    assert sync.enqueue(ClientPing()).status().state is State.QUEUED
+    sync.close()
+
+
+async def create(kafka: str, wanted: list[TopicSpec]) -> None:
+    async with open_admin(kafka) as admin:
+        await apply_topics(admin, wanted)
+
+
+FORKS = """
+import os, sys
+from streams.client import JobClient
+from streams.contracts import JobPayload
+from streams.errors import StreamsError
+
+class Ping(JobPayload, name="client.ping", queue="bulk"):
+    number: int = 0
+
+jobs = JobClient.sync(sys.argv[1], source="/fork", prefix=sys.argv[2])
+jobs.open()
+sent = [jobs.enqueue(Ping()).id]
+reading, writing = os.pipe()
+child = os.fork()
+if child == 0:
+    try:
+        jobs.enqueue(Ping())
+    except StreamsError as error:
+        os.write(writing, f"{error}\\n".encode())
+    jobs.open()
+    os.write(writing, jobs.enqueue(Ping()).id.encode())
+    jobs.close()
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+print(os.read(reading, 10_000).decode())
+print(jobs.enqueue(Ping()).id)
+jobs.close()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks here")
+def test_a_synchronous_client_after_a_fork(
+    kafka: str, prefix: str, wanted: list[TopicSpec]
+) -> None:
+    asyncio.run(create(kafka, wanted))
+
+    done = subprocess.run(
+        [sys.executable, "-c", FORKS, kafka, prefix],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    said, in_child, in_parent = done.stdout.splitlines()
+    assert said.startswith("this client was opened before a fork; open it in the child")
+    assert in_child != in_parent
+    assert len(asyncio.run(sent_jobs(kafka, prefix))) == 3
 
 
 # Topics

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+import asyncio
+import time as real_time
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from sources import KafkaReading, MemoryReading, Reading, append
 
+from streams.kafka import clock as clock_module
+from streams.kafka.clock import WallClock
 from streams.kafka.log import KafkaLog
 from streams.kafka.store import RocksStore
 from streams.testing.memory import MemoryClock, MemoryLog, MemoryStore
 from streams.wire.admin import apply_topics, open_admin
 from streams.wire.topics import Role, TopicSpec
-from streams.worker.ports import Append, Change, Log, Store
+from streams.worker.ports import Alarm, Append, Change, Clock, Log, Store
 
 
 @pytest.fixture(params=["memory", "rocksdb"])
@@ -90,3 +96,152 @@ async def test_a_key_chooses_the_same_partition_everywhere(log: tuple[Log, str])
     await memory.append([Append(topic, None, b"account:%d" % n, b"") for n in range(20)])
     for partition in (0, 1):
         assert await real.end(topic, partition) == await memory.end(topic, partition) > 0
+
+
+class Time:
+    """A clock and its passing: the one is pushed, the other is waited for."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.calls: list[tuple[str, int]] = []  # the name of each alarm, and how late it was
+
+    def alarm(self, name: str, when: int, then: Callable[[], None] = lambda: None) -> Alarm:
+        def called() -> None:
+            self.calls.append((name, self.clock.now() - when))
+            then()
+
+        return self.clock.call_at(when, called)
+
+    def fresh(self) -> int:
+        """The time; at its beginning, so that what is done at once is done within it."""
+        before = now = self.clock.now()
+        while now == before and not isinstance(self.clock, MemoryClock):
+            now = self.clock.now()
+        return now
+
+    async def reach(self, when: int) -> None:
+        """Return once this time has come and its alarms were called."""
+        if isinstance(self.clock, MemoryClock):
+            self.clock.set(when)
+            return
+        come = asyncio.Event()
+        self.clock.call_at(when + 1, come.set)  # after all that is to be called at `when`
+        await come.wait()
+
+    @property
+    def called(self) -> list[str]:
+        return [name for name, _ in self.calls]
+
+
+@pytest.fixture(params=[MemoryClock, WallClock], ids=["memory", "wall"])
+def time(request: pytest.FixtureRequest) -> Time:
+    return Time(request.param())
+
+
+async def test_an_alarm_is_called_once_when_its_time_has_come_and_never_before(time: Time):
+    now = time.fresh()
+    for ms in (30, 10, 20, 25, 11):
+        time.alarm(str(ms), now + ms)
+    assert time.called == []
+    await time.reach(now + 20)
+    assert time.called[:3] == ["10", "11", "20"]
+    await time.reach(now + 40)
+    assert time.called == ["10", "11", "20", "25", "30"]
+    assert all(late >= 0 for _, late in time.calls)
+
+
+async def test_alarms_for_one_time_are_called_in_the_order_in_which_they_were_set(time: Time):
+    while True:
+        now = time.fresh()
+        alarms = [time.alarm(str(n), now + 20) for n in range(5)]
+        if time.clock.now() == now:
+            break
+        for alarm in alarms:  # the machine was slow: they were not set at one time
+            alarm.cancel()
+    await time.reach(now + 21)
+    assert time.called == ["0", "1", "2", "3", "4"]
+
+
+async def test_a_time_that_has_passed_is_called_soon_and_not_at_once(time: Time):
+    now = time.fresh()
+    time.alarm("past", now - 1_000)
+    assert time.called == []
+    await time.reach(now)
+    assert time.called == ["past"]
+
+
+async def test_an_alarm_that_is_cancelled_is_not_called(time: Time):
+    now = time.fresh()
+    first = time.alarm("first", now + 10)
+    later = time.alarm("later", now + 30)
+    time.alarm("canceller", now + 20, later.cancel)
+    first.cancel()
+    await time.reach(now + 40)
+    assert time.called == ["canceller"]
+    for alarm in (first, later):
+        alarm.cancel()  # again, and after its time: no error
+
+
+async def test_a_machine_that_sets_its_clock_back_makes_no_call_early(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    step_ns = 0
+    stepped = SimpleNamespace(time_ns=lambda: real_time.time_ns() + step_ns)
+    monkeypatch.setattr(clock_module, "time", stepped)
+    wall = Time(WallClock())
+    now = wall.fresh()
+    wall.alarm("after the step", now + 20)
+    step_ns = -30_000_000
+    await wall.reach(now + 20)
+    assert [(name, late >= 0) for name, late in wall.calls] == [("after the step", True)]
+
+
+@pytest.fixture(params=["memory", "kafka"])
+async def reading(
+    request: pytest.FixtureRequest, prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Reading]:
+    reading: Reading
+    if request.param == "memory":
+        reading = MemoryReading(monkeypatch)
+    else:
+        reading = KafkaReading(request.getfixturevalue("kafka"), prefix, tmp_path)
+    await reading.start()
+    yield reading
+    await reading.stop()
+
+
+async def test_a_source_hands_over_every_record_once_and_its_successor_goes_on(reading: Reading):
+    # every record is handed over once, and in order, whatever the size of the batches
+    await append(reading, 0, 300)
+    await append(reading, 1, 10)
+    assert await reading.read(0, 300) == list(range(300))
+    assert await reading.read(1, 10) == list(range(10))
+
+    # a partition that wants no more is not read, and holds back no other
+    await reading.hold(0, True)
+    await append(reading, 0, 50)
+    await append(reading, 1, 10)
+    assert await reading.read(1, 10) == list(range(10, 20))
+    assert await reading.read(0, 0) == []
+    # and goes on from where it was
+    await reading.hold(0, False)
+    await append(reading, 0, 50)
+    assert await reading.read(0, 100) == list(range(300, 400))
+
+    # what was released is committed, and nothing takes it back
+    assert await reading.committed() == {}
+    await reading.release(0, 350)
+    assert await reading.committed() == {0: 350}
+    await reading.release(0, 310)
+    await reading.release(1, 5)
+    assert await reading.committed() == {0: 350, 1: 5}
+
+    # so a successor starts there
+    await reading.succeed()
+    assert await reading.read(0, 50) == list(range(350, 400))
+    assert await reading.read(1, 15) == list(range(5, 20))
+    # which has the same promises
+    await reading.release(0, 349)
+    assert await reading.committed() == {0: 350, 1: 5}
+    await append(reading, 0, 1)
+    assert await reading.read(0, 1) == [400]

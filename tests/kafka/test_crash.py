@@ -8,30 +8,20 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 from crash_handlers import Count, Effect
-from topics_read import states_of
+from effects import Lines, lines, until
+from topics import create_topics, states_of
 from worker_process import WorkerProcess
 
 from streams.client import JobClient
-from streams.wire.admin import apply_topics, open_admin
-from streams.wire.topics import TopicNames, specs
-
-QUEUES = ("critical", "default", "bulk")
+from streams.wire.topics import TopicNames
 
 
-async def _create(kafka: str, prefix: str) -> None:
-    async with open_admin(kafka) as admin:
-        await apply_topics(admin, specs(TopicNames(prefix), QUEUES, (), 2))
-
-
-def _lines(effects: Path) -> list[list[str]]:
-    return [line.split() for line in effects.read_text().splitlines()] if effects.exists() else []
-
-
-async def _until_effects(worker: WorkerProcess, effects: Path, count: int, kind: str) -> None:
-    # The file is the signal: the other process has no other way to tell us.
-    while sum(line[0] == kind for line in _lines(effects)) < count:
+async def _until_ended(worker: WorkerProcess, effects: Path, count: int) -> None:
+    def enough(found: Lines) -> bool:
         assert worker.process is not None and worker.process.poll() is None, worker.log
-        await asyncio.sleep(0.05)
+        return sum(line[0] == "end" for line in found) >= count
+
+    await until(effects, enough, lambda: worker.log)
 
 
 async def test_a_killed_worker_loses_nothing_and_keeps_order(
@@ -39,21 +29,20 @@ async def test_a_killed_worker_loses_nothing_and_keeps_order(
 ):
     # given 1,000 jobs over 100 keys, one in ten failing its first attempt
     effects = tmp_path / "effects"
-    await _create(kafka, prefix)
+    await create_topics(kafka, prefix)
     async with JobClient(kafka, source="test", prefix=prefix) as jobs:
         handles = await jobs.enqueue_many(Effect(account=n % 100, n=n) for n in range(1_000))
         worker = WorkerProcess(kafka, prefix, "crash_handlers", tmp_path, EFFECTS=str(effects))
         with worker:
-            await _until_effects(worker, effects, 300, "end")
+            await _until_ended(worker, effects, 300)
             # when it is killed while at least ten run
             worker.kill()
-            lines = _lines(effects)
-            kinds = Counter(line[0] for line in lines)
+            kinds = Counter(line[0] for line in lines(effects))
             running = kinds["start"] - kinds["end"]
             assert running >= 10
             worker.start()
             await asyncio.gather(*(handle.result(timeout="60s") for handle in handles[-100:]))
-            await _until_effects(worker, effects, 1_000, "end")
+            await _until_ended(worker, effects, 1_000)
             for handle in handles[::97]:
                 await handle.result(timeout="60s")
             assert worker.stop() == 0, worker.log
@@ -67,7 +56,7 @@ async def test_a_killed_worker_loses_nothing_and_keeps_order(
     assert {count for key, count in retries.items() if key[1] == "retrying"} == {1}
     # and within a key each job ended before the next one started
     ended: dict[str, set[int]] = defaultdict(set)
-    for kind, account, n in _lines(effects):
+    for kind, account, n in lines(effects):
         if kind == "start":
             earlier = range(int(account), int(n), 100)
             assert ended[account].issuperset(earlier), f"{n} started before its predecessors ended"
@@ -80,7 +69,7 @@ async def test_ids_enqueued_twice_run_once_also_on_another_owner(
 ):
     effects = tmp_path / "effects"
     payloads = [Count(account=n % 500, n=n) for n in range(10_000)]
-    await _create(kafka, prefix)
+    await create_topics(kafka, prefix)
     async with JobClient(kafka, source="test", prefix=prefix) as jobs:
         worker = WorkerProcess(kafka, prefix, "crash_handlers", tmp_path, EFFECTS=str(effects))
         with worker:
@@ -91,7 +80,7 @@ async def test_ids_enqueued_twice_run_once_also_on_another_owner(
                 )
             last = await jobs.enqueue(Count(account=0, n=-1))
             await last.result(timeout="60s")
-            await _until_effects(worker, effects, 10_001, "end")
+            await _until_ended(worker, effects, 10_001)
             # when the worker is killed, its disk is lost, and all of them come again
             worker.kill()
             shutil.rmtree(tmp_path / "data")
@@ -105,7 +94,7 @@ async def test_ids_enqueued_twice_run_once_also_on_another_owner(
                 await tail.result(timeout="60s")
             assert worker.stop() == 0, worker.log
     # then none ran a second time, but for what the kill left unrecorded
-    runs = Counter(int(line[2]) for line in _lines(effects))
+    runs = Counter(int(line[2]) for line in lines(effects))
     assert sum(runs[n] > 0 for n in range(10_000)) == 10_000
     names = TopicNames(prefix)
     ledger = await states_of(kafka, names.ledger("default"))

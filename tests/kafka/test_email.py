@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from topics_read import read_all
+from cli_process import PATIENCE_S, Cli, wait_until_over
+from topics import read_all
 from worker_process import WorkerProcess
 
 from agents.email import send_welcome_email
@@ -28,7 +27,6 @@ from streams.wire.state import decode_ledger, decode_open
 from streams.wire.topics import TopicNames
 
 NAME = send_welcome_email.__job_definition__.name  # type: ignore[attr-defined]
-PATIENCE_S = 60
 
 
 @pytest.fixture
@@ -58,43 +56,6 @@ async def sign_up(client: JobClient, worker: WorkerProcess, address: str) -> str
             await asyncio.sleep(0.2)
 
 
-class Cli:
-    """`streams` with the settings of one test."""
-
-    def __init__(self, kafka: str, prefix: str) -> None:
-        self._environment = {
-            **os.environ,
-            "KAFKA_BOOTSTRAP_SERVERS": kafka,
-            "STREAMS_PREFIX": prefix,
-            "STREAMS_PARTITIONS": "2",
-            "STREAMS_HANDLERS": "agents",
-        }
-
-    async def run(self, *arguments: str) -> tuple[int, str, str]:
-        """Exit code, output and errors of one command."""
-        process = await asyncio.create_subprocess_exec(
-            str(Path(sys.executable).with_name("streams")),
-            *arguments,
-            env=self._environment,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        output, errors = await asyncio.wait_for(process.communicate(), PATIENCE_S)
-        return process.returncode or 0, output.decode(), errors.decode()
-
-
-async def wait_until_over(cli: Cli, id: str) -> tuple[int, dict[str, object]]:
-    """`jobs wait`, from before the job has arrived in its queue."""
-    until = time.monotonic() + PATIENCE_S
-    while True:
-        code, output, errors = await cli.run("jobs", "wait", id, "--timeout", "60s", "--json")
-        if code != 3:
-            return code, json.loads(output)
-        assert time.monotonic() < until, errors
-        await asyncio.sleep(0.2)
-
-
 async def test_a_refusal_for_now_is_retried_after_its_backoff(
     kafka: str, prefix: str, worker: WorkerProcess, smtp_port: int
 ) -> None:
@@ -107,7 +68,7 @@ async def test_a_refusal_for_now_is_retried_after_its_backoff(
         # when
         id = await sign_up(client, worker, "late@example.org")
         # then one message arrives
-        code, job = await wait_until_over(Cli(kafka, prefix), id)
+        code, job = await wait_until_over(Cli(kafka, prefix, "agents"), id)
         assert (code, job["state"], job["attempts"]) == (0, "completed", 2)
         (message,) = sink.messages["late@example.org"]
         assert job["result"] == message["Message-ID"]
@@ -130,7 +91,7 @@ async def test_a_refusal_for_now_is_retried_after_its_backoff(
 async def test_a_final_refusal_is_a_dead_letter_and_its_replay_delivers(
     kafka: str, prefix: str, worker: WorkerProcess, smtp_port: int
 ) -> None:
-    cli = Cli(kafka, prefix)
+    cli = Cli(kafka, prefix, "agents")
     async with (
         MailSink(port=smtp_port) as sink,
         JobClient(kafka, source="test", prefix=prefix) as client,
@@ -163,14 +124,14 @@ async def test_a_final_refusal_is_a_dead_letter_and_its_replay_delivers(
         code, job = await wait_until_over(cli, id)
         assert (code, job["state"], job["generation"]) == (0, "completed", 1)
         assert len(sink.messages["lost@example.org"]) == 1
-        assert (await cli.run("dlq", "ls", "--json"))[1].strip() == "[]"
-        assert (await cli.run("dlq", "replay", id))[0] == 3
+        assert (await cli.run("dlq", "ls", "--json")).json == []
+        assert (await cli.run("dlq", "replay", id)).code == 3
 
 
 async def test_topics_are_planned_then_applied(kafka: str, prefix: str) -> None:
-    cli = Cli(kafka, prefix)
+    cli = Cli(kafka, prefix, "agents")
     code, output, _ = await cli.run("topics", "plan", "--json")
     assert code == 1
     assert {row["verdict"] for row in json.loads(output)} == {"create"}
-    assert (await cli.run("topics", "apply"))[0] == 0
-    assert (await cli.run("topics", "plan"))[0] == 0
+    assert (await cli.run("topics", "apply")).code == 0
+    assert (await cli.run("topics", "plan")).code == 0

@@ -4,27 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import re
-import socket
-import subprocess
 import time
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
 from crash_handlers import Count
+from topics import create_topics, states_of
 from worker_process import WorkerProcess
 
 from streams.client import JobClient
-from streams.wire.admin import apply_topics, open_admin
-from streams.wire.topics import TopicNames, specs
-
-QUEUES = ("critical", "default", "bulk")
-
-
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
+from streams.dev.ports import free_port
+from streams.wire.topics import TopicNames
 
 
 def _get(url: str) -> str:
@@ -42,12 +33,18 @@ def _get_when_ready(url: str) -> str:
                 raise
 
 
+def _until_there(url: str, pattern: str) -> None:
+    deadline = time.monotonic() + 30
+    while not re.search(pattern, found := _get(url)):
+        assert time.monotonic() < deadline, found
+        time.sleep(0.05)
+
+
 async def test_metrics_and_health_tell_what_ran_and_sigterm_ends_cleanly(
     kafka: str, prefix: str, tmp_path: Path
 ):
-    port = _free_port()
-    async with open_admin(kafka) as admin:
-        await apply_topics(admin, specs(TopicNames(prefix), QUEUES, (), 2))
+    port = free_port()
+    await create_topics(kafka, prefix)
     async with JobClient(kafka, source="test", prefix=prefix) as jobs:
         worker = WorkerProcess(
             kafka,
@@ -60,8 +57,12 @@ async def test_metrics_and_health_tell_what_ran_and_sigterm_ends_cleanly(
         with worker:
             handle = await jobs.enqueue(Count(account=1, n=1))
             await handle.result(timeout="60s")
-            metrics = await asyncio.to_thread(_get, f"http://127.0.0.1:{port}/metrics")
-            assert re.search(r'streams_jobs_total\{[^}]*name="count"[^}]*\} 1.0', metrics), metrics
+            # Metrics are told after the ledger, from which the result was read.
+            await asyncio.to_thread(
+                _until_there,
+                f"http://127.0.0.1:{port}/metrics",
+                r'streams_jobs_total\{[^}]*name="count"[^}]*\} 1.0',
+            )
             # One partition is enough to run a job; the worker is ready when all are recovered.
             health = await asyncio.to_thread(_get_when_ready, f"http://127.0.0.1:{port}/health")
             assert '"healthy": true' in health or '"healthy":true' in health
@@ -72,14 +73,30 @@ async def test_a_module_that_does_not_import_is_told_and_nothing_starts(
     kafka: str, prefix: str, tmp_path: Path
 ):
     (tmp_path / "broken_handlers.py").write_text("import no_such_module_anywhere\n")
-    worker = WorkerProcess(kafka, prefix, "broken_handlers", tmp_path, PYTHONPATH=str(tmp_path))
-    worker.start()
-    assert worker.process is not None
-    try:
-        code = await asyncio.to_thread(worker.process.wait, 30)
-    except subprocess.TimeoutExpired:
-        worker.stop()
-        raise
-    assert code == 2
+    with WorkerProcess(
+        kafka, prefix, "broken_handlers", tmp_path, PYTHONPATH=str(tmp_path)
+    ) as worker:
+        assert await worker.ended() == 2
     assert "No module named 'no_such_module_anywhere'" in worker.log
     assert "faust/cli" not in worker.log
+
+
+async def test_a_fault_inside_a_turn_ends_the_worker_and_its_successor_completes_the_job(
+    kafka: str, prefix: str, tmp_path: Path
+):
+    # given a worker that fails while it settles one of many jobs
+    await create_topics(kafka, prefix)
+    fault = {"EFFECTS": str(tmp_path / "effects"), "FAILED_ONCE": str(tmp_path / "failed")}
+    async with JobClient(kafka, source="test", prefix=prefix) as jobs:
+        handles = [await jobs.enqueue(Count(account=n, n=n), id=str(n)) for n in range(20)]
+        with WorkerProcess(kafka, prefix, "failing_handlers", tmp_path, **fault) as worker:
+            # when it meets that job, then it ends and says why
+            assert await worker.ended() == 1, worker.log
+            assert re.search(rf"{prefix}jobs.default/\d failed", worker.log), worker.log
+            assert "RuntimeError: a fault in the middle of a turn" in worker.log
+            # and when it is started again, every job completes, and is settled once
+            worker.start()
+            await asyncio.gather(*(handle.result(timeout="60s") for handle in handles))
+            assert worker.stop() == 0, worker.log
+    ledger = await states_of(kafka, TopicNames(prefix).ledger("default"))
+    assert len({key for key, *_ in ledger}) == sum(ledger.values()) == 20

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Self
 
@@ -43,6 +45,7 @@ class WorkerProcess:
 
     def start(self) -> None:
         """Start it; it is ready when it runs something."""
+        self._log.parent.mkdir(parents=True, exist_ok=True)
         with self._log.open("ab") as output:
             self.process = spawn(
                 [str(FAUST), "-A", "streams.app", "worker"],
@@ -60,6 +63,28 @@ class WorkerProcess:
         """SIGTERM, and its exit code."""
         assert self.process is not None
         return end(self.process, 40)
+
+    def terminate(self) -> None:
+        """SIGTERM alone; `ended` waits for what follows."""
+        assert self.process is not None
+        self.process.terminate()
+
+    async def ended(self, timeout_s: float = 60) -> int:
+        """Its exit code, once it has ended of itself."""
+        assert self.process is not None
+        try:
+            return await asyncio.to_thread(self.process.wait, timeout_s)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"it still runs after {timeout_s} s\n{self.log}") from None
+
+    async def until_said(self, text: str, timeout_s: float = 60) -> None:
+        """Return once its log has this text: it has no other way to tell us."""
+        limit = time.monotonic() + timeout_s
+        while text not in self.log:
+            assert self.process is not None
+            assert self.process.poll() is None, self.log
+            assert time.monotonic() < limit, f"it never said {text!r}\n{self.log}"
+            await asyncio.sleep(0.05)
 
     @property
     def log(self) -> str:

@@ -32,6 +32,12 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
         _ = streams.Nonsense
 
 
+@pytest.mark.parametrize("name", ["RateLimit", "Batch", "Resource", "Cron", "workflow"])
+def test_a_name_that_is_to_come_says_so(name: str) -> None:
+    with pytest.raises(ImportError, match=f"streams.{name} is not available yet"):
+        exec(f"from streams import {name}")
+
+
 def test_no_public_name_needs_faust() -> None:
     code = "import sys; from streams import *; print(*sys.modules)"
 

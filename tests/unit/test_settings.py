@@ -7,7 +7,7 @@ import os
 import pytest
 
 from streams.errors import SettingsError
-from streams.settings import Settings
+from streams.settings import Settings, unknown_variables
 
 
 @pytest.fixture(autouse=True)
@@ -79,3 +79,21 @@ def test_all_mistakes_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with pytest.raises(SettingsError, match=r"STREAMS_PARTITIONS=.*STREAMS_GRACE="):
         Settings()
+
+
+def test_a_variable_that_is_no_setting_is_named_with_the_one_that_was_meant() -> None:
+    found = unknown_variables(
+        [
+            "STREAMS_CONCURENCY",
+            "STREAMS_BOOTSTRAP_SERVERS",
+            "STREAMS_COLOUR",
+            "STREAMS_GROUP",
+            "PATH",
+        ]
+    )
+
+    assert found == [
+        ("STREAMS_BOOTSTRAP_SERVERS", "KAFKA_BOOTSTRAP_SERVERS"),
+        ("STREAMS_COLOUR", None),
+        ("STREAMS_CONCURENCY", "STREAMS_CONCURRENCY"),
+    ]

@@ -307,3 +307,89 @@ async def test_enqueue_checks_its_fields_and_asks_for_a_client(
     assert wrong.value.field == "image_id"
     with pytest.raises(PayloadInvalid, match="by name"):
         await enqueue(7)
+
+
+def test_a_payload_is_built_without_a_client() -> None:
+    @job(name="resize", key="image_id")
+    async def resize(image_id: int, width: int = 640) -> None: ...
+
+    @job
+    def send(report: Report) -> None: ...
+
+    @job
+    def welcome(user: Signed) -> None: ...
+
+    payload = resize.payload(image_id=7)
+
+    assert (payload.__job_name__, payload.ordering_key()) == ("resize", "7")
+    assert payload.model_dump() == {"image_id": 7, "width": 640}
+    assert resize.payload(payload) is payload
+    assert send.payload(account=3) == Report(account=3)
+    assert not hasattr(welcome, "payload")
+    with pytest.raises(PayloadInvalid, match="widht"):
+        resize.payload(image_id=7, widht=3)
+
+
+def test_enqueue_without_a_loop_says_so_instead_of_doing_nothing() -> None:
+    @job
+    async def resize(image_id: int) -> None: ...
+
+    with pytest.raises(
+        StreamsError, match=r"give resize.payload\(...\) to the enqueue of a client"
+    ):
+        resize.enqueue(image_id=7)
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        "rate_limit",
+        "batch",
+        "concurrency",
+        "key_concurrency",
+        "runs_in",
+        "debounce",
+        "throttle",
+        "cancel_on",
+        "fair_by",
+        "ledger",
+    ],
+)
+def test_an_option_that_is_to_come_says_so(option: str) -> None:
+    options: dict[str, Any] = {option: 1}
+    with pytest.raises(TypeError, match=rf"@job\({option}=...\) is not available yet"):
+        job(**options)
+
+
+def test_a_misspelt_option_names_the_right_one() -> None:
+    with pytest.raises(TypeError, match=r"did you mean timeout=\?"):
+        job(tiemout="1s")  # type: ignore[call-overload]
+    with pytest.raises(TypeError, match="options are name, queue, retry"):
+        job(nonsense=1)  # type: ignore[call-overload]
+
+
+def test_an_untyped_parameter_is_a_mistake() -> None:
+    @job
+    def resize(image_id, width: int = 640, ctx=None) -> None: ...  # type: ignore[no-untyped-def]
+
+    assert "'image_id' has no type" in only_mistake(resize)
+
+
+def test_a_context_whose_type_is_nowhere_is_a_mistake() -> None:
+    @job
+    def misspelt(user: Signed, ctx: JobContxt) -> None: ...  # type: ignore[name-defined]  # noqa: F821
+
+    @job
+    def taken(user: Signed, ctx: int) -> None: ...
+
+    assert "the type 'JobContxt' of 'ctx' can't be resolved" in only_mistake(misspelt)
+    assert "write JobContext" in only_mistake(misspelt)
+    assert "'ctx' is where the context goes, and its type is int" in only_mistake(taken)
+
+
+def test_a_method_is_a_mistake_and_the_only_one() -> None:
+    class Mailer:
+        @job
+        async def send(self, report: Report) -> None: ...
+
+    assert "it is a method" in only_mistake(Mailer.send)

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from streams.errors import HandlerImportError, SettingsError
+from streams.errors import HandlerImportError, RegistrationError, SettingsError
 from streams.jobs.discovery import handler_modules, load_handlers
+from streams.jobs.registry import Registry
 
 HANDLER = """
 from __future__ import annotations
@@ -110,3 +111,32 @@ def test_a_pyproject_that_makes_no_sense(folder: Path, text: str) -> None:
 
     with pytest.raises(SettingsError, match=r"pyproject.toml"):
         handler_modules([], folder)
+
+
+METHODS = """
+from streams import job
+
+class Mailer:
+    @job
+    async def send(self, address: str) -> None: ...
+
+    @staticmethod
+    @job
+    async def post(address: str) -> None: ...
+"""
+
+
+def test_methods_are_found_so_that_they_are_told(folder: Path) -> None:
+    write(folder / "shop/__init__.py")
+    write(folder / "shop/mail.py", METHODS)
+
+    with pytest.raises(RegistrationError) as raised:
+        Registry.build(load_handlers(["shop"]), ["default"])
+
+    lines = str(raised.value).splitlines()
+    place = folder / "shop/mail.py"
+    assert [line.split(": ")[:2] for line in lines] == [
+        [f"{place}:5", "shop.mail.Mailer.send"],
+        [f"{place}:8", "shop.mail.Mailer.post"],
+    ]
+    assert all("make it a function of the module" in line for line in lines)

@@ -101,6 +101,20 @@ def test_an_unknown_queue_names_those_that_are_known() -> None:
     assert "STREAMS_QUEUES" in line
 
 
+@pytest.mark.parametrize("kind", ["Bad Type!", "größe", "a/b", "..", "x" * 201, "jobs.default"])
+def test_an_event_type_has_to_be_a_topics_name(kind: str) -> None:
+    class Wrong(Event, type=kind):
+        n: int
+
+    @job(name="a")
+    def handle(event: Wrong) -> None: ...
+
+    [line] = mistakes(handle)
+
+    assert line.startswith(f"{__file__}:{definitions(handle)[0].line}: a: event type {kind!r}")
+    assert "use up to 200 letters" in line or "rename" in line
+
+
 def test_uniqueness_cannot_outlast_the_ledger() -> None:
     @job(name="a", unique_for="4d")
     def handle(user: Signed) -> None: ...

@@ -1,4 +1,4 @@
-"""Topics read with plain aiokafka, from first to last."""
+"""The topics of one test, made as a worker makes them, and read with plain aiokafka."""
 
 from __future__ import annotations
 
@@ -6,6 +6,17 @@ from collections import Counter
 
 import orjson
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+
+from streams.wire.admin import apply_topics, open_admin
+from streams.wire.topics import TopicNames, specs
+
+QUEUES = ("critical", "default", "bulk")
+
+
+async def create_topics(kafka: str, prefix: str, partitions: int = 2) -> None:
+    """The topics of the default queues, so that jobs can be enqueued before a worker runs."""
+    async with open_admin(kafka) as admin:
+        await apply_topics(admin, specs(TopicNames(prefix), QUEUES, (), partitions))
 
 
 async def read_all(kafka: str, topic: str, partitions: int = 2) -> list[ConsumerRecord]:
@@ -26,10 +37,12 @@ async def read_all(kafka: str, topic: str, partitions: int = 2) -> list[Consumer
         await consumer.stop()
 
 
-async def states_of(kafka: str, topic: str) -> Counter[tuple[bytes, str, int, int]]:
+async def states_of(
+    kafka: str, topic: str, partitions: int = 2
+) -> Counter[tuple[bytes, str, int, int]]:
     """How many records there are for (key, state, generation, run); tombstones left out."""
     found: Counter[tuple[bytes, str, int, int]] = Counter()
-    for record in await read_all(kafka, topic):
+    for record in await read_all(kafka, topic, partitions):
         if record.value is not None and not record.key.startswith(b"#"):
             head = orjson.loads(record.value.partition(b"\n")[0])
             found[(record.key, head["state"], head["generation"], head["run"])] += 1

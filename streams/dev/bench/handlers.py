@@ -1,0 +1,91 @@
+"""The jobs of the benches and their handlers: STREAMS_HANDLERS names this module."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from typing import Final
+
+from streams.contracts import Event, JobPayload
+from streams.jobs.decorator import job
+
+QUEUE: Final = "default"
+IO_SECONDS: Final = 0.01
+STARTS: Final = "STREAMS_BENCH_STARTS"
+"""The variable that names the file in which `hold` notes its starts."""
+
+
+class Noop(JobPayload, name="bench.noop", queue=QUEUE, key="account"):
+    """Ask for nothing; `n` counts the jobs of a run."""
+
+    account: int
+    n: int
+    email: str
+
+
+class Wait(JobPayload, name="bench.wait", queue=QUEUE, key="account"):
+    """Ask for something that awaits 10 ms."""
+
+    account: int
+    n: int
+    email: str
+
+
+class Timed(JobPayload, name="bench.timed", queue=QUEUE, key="account"):
+    """Ask for the time of the start."""
+
+    account: int
+    n: int
+    email: str
+
+
+class Hold(JobPayload, name="bench.hold", queue=QUEUE, key="account"):
+    """Ask for something that takes long, the first time."""
+
+    account: int
+    n: int
+    email: str
+
+
+class Happened(Event, type="bench.happened", key="account"):
+    """Something happened."""
+
+    account: int
+    n: int
+    email: str
+
+
+@job
+async def noop(payload: Noop) -> None:
+    """Do nothing."""
+
+
+@job
+async def wait(payload: Wait) -> None:
+    """Await, as for a database or another service."""
+    await asyncio.sleep(IO_SECONDS)
+
+
+@job
+async def timed(payload: Timed) -> int:
+    """When it started, in nanoseconds since the epoch."""
+    return time.time_ns()
+
+
+@job
+async def hold(payload: Hold) -> None:
+    """Note the start; hold on if it is the first one."""
+    file = os.open(os.environ[STARTS], os.O_RDWR | os.O_APPEND | os.O_CREAT)
+    try:
+        is_first = os.fstat(file).st_size == 0
+        os.write(file, f"{os.getpid()} {time.time_ns()}\n".encode())
+    finally:
+        os.close(file)
+    if is_first:
+        await asyncio.sleep(120)
+
+
+@job(name="bench.subscriber", queue=QUEUE)
+async def subscriber(event: Happened) -> None:
+    """Do nothing about it."""

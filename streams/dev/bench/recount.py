@@ -1,0 +1,163 @@
+"""What the topics say in the end, counted with plain aiokafka and none of the engine's readers."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import orjson
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+
+from streams.dev.bench.bench import BenchFailed
+from streams.dev.bench.stage import PARTITIONS, Ground
+
+_EVERY: Final = 0.1  # seconds between two looks at the ends of a topic
+_STUCK_S: Final = 30.0  # without a single new record
+_QUIET_S: Final = 0.3  # watched on after the last one, for what comes twice
+
+
+@asynccontextmanager
+async def reading(bootstrap: str) -> AsyncIterator[AIOKafkaConsumer]:
+    """A consumer without a group."""
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        isolation_level="read_committed",
+        max_partition_fetch_bytes=4 * 1024 * 1024,
+    )
+    await consumer.start()
+    try:
+        yield consumer
+    finally:
+        await consumer.stop()
+
+
+def places(topic: str) -> list[TopicPartition]:
+    """The partitions of a topic of ours."""
+    return [TopicPartition(topic, number) for number in range(PARTITIONS)]
+
+
+async def wait_for_records(
+    bootstrap: str,
+    topic: str,
+    count: int,
+    check: Callable[[], None],
+    *,
+    tell: Callable[[str], None] = lambda text: None,
+) -> None:
+    """Until a topic has had `count` records, seen from its end offsets alone.
+
+    Raises:
+        BenchFailed: nothing was added for 30 s, or `check` raised it.
+    """
+    async with reading(bootstrap) as consumer:
+        seen, since, told = -1, time.monotonic(), time.monotonic()
+        while seen < count:
+            check()
+            now = sum((await consumer.end_offsets(places(topic))).values())
+            if now > seen:
+                seen, since = now, time.monotonic()
+            elif time.monotonic() - since > _STUCK_S:
+                raise BenchFailed(f"{topic} has {seen} of {count} records, and no more came")
+            if time.monotonic() - told > 5:
+                told = time.monotonic()
+                tell(f"{seen:,} of {count:,}")
+            await asyncio.sleep(_EVERY)
+    await asyncio.sleep(_QUIET_S)
+
+
+async def records_of(bootstrap: str, topic: str) -> AsyncIterator[Any]:
+    """Every record of a topic up to its end, in order within a partition."""
+    async with reading(bootstrap) as consumer:
+        every = places(topic)
+        consumer.assign(every)
+        ends = await consumer.end_offsets(every)
+        while left := [p for p in every if await consumer.position(p) < ends[p]]:
+            for batch in (await consumer.getmany(*left, timeout_ms=200)).values():
+                for record in batch:
+                    yield record
+
+
+@dataclass(slots=True)
+class Ledger:
+    """What was read of a ledger."""
+
+    stamps: Counter[int] = field(default_factory=Counter)  # records for each timestamp
+    states: Counter[str] = field(default_factory=Counter)
+    copies: Counter[str] = field(default_factory=Counter)  # records for each id
+    order: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))  # ids of a key
+    results: dict[str, Any] = field(default_factory=dict)
+
+    def take(self, key: bytes, value: bytes, stamp: int) -> None:
+        """Count one record."""
+        name, ordering_key, id_ = orjson.loads(key)
+        told = orjson.loads(value)
+        self.stamps[stamp] += 1
+        self.states[told["state"]] += 1
+        self.copies[id_] += 1
+        self.order[f"{name} {ordering_key}"].append(id_)
+        if told.get("result") is not None:
+            self.results[id_] = told["result"]
+
+
+def faults(ledger: Ledger, expected: Mapping[str, int]) -> list[str]:
+    """What is wrong with a ledger that should have each expected id once, as completed.
+
+    `expected` has the number of each id in the order in which they were enqueued: within a key
+    the ledger has to have them in this order. Pure.
+    """
+    found = []
+    if missing := expected.keys() - ledger.copies.keys():
+        found.append(f"{len(missing)} of {len(expected)} jobs are missing")
+    if strange := ledger.copies.keys() - expected.keys():
+        found.append(f"{len(strange)} jobs were never enqueued")
+    if twice := sum(1 for count in ledger.copies.values() if count > 1):
+        found.append(f"{twice} jobs are there more than once")
+    if others := {s: n for s, n in ledger.states.items() if s != "completed"}:
+        found.append(f"not completed: {others}")
+    disordered = 0
+    for ids in ledger.order.values():
+        numbers = [expected[id_] for id_ in ids if id_ in expected]
+        disordered += numbers != sorted(numbers)
+    if disordered:
+        found.append(f"{disordered} keys are out of order")
+    return found
+
+
+async def recount(ground: Ground, queue: str, expected: Mapping[str, int]) -> Ledger:
+    """Read the ledger, and compare it and the committed offsets with what was enqueued.
+
+    Raises:
+        BenchFailed: they do not add up.
+    """
+    ledger = Ledger()
+    async for record in records_of(ground.bootstrap, ground.names.ledger(queue)):
+        if record.value is not None and not record.key.startswith(b"#"):
+            ledger.take(record.key, record.value, record.timestamp)
+    wrong = faults(ledger, expected)
+    topic = ground.names.queue(queue)
+    if left := await _uncommitted(ground, topic):
+        wrong.append(f"{left} records of {topic} are not acknowledged")
+    if wrong:
+        raise BenchFailed("the recount of the topics failed: " + "; ".join(wrong))
+    return ledger
+
+
+async def _uncommitted(ground: Ground, topic: str) -> int:
+    async with reading(ground.bootstrap) as consumer:
+        ends = await consumer.end_offsets(places(topic))
+    admin = AIOKafkaAdminClient(bootstrap_servers=ground.bootstrap)
+    await admin.start()
+    try:
+        committed = await admin.list_consumer_group_offsets(ground.group)
+    finally:
+        await admin.close()
+    kept = {(p.topic, p.partition): max(0, m.offset) for p, m in committed.items()}
+    return sum(end - kept.get((p.topic, p.partition), 0) for p, end in ends.items())

@@ -1,0 +1,74 @@
+"""Tables: what identifies is whole, what explains has the room that is left."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from streams.cli.output import print_fields, print_table, show_json, show_time
+
+ID = "agents.email.send_welcome_email:0123456789abcdef0123456789abcdef"
+ERROR = "SMTPServerDisconnected: " + "the server said nothing more " * 10
+ROWS = [(ID, "critical", ERROR), ("short", "bulk", "ValueError: one\nand two")]
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Any:
+    def of(columns: int) -> None:
+        monkeypatch.setenv("COLUMNS", str(columns))
+        monkeypatch.setenv("TTY_COMPATIBLE", "1")
+        monkeypatch.setenv("FORCE_COLOR", "1")
+        monkeypatch.setenv("NO_COLOR", "1")
+
+    return of
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_on_a_terminal_errors_are_cut_and_ids_never(
+    terminal: Any, width: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    terminal(width)
+
+    print_table(("letter", "queue", "error"), ROWS)
+
+    head, rule, first, second = lines(capsys)
+    assert head.split() == ["letter", "queue", "error"]
+    assert rule.strip(" ─") == ""
+    assert first.split()[:2] == [ID, "critical"]
+    assert first.rstrip().endswith("…")
+    assert "ValueError: one and" in second
+    # as wide as the terminal, or as it must be
+    assert len(first.rstrip()) <= max(width, len(ID) + len("critical") + 30)
+
+
+def test_on_a_terminal_a_remedy_is_wrapped(
+    terminal: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    terminal(80)
+
+    print_table(("topic", "remedy"), [("jobs.critical.retry", "set this and that " * 20)])
+
+    assert all(len(line.rstrip()) <= 80 for line in lines(capsys))
+
+
+def lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
+    return [line for line in plain.splitlines() if line.strip()]
+
+
+def test_where_nobody_looks_nothing_is_cut(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(("letter", "queue", "error"), ROWS)
+
+    written = capsys.readouterr().out
+    assert ID in written
+    assert ERROR.strip() in written
+
+
+def test_times_are_to_the_second_and_results_are_json(capsys: pytest.CaptureFixture[str]) -> None:
+    print_fields([("sent", show_time(1_700_000_000_123)), ("result", show_json({"sent": True}))])
+
+    sent, result = capsys.readouterr().out.splitlines()
+    assert ":20" in sent and "." not in sent
+    assert result.split(maxsplit=1) == ["result", '{"sent":true}']

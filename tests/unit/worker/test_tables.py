@@ -1,0 +1,252 @@
+"""The state of a partition: its counts and indexes are what a recount of its entries says."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from parts import NOW, entry_of, ledger_of
+
+from streams.jobs.identity import JobKey
+from streams.jobs.states import State
+from streams.kafka.store import RocksStore
+from streams.testing.memory import MemoryStore
+from streams.wire.state import LedgerRecord, OpenEntry, encode_ledger, encode_open
+from streams.worker.ports import Store
+from streams.worker.tables import AT_WORK, COMMANDS_READ, COMMITTED, DUE, LANE, Tables, due_row
+
+COMMANDS = "jobs.default.commands"
+OPEN_STATES = [
+    State.SCHEDULED,
+    State.RUNNING,
+    State.RETRYING,
+    State.PARKED,
+    State.SLEEPING,
+    State.DEAD,
+]
+# Lanes of which one is the beginning of another, and one of which is no text.
+LANES = [None, b"a", b"ab", b"a\x00", b"\xff"]
+JOBS = [
+    JobKey(name=name, ordering_key=None if lane is None else lane.decode("latin-1"), id=id)
+    for lane in LANES
+    for name, id in (("x", "1"), ("y", "1"), ("x", "2"))
+]
+
+
+@st.composite
+def entries(draw: st.DrawFn) -> OpenEntry:
+    job = draw(st.sampled_from(JOBS))
+    return entry_of(
+        job,
+        state=draw(st.sampled_from(OPEN_STATES)),
+        arrival=draw(st.integers(0, 300)),
+        due=draw(st.none() | st.integers(0, 2**40)),
+        blocks=draw(st.booleans()),
+        payload=draw(st.binary(max_size=5)),
+        record_key=b"id" if job.ordering_key is None else job.ordering_key.encode("latin-1"),
+    )
+
+
+MOVES = st.one_of(
+    entries(),
+    st.sampled_from(JOBS),  # its entry is dropped
+    st.builds(ledger_of, st.sampled_from(JOBS), run=st.integers(0, 3)),
+    st.just("write"),
+    st.just("forget"),  # a turn that fails: its batch is never written
+    st.just("reopen"),
+)
+
+
+class Model:
+    """Tables, and the plain dictionaries that they have to agree with."""
+
+    def __init__(self, open_store: Callable[[], Store]) -> None:
+        self._open_store = open_store
+        self.tables = Tables(open_store())
+        self.batch = self.tables.batch()
+        self.open: dict[bytes, OpenEntry] = {}
+        self.ledger: dict[bytes, LedgerRecord] = {}
+        self.arrivals_end = 0
+        self._then = (dict(self.open), dict(self.ledger), 0)  # as of the last write
+
+    def do(self, move: object) -> None:
+        match move:
+            case OpenEntry():
+                self.batch.put_open(move)
+                self.open[move.job.encode()] = move
+                self.arrivals_end = max(self.arrivals_end, move.arrival + 1)
+            case JobKey():
+                self.batch.drop_open(move.encode())
+                self.open.pop(move.encode(), None)
+            case LedgerRecord():
+                self.batch.put_ledger(move)
+                self.ledger[move.job.encode()] = move
+            case "write":
+                self.batch.write()
+                self.batch = self.tables.batch()
+                self._then = (dict(self.open), dict(self.ledger), self.arrivals_end)
+                self.check()
+            case "forget" | "reopen":
+                if move == "reopen":
+                    self.tables.store.close()
+                    self.tables = Tables(self._open_store())
+                self.batch = self.tables.batch()
+                open_, ledger, self.arrivals_end = self._then
+                self.open, self.ledger = dict(open_), dict(ledger)
+                self.check()
+
+    def check(self) -> None:
+        tables, open_ = self.tables, self.open
+        counts = tables.counts
+        blockers = [e for e in open_.values() if e.blocks and e.job.ordering_key is not None]
+        bounded = [
+            e
+            for e in open_.values()
+            if e.state not in (State.DEAD, State.SCHEDULED, State.SLEEPING)
+        ]
+        assert counts.entries == len(open_)
+        assert counts.blocking == len(blockers)
+        assert counts.bounded == len(bounded)
+        assert counts.bounded_bytes == sum(len(e.payload) for e in bounded)
+        assert counts.arrivals_end == self.arrivals_end
+        for job in JOBS:
+            assert tables.open(job.encode()) == open_.get(job.encode())
+            assert tables.ledger(job.encode()) == self.ledger.get(job.encode())
+        assert {e.job.encode(): e for e in tables.entries()} == open_
+        self._check_due()
+        self._check_lanes(blockers)
+
+    def _check_due(self) -> None:
+        tables = self.tables
+        rows = sorted(
+            row for e in self.open.values() if (row := due_row(e, e.job.encode())) is not None
+        )
+        assert [row for row, _ in tables.store.scan(DUE, b"", None)] == rows
+        times = sorted(e.due for e in self.open.values() if e.due is not None)
+        assert tables.next_due(b"") == (times[0] if times else None)
+        for time in times[:3]:
+            due = list(tables.due_from(b"", time))
+            assert [row for row, _ in due] == rows[: sum(t <= time for t in times)]
+            assert all(self.open[key].due == t for (_, key), t in zip(due, times, strict=False))
+
+    def _check_lanes(self, blockers: list[OpenEntry]) -> None:
+        tables = self.tables
+        assert len(list(tables.store.scan(LANE, b"", None))) == len(blockers)
+        heads = [lane for _, lane in tables.lane_heads(b"")]
+        assert len(heads) == len(set(heads))
+        assert set(heads) == {e.record_key for e in blockers}
+        for lane in LANES:
+            if lane is None:
+                continue
+            # what has started comes before what waits, then the order of arrival counts
+            of_lane = sorted(
+                (e for e in blockers if e.record_key == lane),
+                key=lambda e: (e.state is State.PARKED, e.arrival, e.job.encode()),
+            )
+            assert tables.first_blocker(lane) == (of_lane[0] if of_lane else None)
+
+
+def run(script: list[object], open_store: Callable[[], Store]) -> None:
+    model = Model(open_store)
+    for move in script:
+        model.do(move)
+    model.do("write")
+    model.do("reopen")
+    for job in JOBS:
+        model.do(job)
+    model.do("write")
+    assert model.tables.counts.entries == model.tables.counts.blocking == 0
+    model.tables.store.close()
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(MOVES, min_size=10, max_size=40))
+def test_counts_and_indexes_are_a_recount_in_memory(script: list[object]) -> None:
+    disk = MemoryStore()
+    run(script, lambda: disk)
+
+
+@settings(deadline=None, max_examples=10)
+@given(st.lists(MOVES, min_size=10, max_size=40))
+def test_counts_and_indexes_are_a_recount_in_rocksdb(script: list[object]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        run(script, lambda: RocksStore(Path(folder) / "store"))
+
+
+JOB = JOBS[3]
+
+
+def test_a_cleared_store_knows_nothing() -> None:
+    store = MemoryStore()
+    tables = Tables(store)
+    batch = tables.batch()
+    batch.put_open(entry_of(JOB))
+    batch.put_ledger(ledger_of(JOBS[4]))
+    batch.reflect("t", 7)
+    batch.commit(3)
+    batch.see(NOW)
+    batch.mark(b"w1")
+    batch.write()
+    tables.clear()
+    for each in (tables, Tables(store)):
+        assert each.counts.entries == each.counts.arrivals_end == 0
+        assert (each.applied("t"), each.committed(), each.seen()) == (0, 0, None)
+        assert each.open(JOB.encode()) is each.ledger(JOBS[4].encode()) is None
+        assert each.owner_at_work() is None
+
+
+def test_what_is_applied_from_a_topic_is_what_was_written() -> None:
+    written, read = Tables(MemoryStore()), Tables(MemoryStore())
+    batch = written.batch()
+    batch.put_open(entry_of(JOB))
+    batch.put_ledger(ledger_of(JOBS[4]))
+    batch.reflect(COMMANDS, 5)
+    batch.commit(9)
+    batch.write()
+    batch = read.batch()
+    assert batch.apply_retry(*encode_open(entry_of(JOB)), COMMANDS)
+    assert batch.apply_ledger(*encode_ledger(ledger_of(JOBS[4])))
+    assert batch.apply_retry(COMMANDS_READ, b"5", COMMANDS)
+    assert batch.apply_retry(COMMITTED, b"9", COMMANDS)
+    assert batch.apply_retry(AT_WORK, b"w1", COMMANDS)
+    batch.write()
+    assert read.open(JOB.encode()) == written.open(JOB.encode())
+    assert read.ledger(JOBS[4].encode()) == written.ledger(JOBS[4].encode())
+    assert (read.applied(COMMANDS), read.committed()) == (5, 9)
+    assert read.owner_at_work() == b"w1"
+    assert read.counts == written.counts
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        (JOB.encode(), b"junk"),
+        (b"junk", encode_open(entry_of(JOB))[1]),
+        (COMMITTED, b"many"),
+        (COMMANDS_READ, b"many"),
+    ],
+)
+def test_what_cannot_be_read_changes_nothing(key: bytes, value: bytes) -> None:
+    tables = Tables(MemoryStore())
+    batch = tables.batch()
+    batch.put_open(entry_of(JOB))
+    batch.write()
+    batch = tables.batch()
+    assert not batch.apply_retry(key, value, COMMANDS)
+    batch.write()
+    assert tables.open(JOB.encode()) == entry_of(JOB)
+    assert tables.counts == replace(tables.counts, entries=1, blocking=1)
+
+
+def test_an_entry_keeps_all_that_it_says() -> None:
+    entry = entry_of(JOB, headers=(("a", None), ("b", b"\xff\x00")), payload=b"\n\n{}\n")
+    tables = Tables(MemoryStore())
+    batch = tables.batch()
+    batch.put_open(entry)
+    batch.write()
+    assert tables.open(JOB.encode()) == entry
