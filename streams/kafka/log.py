@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import random
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Protocol
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -40,6 +43,24 @@ class Always:
     is_held = True
 
 
+@dataclass(slots=True)
+class _Batch:
+    builder: Any  # aiokafka's
+    topic: str
+    partition: int
+    indexes: list[int]  # of its records among those to append
+
+    def add(self, index: int, record: Append) -> bool:
+        """Add a record; False if the batch is full."""
+        added = self.builder.append(
+            timestamp=None, key=record.key, value=record.value, headers=record.headers
+        )
+        if added is None:
+            return False
+        self.indexes.append(index)
+        return True
+
+
 class KafkaLog:
     """Appends and reads; open it with `start`, and give it back with `stop`."""
 
@@ -56,6 +77,7 @@ class KafkaLog:
         self._permit: Permit = permit or Always()
         self._producer: AIOKafkaProducer | None = None
         self._opening = asyncio.Lock()
+        self._cached_partition = lru_cache(maxsize=50_000)(partition_of)
         self._reader: AIOKafkaConsumer | None = None
         self._admin: AIOKafkaAdminClient | None = None
 
@@ -110,18 +132,25 @@ class KafkaLog:
             raise LeaseLost("this worker's session is not certain to go on")
         try:
             producer = await self._usable_producer()
-            sent = [await self._send(producer, record) for record in records]
+            batches = await self._batches(producer, records)
+            sent = [
+                await producer.send_batch(batch.builder, batch.topic, partition=batch.partition)
+                for batch in batches
+            ]
             # All of them are awaited, so that no failure goes unseen.
             answers = await asyncio.gather(*sent, return_exceptions=True)
         except (KafkaError, BrokerUnavailable) as error:
             raise AppendFailed(f"{type(error).__name__}: {error}") from error
-        offsets = []
-        for answer in answers:
+        offsets = [0] * len(records)
+        for batch, answer in zip(batches, answers, strict=True):
             if isinstance(answer, KafkaError):
                 raise AppendFailed(f"{type(answer).__name__}: {answer}") from answer
             if isinstance(answer, BaseException):
                 raise answer
-            offsets.append(int(answer.offset))
+            if answer.offset < 0:  # a repeated request that the broker had taken already
+                raise AppendFailed("it is written, but the broker did not say where")
+            for after, index in enumerate(batch.indexes):
+                offsets[index] = answer.offset + after
         return offsets
 
     async def read(self, topic: str, partition: int, start: int) -> AsyncIterator[Sequence[Record]]:
@@ -179,19 +208,27 @@ class KafkaLog:
         except KafkaError as error:
             raise AppendFailed(f"{type(error).__name__}: {error}") from error
 
-    async def _send(self, producer: AIOKafkaProducer, record: Append) -> asyncio.Future[Any]:
-        partition = record.partition
-        if partition is None and record.key is not None:
-            partitions = len(await producer.partitions_for(record.topic))
-            partition = partition_of(record.key, partitions)
-        sent: asyncio.Future[Any] = await producer.send(
-            record.topic,
-            value=record.value,
-            key=record.key,
-            partition=partition,
-            headers=list(record.headers),
-        )
-        return sent
+    async def _batches(self, producer: AIOKafkaProducer, records: Sequence[Append]) -> list[_Batch]:
+        """The records as whole batches: an order of magnitude cheaper than one by one."""
+        batches: list[_Batch] = []
+        open_now: dict[tuple[str, int], _Batch] = {}
+        for index, record in enumerate(records):
+            topic, partition = record.topic, record.partition
+            if partition is None:
+                partition = await self._partition_of(producer, record)
+            batch = open_now.get((topic, partition))
+            if batch is None or not batch.add(index, record):
+                batch = _Batch(producer.create_batch(), topic, partition, [])
+                batch.add(index, record)
+                batches.append(batch)
+                open_now[(topic, partition)] = batch
+        return batches
+
+    async def _partition_of(self, producer: AIOKafkaProducer, record: Append) -> int:
+        partitions = len(await producer.partitions_for(record.topic))
+        if record.key is None:
+            return random.randrange(partitions)
+        return self._cached_partition(record.key, partitions)
 
     async def _usable_producer(self) -> AIOKafkaProducer:
         """The producer, or another one if its sender has ended, after which it never sends."""

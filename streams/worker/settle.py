@@ -68,6 +68,7 @@ def conclude(
         case _:
             state, result, reason = _ending(outcome)
             settlement.end(
+                attempt.state_key,
                 LedgerRecord(
                     job=attempt.job,
                     state=state,
@@ -102,6 +103,7 @@ def cancel_open(
 ) -> None:
     """End a job that waits in the open table."""
     settlement.end(
+        entry.job.encode(),
         _ledger_of(entry, State.CANCELLED, reason, now, unique_for_ms),
         was_open=True,
         lane=lane_of(entry),
@@ -149,6 +151,7 @@ def discard(
 ) -> None:
     """End a dead job for good."""
     settlement.end(
+        entry.job.encode(),
         _ledger_of(entry, State.DISCARDED, reason, now, unique_for_ms),
         was_open=True,
         lane=lane_of(entry),

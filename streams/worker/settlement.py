@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
 from streams.jobs.lifecycle import LifecycleEvent
 from streams.wire import headers as h
@@ -78,9 +78,10 @@ class Settlement:
             if entry.blocks:
                 self.blocking.add(lane)
 
-    def end(self, record: LedgerRecord, *, was_open: bool, lane: bytes | None) -> None:
+    def end(
+        self, state_key: bytes, record: LedgerRecord, *, was_open: bool, lane: bytes | None
+    ) -> None:
         """Put a record into the ledger, and remove the job's entry if it has one."""
-        state_key = record.job.encode()
         self.ledgers[state_key] = record
         if was_open or state_key in self.opens:
             self.opens.pop(state_key, None)
@@ -96,43 +97,38 @@ class Settlement:
         local store last (it must never be ahead of its topics).
         """
         own = _OwnAppends(log, tables, place, self)
-        await own.append(
-            place.retry,
-            [
-                Append(place.retry, place.partition, *encode_open(entry))
-                for entry in self.opens.values()
-            ],
-        )
+        opens = [(key, encode_open(entry)[1]) for key, entry in self.opens.items()]
+        ledgers = [(key, encode_ledger(record)[1]) for key, record in self.ledgers.items()]
+        await own.append(place.retry, opens)
         if self.forwards or self.letters:
             await log.append([*self.forwards, *self.letters])
-        await own.append(
-            place.ledger,
-            [
-                Append(place.ledger, place.partition, *encode_ledger(record))
-                for record in self.ledgers.values()
-            ],
-        )
-        last = [Append(place.retry, place.partition, key, None) for key in sorted(self.closes)]
+        await own.append(place.ledger, ledgers)
+        last: list[tuple[bytes, bytes | None]] = [(key, None) for key in sorted(self.closes)]
         # After their effects: a crash before this repeats a command, and it changes nothing.
         for name, offset in ((COMMANDS_READ, self.commands_read), (COMMITTED, self.committed)):
             if offset is not None:
-                last.append(Append(place.retry, place.partition, name, b"%d" % offset))
+                last.append((name, b"%d" % offset))
         if self.at_work is not None:
-            last.append(Append(place.retry, place.partition, AT_WORK, self._mark(place)))
+            last.append((AT_WORK, self._mark(place)))
         await own.append(place.retry, last)
         if self.at_work:
             # In both topics: what an earlier owner writes behind this is void for every reader.
-            mark = Append(place.ledger, place.partition, AT_WORK, self._mark(place))
-            await own.append(place.ledger, [mark])
+            await own.append(place.ledger, [(AT_WORK, self._mark(place))])
         if self.inspects:
             await own.inspect(place.retry)
             await own.inspect(place.ledger)
-        self._apply(tables, place, own.ends)
+        self._apply(tables, place, own.ends, ledgers)
 
     def _mark(self, place: Place) -> bytes | None:
         return place.worker.encode() if self.at_work else None
 
-    def _apply(self, tables: Tables, place: Place, ends: dict[str, int]) -> None:
+    def _apply(
+        self,
+        tables: Tables,
+        place: Place,
+        ends: dict[str, int],
+        ledgers: Iterable[tuple[bytes, bytes]],
+    ) -> None:
         batch: Batch = tables.batch()
         for topic, end in ends.items():
             batch.reflect(topic, end)
@@ -147,8 +143,8 @@ class Settlement:
             batch.enter(place.ledger, self.epoch)
         for entry in self.opens.values():
             batch.put_open(entry)
-        for record in self.ledgers.values():
-            batch.put_ledger(record)
+        for key, value in ledgers:
+            batch.put_ledger(key, value)
         for key in self.closes:
             batch.drop_open(key)
         batch.write()
@@ -170,11 +166,12 @@ class _OwnAppends:
         self._settlement = settlement
         self._headers = epoch_headers(settlement.epoch)
 
-    async def append(self, topic: str, records: Sequence[Append]) -> None:
-        if not records:
+    async def append(self, topic: str, pairs: Sequence[tuple[bytes, bytes | None]]) -> None:
+        if not pairs:
             return
-        marked = [replace(record, headers=self._headers) for record in records]
-        offsets = await self._log.append(marked)
+        partition, headers = self._place.partition, self._headers
+        records = [Append(topic, partition, key, value, headers) for key, value in pairs]
+        offsets = await self._log.append(records)
         expected = self.ends.get(topic)
         if expected is None:
             expected = self._tables.applied(topic)
@@ -212,7 +209,7 @@ class _OwnAppends:
         )
         await self.append(
             topic,
-            [Append(topic, self._place.partition, key, self._value(topic, key)) for key in foreign],
+            [(key, self._value(topic, key)) for key in foreign],
         )
 
     def _is_written(self, topic: str, key: bytes) -> bool:

@@ -14,7 +14,6 @@ from streams.wire.state import (
     OpenEntry,
     decode_ledger,
     decode_open,
-    encode_ledger,
     encode_open,
 )
 from streams.worker.ports import Change, Store
@@ -218,9 +217,9 @@ class Batch:
         self._changes.append(Change(OPEN, state_key, None))
         self._entries[state_key] = None
 
-    def put_ledger(self, record: LedgerRecord) -> None:
-        """Set a ledger record."""
-        self._changes.append(Change(LEDGER, *encode_ledger(record)))
+    def put_ledger(self, state_key: bytes, value: bytes) -> None:
+        """Set a ledger record, as it is encoded."""
+        self._changes.append(Change(LEDGER, state_key, value))
 
     def drop_ledger(self, state_key: bytes) -> None:
         """Forget what became of a job."""

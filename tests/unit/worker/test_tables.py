@@ -84,7 +84,7 @@ class Model:
                 self.batch.drop_open(move.encode())
                 self.open.pop(move.encode(), None)
             case LedgerRecord():
-                self.batch.put_ledger(move)
+                self.batch.put_ledger(*encode_ledger(move))
                 self.ledger[move.job.encode()] = move
             case "write":
                 self.batch.write()
@@ -186,7 +186,7 @@ def test_a_cleared_store_knows_nothing() -> None:
     tables = Tables(store)
     batch = tables.batch()
     batch.put_open(entry_of(JOB))
-    batch.put_ledger(ledger_of(JOBS[4]))
+    batch.put_ledger(*encode_ledger(ledger_of(JOBS[4])))
     batch.reflect("t", 7)
     batch.commit(3)
     batch.see(NOW)
@@ -204,7 +204,7 @@ def test_what_is_applied_from_a_topic_is_what_was_written() -> None:
     written, read = Tables(MemoryStore()), Tables(MemoryStore())
     batch = written.batch()
     batch.put_open(entry_of(JOB))
-    batch.put_ledger(ledger_of(JOBS[4]))
+    batch.put_ledger(*encode_ledger(ledger_of(JOBS[4])))
     batch.reflect(COMMANDS, 5)
     batch.commit(9)
     batch.write()

@@ -16,7 +16,9 @@ FRESH = Known(active_time=None, entry=None, ledger=None, key_blocked=False)
 HOUR = 3_600_000
 
 
-def decide(known: Known, *, unique_for_ms: int = HOUR, now: int = NOW, **changes: object) -> Verdict:
+def decide(
+    known: Known, *, unique_for_ms: int = HOUR, now: int = NOW, **changes: object
+) -> Verdict:
     envelope = replace(envelope_of("step", "7", "step:1"), **changes)
     return triage(envelope, known, now=now, unique_for_ms=unique_for_ms)
 
