@@ -52,8 +52,9 @@ class _Batch:
 
     def add(self, index: int, record: Append) -> bool:
         """Add a record; False if the batch is full."""
+        headers = record.headers if isinstance(record.headers, list) else list(record.headers)
         added = self.builder.append(
-            timestamp=None, key=record.key, value=record.value, headers=record.headers
+            timestamp=None, key=record.key, value=record.value, headers=headers
         )
         if added is None:
             return False
