@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import socket
@@ -47,6 +48,17 @@ logger = logging.getLogger(__name__)
 
 COMMIT_INTERVAL = 0.5  # seconds
 COMMIT_WITHIN = 2.0  # seconds, at the end
+
+
+def tune_garbage_collection() -> None:
+    """Collect rarely: ten thousand jobs in hand are a hundred thousand objects to look at.
+
+    By default every 700 new objects start a collection, and long ones follow; they took a third of
+    the time of short jobs. What is loaded by now stays, and is never looked at again.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 class PartitionSource:
@@ -221,6 +233,7 @@ class JobsApp(faust.App):
         await self._claim_queues()
         await self._log.start()
         await self._commands.start()
+        tune_garbage_collection()
         self.engine.start()
         loop = asyncio.get_running_loop()
 
