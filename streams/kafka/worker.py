@@ -195,7 +195,13 @@ class JobsApp(faust.App):
             # The engine's watermark acknowledges; Faust must not wait for an ack of its own.
             message.acked = True
             self.consumer._unacked_messages.discard(message)
-            self._deliver(message.tp, message.value)
+            try:
+                self._deliver(message.tp, message.value)
+            except Exception as error:  # Faust would acknowledge the event and go on
+                logger.exception(
+                    "handing over %s/%d failed", message.tp.topic, message.tp.partition
+                )
+                self._end_with(error)
 
     def _deliver(self, tp: TP, records: Sequence[Any]) -> None:
         target = self._targets.get(tp)

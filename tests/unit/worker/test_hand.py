@@ -56,9 +56,7 @@ class Model:
 
     def end(self, number: int, is_blocked: bool) -> None:
         """One ends: it may be running, or waiting and cancelled."""
-        # During a pause only what runs ends: see the findings.
-        may_end = [each for each in self.in_hand if each.submitted or not self.hand.paused]
-        ended = (may_end or self.in_hand)[number % len(may_end or self.in_hand)]
+        ended = self.in_hand[number % len(self.in_hand)]
         followers = list(self.hand.put_down(ended, is_blocked=is_blocked))
         if ended.lane is None:
             self.loose.remove(ended)
