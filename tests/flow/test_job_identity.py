@@ -414,6 +414,33 @@ async def test_a_copy_of_a_job_that_runs_or_waits_in_hand_is_dropped():
         assert ran == [1, 2]
 
 
+@pytest.mark.parametrize("is_over", [False, True])
+async def test_what_an_earlier_owner_writes_late_takes_no_job_back(is_over: bool):
+    script = Script("retrying", "retrying", "completed" if is_over else "retrying")
+    async with Sandbox(script.handler, partitions=1) as box:
+        # given a job of which one worker has written a run, and the next one more than that
+        key = send(box, Step(account=1, n=1), "one")
+        await box.cluster.settle()
+        records = box.cluster.log.topics[("jobs.default.retry", 0)]
+        (first,) = [record for record in records if record.key == key.encode()]
+        await restart(box, "w2")
+        await box.advance("2s" if is_over else "1s")
+        before = only(box, key)
+        assert before.run == 2
+        # when the first one's record comes late, and the second ends before it notices
+        for worker in list(box.cluster.workers):
+            await box.cluster.kill(worker)
+        late = Append("jobs.default.retry", 0, first.key, first.value, first.headers)
+        box.cluster.log.write(late)
+        await restart(box, "w3")
+        # then the job is as far as it was, also for those who read the topic alone
+        assert only(box, key) == before
+        await box.advance("1m")
+        assert script.ran[1].count("retrying") == len(script.ran[1]) - 1
+        assert only(box, key).state == "completed"
+        assert only(box, key).run == len(script.ran[1]) - 1
+
+
 # -- dead letters ------------------------------------------------------------------------------
 
 

@@ -240,6 +240,63 @@ async def test_a_replayed_job_waits_for_the_one_that_runs_and_goes_before_those_
         assert states(box) == {"completed": 4}
 
 
+async def test_a_job_that_ends_its_workers_halts_its_key_too():
+    watch = Watch()
+
+    @job(on_dead="halt", retry=Retry(attempts=1))
+    async def step(payload: Step) -> None:
+        await watch.run(payload.account, payload.n, until=payload.n == 1)
+
+    box = sandbox(step)
+    cluster = box.cluster
+    for n in (1, 2):
+        send(box, Step(account=1, n=n))
+    # when workers end while it runs, until it is given up
+    for life in range(1, 10):
+        worker = await cluster.start_worker(f"w{life}")
+        lives = len(watch.started)
+        await turns(
+            cluster, lambda lives=lives: len(watch.started) > lives or bool(box.jobs(state="dead"))
+        )
+        if box.jobs(state="dead"):
+            break
+        await cluster.kill(worker)
+        watch._running.clear()
+    await cluster.advance_to(cluster.clock.now() + 20_000)
+    (dead,) = box.jobs(state="dead")
+    assert dead.failure.type == "WorkerDied"
+    assert set(watch.started) == {1}
+    # then its letter decides
+    ask(box, "discard", dead.job)
+    await cluster.settle()
+    assert watch.started[-1] == 2
+    await cluster.kill(worker)
+
+
+async def test_a_key_whose_waiting_job_is_cancelled_during_a_rebalance_goes_on():
+    watch = Watch()
+
+    @job
+    async def step(payload: Step) -> None:
+        await watch.run(payload.account, payload.n, until=payload.n == 1)
+
+    async with sandbox(step) as box:
+        # given one that runs, and one that waits behind it in hand
+        keys = [send(box, Step(account=1, n=n)) for n in (1, 2)]
+        await turns(box.cluster, lambda: watch.started == [1] and len(pipeline(box).hand) == 2)
+        # when the first ends and the second is cancelled while the partition is drained
+        one = pipeline(box)
+        watch.held[1].set()
+        await turns(box.cluster, lambda: watch.ended == [1])
+        one.command(Command(kind="cancel", job=keys[1]), 0, 2)
+        await one.drain()
+        # and the partition comes back
+        one.resume()
+        send(box, Step(account=1, n=3))
+        await box.cluster.settle()
+        assert watch.started == [1, 3]
+
+
 @pytest.mark.parametrize("state", ["running", "retrying", "sleeping", "long", "parked"])
 async def test_once_the_blocker_is_cancelled_its_key_goes_on_at_once(state: str):
     watch = Watch()

@@ -14,7 +14,7 @@ from streams.dev.bench.bench import Bench, Figures
 from streams.dev.bench.cpu import cpu_seconds
 from streams.dev.bench.drain import fill_queue
 from streams.dev.bench.pace import Paced, send_paced
-from streams.dev.bench.recount import records_of, recount, wait_for_records
+from streams.dev.bench.recount import is_job, records_of, recount, wait_for_records
 from streams.dev.bench.stage import PARTITIONS, Ground, Stage
 from streams.dev.bench.statistics import percentile, window_of
 from streams.dev.bench.worker import BenchWorker
@@ -53,7 +53,7 @@ class _Phase:
     per_second: float
     ids: list[str]
     paced: Paced
-    worker_cpu_share: float | None  # of one core, until the last of them was over
+    worker_cpu_share: float | None  # of one core, while they were sent
 
 
 async def _phase(
@@ -84,9 +84,9 @@ async def _phase(
     expected.update(ids)
     cpu, before = cpu_seconds(worker.pid), time.monotonic()
     paced = await send_paced(ground.bootstrap, topic, records, per_second)
+    used, after = cpu_seconds(worker.pid), time.monotonic()
+    share = None if cpu is None or used is None else (used - cpu) / (after - before)
     await _wait(ground, worker, len(expected))
-    used = cpu_seconds(worker.pid)
-    share = None if cpu is None or used is None else (used - cpu) / (time.monotonic() - before)
     return _Phase(per_second=per_second, ids=list(ids), paced=paced, worker_cpu_share=share)
 
 
@@ -98,9 +98,8 @@ async def _wait(ground: Ground, worker: BenchWorker, count: int) -> None:
 async def _drain_rate(ground: Ground) -> float:
     stamps: dict[int, int] = {}
     async for record in records_of(ground.bootstrap, ground.names.ledger(handlers.QUEUE)):
-        if record.key.startswith(b"#"):
-            continue
-        stamps[record.timestamp] = stamps.get(record.timestamp, 0) + 1
+        if is_job(record.key):
+            stamps[record.timestamp] = stamps.get(record.timestamp, 0) + 1
     return window_of(stamps).per_second
 
 
