@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from streams.cli import exits
+from streams.cli import exits, why
 from streams.cli.output import (
     JSON,
     fail,
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from streams.settings import Settings
 
 app = typer.Typer(help="Look at one job, and act on it.", epilog=exits.EPILOG, no_args_is_help=True)
+
+app.command("why", epilog=exits.EPILOG)(why.why)
 
 _ID = typer.Argument(metavar="ID", help="The job's id.")
 _NAME = typer.Option(None, "--name", help="The job's name, where two jobs have the id.")

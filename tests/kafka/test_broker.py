@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -82,3 +83,16 @@ def test_a_restart_finds_the_data_it_left(tmp_path: Path) -> None:
 
     assert broker.pid is None
     assert first == again  # started anew on the data it had, not formatted again
+
+
+def test_the_address_stays_unless_somebody_else_has_it(tmp_path: Path) -> None:
+    properties = tmp_path / "server.properties"
+    port, controller = module._free_ports(2)
+    properties.write_text(module._PROPERTIES.format(port=port, controller=controller, data="x"))
+
+    assert module._ports_of(properties) == (port, controller)
+    assert module._ports_of(tmp_path / "none") is None
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", port))
+        taken.listen()
+        assert module._ports_of(properties) is None

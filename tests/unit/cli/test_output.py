@@ -7,7 +7,13 @@ from typing import Any
 
 import pytest
 
+from streams.cli.find import Found
+from streams.cli.jobs import _print_status
 from streams.cli.output import print_fields, print_table, show_json, show_time
+from streams.client_story import Story
+from streams.jobs.identity import JobKey
+from streams.jobs.states import State
+from streams.wire.state import LedgerRecord
 
 ID = "agents.email.send_welcome_email:0123456789abcdef0123456789abcdef"
 ERROR = "SMTPServerDisconnected: " + "the server said nothing more " * 10
@@ -72,3 +78,15 @@ def test_times_are_to_the_second_and_results_are_json(capsys: pytest.CaptureFixt
     sent, result = capsys.readouterr().out.splitlines()
     assert ":20" in sent and "." not in sent
     assert result.split(maxsplit=1) == ["result", '{"sent":true}']
+
+
+def test_a_job_is_shown_with_its_result_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    job = JobKey(name="mail", ordering_key=None, id="1")
+    over = LedgerRecord(
+        job=job, state=State.COMPLETED, time=1, generation=0, run=0, attempts=1, ended=2,
+        result=b'{"sent":true,"to":null}',
+    )  # fmt: skip
+
+    _print_status(Found(queue="bulk", job=job, partition=0, story=Story(ledger=over)))
+
+    assert 'result        {"sent":true,"to":null}' in capsys.readouterr().out.splitlines()

@@ -167,7 +167,7 @@ def test_nothing_starts_twice_and_all_that_can_run_runs_in_order(
     entries: list[OpenEntry],
 ) -> None:
     """Run until nothing moves, with time and reading far ahead."""
-    owned, executor = opened(entries, position=100)
+    owned, _ = opened(entries, position=100)
     openings = Openings(owned)
     order: defaultdict[str | None, list[JobKey]] = defaultdict(list)
     for _ in range(60):
