@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from streams.testing.worker import MemoryWorker
-from streams.worker import recovery
+from streams.wire.state import OpenEntry, encode_ledger, letter_of
 from streams.worker.hand import Hand, Lane
 from streams.worker.openings import Openings
 from streams.worker.owned import Owned
 from streams.worker.pipeline import Pipeline
-from streams.worker.settlement import Settlement
+from streams.worker.ports import Append
+from streams.worker.recovery import Recovery
+from streams.worker.settlement import Settlement, _OwnAppends
 from streams.worker.tables import Tables
 
 Patch = pytest.MonkeyPatch
@@ -39,7 +42,8 @@ def store_before_changelog(patch: Patch) -> None:
     write = Settlement.write
 
     async def store_first(self: Settlement, log: Any, tables: Tables, place: Any) -> None:
-        self._apply(tables, place, {})
+        ledgers = [(key, encode_ledger(record)[1]) for key, record in self.ledgers.items()]
+        self._apply(tables, place, {}, ledgers)
         await write(self, log, tables, place)
 
     patch.setattr(Settlement, "write", store_first)
@@ -57,13 +61,13 @@ def parked_in_memory_only(patch: Patch) -> None:
 
 def ledger_not_recovered(patch: Patch) -> None:
     """Recovery reads the open table alone."""
-    apply = recovery.apply
+    apply = Recovery.apply
 
-    def skip_ledger(tables: Tables, place: Any, records: Any) -> None:
-        if records[0].topic.endswith(".retry"):
-            apply(tables, place, records)
+    def skip_ledger(self: Recovery, records: Any) -> None:
+        if records[-1].topic != self.place.ledger:
+            apply(self, records)
 
-    patch.setattr(recovery, "apply", skip_ledger)
+    patch.setattr(Recovery, "apply", skip_ledger)
 
 
 def no_lease(patch: Patch) -> None:
@@ -91,19 +95,43 @@ def started_before_its_predecessor_is_over(patch: Patch) -> None:
     patch.setattr(Hand, "take", take_at_once)
 
 
-def settled_before_its_predecessor(patch: Patch) -> None:
-    """A turn does not wait until the turn before it is settled."""
+def settled_beside_its_predecessor(patch: Patch) -> None:
+    """A turn is decided and written while the turn before it is still being written."""
     settle = Pipeline._settle
+    behind: dict[int, asyncio.Task[None]] = {}
 
-    async def in_the_background(self: Pipeline, settlement: Settlement) -> None:
-        self._behind = asyncio.ensure_future(settle(self, settlement))  # type: ignore[attr-defined]
+    async def overlapping(self: Pipeline, settlement: Settlement) -> None:
+        before = behind.get(id(self))
+        behind[id(self)] = asyncio.ensure_future(settle(self, settlement))
+        await (asyncio.sleep(0) if before is None else before)
 
-    patch.setattr(Pipeline, "_settle", in_the_background)
+    patch.setattr(Pipeline, "_settle", overlapping)
+
+
+def written_at_once(patch: Patch) -> None:
+    """Entries, ledger records and tombstones of a turn are on their way side by side."""
+    append = _OwnAppends.append
+    write = Settlement.write
+
+    async def in_the_background(self: _OwnAppends, topic: str, pairs: Any) -> None:
+        sent.append(asyncio.ensure_future(append(self, topic, pairs)))
+        await asyncio.sleep(0)
+
+    async def write_and_wait(self: Settlement, log: Any, tables: Tables, place: Any) -> None:
+        await write(self, log, tables, place)
+        while sent:
+            await sent.pop()
+
+    sent: list[asyncio.Task[None]] = []
+    patch.setattr(_OwnAppends, "append", in_the_background)
+    patch.setattr(Settlement, "write", write_and_wait)
 
 
 def not_held_after_a_drain(patch: Patch) -> None:
     """What ends after a drain is settled, though the partition may be another's."""
-    patch.setattr(Pipeline, "_held", property(lambda self: False, lambda self, value: None))
+    patch.setattr(
+        Pipeline, "_held", property(lambda self: False, lambda self, value: None), raising=False
+    )
 
 
 def started_early(patch: Patch) -> None:
@@ -116,28 +144,15 @@ def started_early(patch: Patch) -> None:
     patch.setattr(Openings, "release", early)
 
 
-def letters_sent_once(patch: Patch) -> None:
-    """A letter that a crash left pending is not sent again."""
-    write = Settlement.write
+def letter_never_repeated(patch: Patch) -> None:
+    """An entry does not say that its letter is pending, so that a crash can lose the letter."""
 
-    async def sent_already(self: Settlement, log: Any, tables: Tables, place: Any) -> None:
-        letters, self.letters = self.letters, []
-        await write(self, log, tables, place)
-        if letters:
-            await log.append(letters)
+    def send(entry: OpenEntry, settlement: Settlement, place: Any) -> None:
+        sent = replace(entry, letter_pending=False, due=None)
+        settlement.opens[entry.job.encode()] = sent
+        settlement.letters.append(Append(place.dead, None, *letter_of(entry, place.queue)))
 
-    patch.setattr(Settlement, "write", sent_already)
-    patch.setattr("streams.worker.settle.send_letter", _mark_sent)
-
-
-def _mark_sent(entry: Any, settlement: Settlement, place: Any) -> None:
-    from dataclasses import replace
-
-    from streams.wire.state import letter_of
-    from streams.worker.ports import Append
-
-    settlement.open(replace(entry, letter_pending=False, due=None), None)
-    settlement.letters.append(Append(place.dead, None, *letter_of(entry, place.queue)))
+    patch.setattr("streams.worker.settle.send_letter", send)
 
 
 CONTROLS: dict[str, Callable[[Patch], None]] = {
@@ -151,9 +166,10 @@ CONTROLS: dict[str, Callable[[Patch], None]] = {
         no_lease,
         resumed_after_a_gap,
         started_before_its_predecessor_is_over,
-        settled_before_its_predecessor,
+        settled_beside_its_predecessor,
+        written_at_once,
         not_held_after_a_drain,
         started_early,
-        letters_sent_once,
+        letter_never_repeated,
     )
 }
