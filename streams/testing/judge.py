@@ -43,7 +43,7 @@ def _judge_ending(world: World, job: Watched) -> None:
     if job.generation != replayed:
         fault("safety", f"{job.id} is of generation {job.generation} after {replayed} replays")
     allowed = {job.work.ending(job.generation)[0]}
-    if job.disturbed:
+    if job.disturbed or job.work.fickle:
         allowed |= {"completed", "discarded", "dead"}
     if job.cancelled:
         allowed.add("cancelled")

@@ -79,8 +79,10 @@ class Schedule:
         lasts = LASTS_MS[int(rng.random() * len(LASTS_MS))]
         account = int(rng.random() * KEYS)
         job = Watched(f"j{n}", n, Work(lasts=lasts), lane=("keyed", account))
-        if chance < 0.55:
+        if chance < 0.50:
             pass
+        elif chance < 0.55:
+            job.work = Work(lasts=lasts, fickle=True)
         elif chance < 0.75:
             self._give_acts(job, lasts)
         elif chance < 0.80:

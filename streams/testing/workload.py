@@ -59,6 +59,7 @@ class Work:
     again: tuple[str, ...] = ("ok",)  # after a replay
     snooze_until: int = 0  # of the world's clock
     snooze_blocks: bool = False
+    fickle: bool = False  # each run draws its act anew: a repeated one may end otherwise
 
     def act(self, generation: int, attempt: int) -> str:
         """What an attempt does."""
@@ -85,6 +86,10 @@ class Stage(Protocol):
         """An attempt begins: what it does, whom to tell how it ended, and the world's time."""
         ...
 
+    def draw(self) -> str:
+        """An act by chance."""
+        ...
+
 
 current: list[Stage] = []  # the stage of the schedule that runs
 
@@ -96,7 +101,7 @@ async def perform(n: int, account: int, ctx: JobContext) -> int:
     try:
         if work.lasts:
             await asyncio.sleep(work.lasts / 1000)
-        how = work.act(ctx.generation, ctx.attempt)
+        how = current[0].draw() if work.fickle else work.act(ctx.generation, ctx.attempt)
         if now < work.snooze_until:
             how = "snooze" if work.snooze_blocks else "snooze aside"
             raise Snooze("7s", blocks_key=work.snooze_blocks)

@@ -210,6 +210,10 @@ class World(MemoryCluster):
 
         return work, ended, self.clock.now()
 
+    def draw(self) -> str:
+        """An act by chance."""
+        return self.rng.choice(("ok", "ok", "fail", "permanent", "discard"))
+
     # -- who is told ---------------------------------------------------------------------------
 
     def _opened(self, process: WorkerProcess, place: Partition) -> None:
