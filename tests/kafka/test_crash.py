@@ -70,7 +70,7 @@ async def test_ids_enqueued_twice_run_once_also_on_another_owner(
     effects = tmp_path / "effects"
     payloads = [Count(account=n % 500, n=n) for n in range(10_000)]
     await create_topics(kafka, prefix)
-    async with JobClient(kafka, source="test", prefix=prefix) as jobs:
+    async with JobClient(kafka, source="test", prefix=prefix, delivery_timeout="60s") as jobs:
         worker = WorkerProcess(kafka, prefix, "crash_handlers", tmp_path, EFFECTS=str(effects))
         with worker:
             # given every job enqueued twice
