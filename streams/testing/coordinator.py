@@ -169,7 +169,7 @@ class Coordinator:
         if not members:
             return {}
         most = -(-len(self.partitions) // len(members))
-        shuffled = self.rng is not None and self.rng.random() < 0.4
+        shuffled = self.rng is not None and self.rng.random() < 0.6
         owners: dict[Partition, Member] = {}
         load = dict.fromkeys(members, 0)
         for place in () if shuffled else self.partitions:
