@@ -88,6 +88,11 @@ class Coordinator:
         self._unwatch(member)
         return Answer.OK if self.is_stable else Answer.REBALANCE
 
+    def heard(self, member: Member) -> None:
+        """A member is alive: its heartbeats, which nobody counts, go on."""
+        if self._members.get(member.id) is member:
+            self._unwatch(member)
+
     def silent_since(self, member: Member, when: int) -> None:
         """Nothing is heard of a member any more: its session ends unless it comes back."""
         known = self._members.get(member.id) is member

@@ -259,7 +259,10 @@ class Schedule:
 
         def slow() -> None:
             world.note("the broker is slow")
-            world.slow_until = world.clock.now() + rng.randint(1_000, 8_000)
+            now = world.clock.now()
+            world.slow_until = now + rng.randint(1_000, 8_000)
+            if rng.random() < 0.7:  # what is on its way then meets the next owner
+                world.clock.call_at(now + rng.randint(0, 3_000), world.coordinator.rebalance)
 
         def trap() -> None:
             label, phase = rng.choice(BOUNDARIES)
@@ -273,12 +276,12 @@ class Schedule:
             "freeze": lambda when: self._at(when, one(freeze)),
             "freeze soon": lambda when: self._at(when, one(freeze_soon)),
             "refusals": lambda when: self._at(when, one(refuse)),
-            "slow": lambda when: self._at(when, slow),
             "join": lambda when: self._at(when, lambda: world.start(f"v{when}")),
             "leave": lambda when: self._at(when, one(leave)),
             "rewind": lambda when: self._at(when, one(rewind)),
             "clock": lambda when: self._at(when, one(step)),
             "rebalance": lambda when: self._at(when, world.coordinator.rebalance),
+            "slow": lambda when: self._at(when, slow),
         }
 
     def _calm_down(self) -> None:
