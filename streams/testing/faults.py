@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from streams.testing.worker import MemoryWorker
     from streams.testing.world import World
 
-DELAYS: Final = (0, 1, 2, 3, 3, 5, 8, 12)
+DELAYS: Final = (1, 3, 5, 5, 8, 10, 20, 30)
 SLOW_MS: Final = 3_000  # less than the margin of a lease
 APPENDS: Final = (
     "entries",
@@ -113,7 +113,7 @@ class FaultyNetwork:
         answer: asyncio.Future[Sequence[int]] = world.loop.create_future()
         request = Request(label_of(records), records, answer)
         process.pending.append(request)
-        if world.traps and (trap := world.sprung(process, request.label)) is not None:
+        if world.traps and (trap := world.sprung(request.label, len(records))) is not None:
             request.fate, request.dies = trap.phase, True
         elif process.refusals:
             process.refusals -= 1
@@ -143,7 +143,7 @@ class FaultyNetwork:
         fate = request.fate
         if fate == "torn":
             # Of each partition a prefix; one cut for all is the commonest.
-            cut = int(self._random() * len(records))
+            cut = int(self._random() * (len(records) - 1)) + 1 if len(records) > 1 else 0
             records = [*records[:cut], *self._later(records[cut:])]
         offsets = [] if fate == "before" else [world.log.write(record) for record in records]
         request.applied = True
@@ -181,11 +181,11 @@ class FaultyNetwork:
 
     def fetch_delay(self) -> int:
         """How long after a record was written it is handed over."""
-        return 1 + int(self._random() * 30)
+        return 5 + int(self._random() * 3) * 15
 
     def batch_size(self) -> int:
         """How many records are handed over at a time."""
-        return 1 + int(self._random() * 16)
+        return 1 + int(self._random() * 60)
 
     def commit_delay(self) -> int:
         """How long after a release it is committed."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from streams.jobs.identity import JobKey, fan_out_id
 from streams.testing.faults import BOUNDARIES, Trap, WorkerProcess
 from streams.testing.oracle import Watched
-from streams.testing.workload import UNIQUE_MS, Work
+from streams.testing.workload import QUEUE, UNIQUE_MS, Work
 from streams.wire.envelope import Envelope, encode
 from streams.wire.state import Command, encode_command
 from streams.worker.ports import Append
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from streams.testing.world import World
 
 KEYS: Final = 8
-LASTS_MS: Final = (0, 0, 0, 0, 1, 5, 20, 200, 2_000, 12_000)
+LASTS_MS: Final = (0, 0, 0, 0, 0, 0, 0, 20, 20, 200, 200, 2_000, 2_000, 12_000)
 JOBS_END: Final = 20_000
 FAULTS_END: Final = 35_000
 
@@ -41,6 +41,7 @@ class Schedule:
         self._size = size
         self._rng = world.rng
         self._began = world.clock.now()
+        self._trouble = world.rng.choice((0.2, 0.4, 0.6, 1.0))  # how many jobs may be special
         self.faults: list[str] = []
         self.copies = 0
 
@@ -49,19 +50,20 @@ class Schedule:
         rng, world = self._rng, self._world
         for worker in range(self._size.workers):
             skew = rng.randint(-1_000, 1_000) if rng.random() < 0.5 else 0
-            self._at(rng.randint(0, 50), partial(world.start, f"w{worker + 1}", skew))
+            when = rng.choice((0, 10, 4_000, 9_000)) if worker else 0
+            self._at(when + rng.randint(0, 50), partial(world.start, f"w{worker + 1}", skew))
         n = 0
         while n < self._size.jobs:
             when = rng.randint(0, JOBS_END)
-            for _ in range(rng.randint(1, 25)):
+            for _ in range(min(rng.randint(1, 25), self._size.jobs - n)):
                 n += 1
                 self._arrange_job(n, when)
-                when += rng.choice((0, 0, 0, 1, 3, 10))
+                when += rng.choice((0, 0, 0, 0, 0, 1, 3))
         for _ in range(rng.randint(0, 2)):
             self._at(rng.randint(0, JOBS_END), self._write_nonsense)
-        kinds = list(self._kinds().items())
+        kinds = list(self._kinds().items())  # the last one is the commonest
         for _ in range(self._size.faults + rng.randint(0, 3)):
-            name, fault = rng.choice(kinds)
+            name, fault = kinds[min(int(rng.random() * (len(kinds) + 3)), len(kinds) - 1)]
             self.faults.append(name)
             fault(rng.randint(0, FAULTS_END - 3_000))
         for _ in range(rng.randint(1, 3)):
@@ -75,7 +77,7 @@ class Schedule:
 
     def _arrange_job(self, n: int, when: int) -> None:
         rng = self._rng
-        chance = rng.random()
+        chance = rng.random() if rng.random() < self._trouble else 0.0
         lasts = LASTS_MS[int(rng.random() * len(LASTS_MS))]
         account = int(rng.random() * KEYS)
         job = Watched(f"j{n}", n, Work(lasts=lasts), lane=("keyed", account))
@@ -147,13 +149,13 @@ class Schedule:
             source="simulator",
             time=now,
             payload=payload,
-            queue="default",
+            queue=QUEUE,
             key=key,
             not_before=job.not_before or None,
             expires=job.expires,
         )
         record_key, value, headers = encode(envelope)
-        append = Append(world.names.queue("default"), None, record_key, value, headers)
+        append = Append(world.names.queue(QUEUE), None, record_key, value, headers)
         world.log.write(append)
         while self._rng.random() < 0.06:
             self._copy_later(append)
@@ -185,7 +187,7 @@ class Schedule:
 
     def _write_nonsense(self) -> None:
         world = self._world
-        topic = world.names.queue(self._rng.choice(world.registry.queues()))
+        topic = world.names.queue(QUEUE)
         world.log.write(Append(topic, self._rng.randrange(2), b"k", b"\xff\x00"))
 
     # -- commands ------------------------------------------------------------------------------
@@ -200,9 +202,8 @@ class Schedule:
         record_key, value = encode_command(
             Command(kind=kind, job=key, reason="asked", generation=generation)
         )
-        queue = "default" if job.kind in ("keyed", "loose", "unknown") else "critical"
         partition = world.partition_of((ordering_key or job.id).encode())
-        world.log.write(Append(world.names.commands(queue), partition, record_key, value))
+        world.log.write(Append(world.names.commands(QUEUE), partition, record_key, value))
 
     def replay_some(self, chance: float = 0.6) -> None:
         """Replay some of the letters that stand, some of them twice."""
@@ -258,7 +259,10 @@ class Schedule:
 
         def slow() -> None:
             world.note("the broker is slow")
-            world.slow_until = world.clock.now() + rng.randint(1_000, 8_000)
+            now = world.clock.now()
+            world.slow_until = now + rng.randint(1_000, 8_000)
+            if rng.random() < 0.7:  # what is on its way then meets the next owner
+                world.clock.call_at(now + rng.randint(0, 3_000), world.coordinator.rebalance)
 
         def trap() -> None:
             label, phase = rng.choice(BOUNDARIES)
@@ -272,12 +276,12 @@ class Schedule:
             "freeze": lambda when: self._at(when, one(freeze)),
             "freeze soon": lambda when: self._at(when, one(freeze_soon)),
             "refusals": lambda when: self._at(when, one(refuse)),
-            "slow": lambda when: self._at(when, slow),
-            "rebalance": lambda when: self._at(when, world.coordinator.rebalance),
             "join": lambda when: self._at(when, lambda: world.start(f"v{when}")),
             "leave": lambda when: self._at(when, one(leave)),
             "rewind": lambda when: self._at(when, one(rewind)),
             "clock": lambda when: self._at(when, one(step)),
+            "rebalance": lambda when: self._at(when, world.coordinator.rebalance),
+            "slow": lambda when: self._at(when, slow),
         }
 
     def _calm_down(self) -> None:

@@ -169,6 +169,8 @@ class MemoryWorker:
             self.lease.begin(sent, beating=not was_frozen)
             if was_frozen:
                 self.heartbeat()
+            else:
+                coordinator.heard(self.member)
             if not coordinator.is_stable:
                 self._rebalance_is_due()
             await self._assign(generation, partitions)

@@ -18,24 +18,24 @@ ATTEMPTS: Final = 3
 BACKOFF_MS: Final = 2_000
 TIMEOUT_MS: Final = 20_000
 UNIQUE_MS: Final = 20_000
-QUEUES: Final = ("default", "critical")
+QUEUE: Final = "default"
 RETRY: Final = Retry(attempts=ATTEMPTS, backoff=Fixed("2s"))
 
 
-class Keyed(JobPayload, name="keyed", key="account", queue="default"):
+class Keyed(JobPayload, name="keyed", key="account", queue=QUEUE):
     """In order with all others of its account."""
 
     account: int
     n: int
 
 
-class Loose(JobPayload, name="loose", queue="default"):
+class Loose(JobPayload, name="loose", queue=QUEUE):
     """In no order."""
 
     n: int
 
 
-class Child(JobPayload, name="child", key="account", queue="critical"):
+class Child(JobPayload, name="child", key="account", queue=QUEUE):
     """What a job enqueues."""
 
     account: int
@@ -150,11 +150,11 @@ async def child(payload: Child, ctx: JobContext) -> int:
     return await perform(payload.n, payload.account, ctx)
 
 
-@job(name="react", queue="critical", retry=RETRY, timeout="20s", unique_for="20s")
+@job(name="react", queue=QUEUE, retry=RETRY, timeout="20s", unique_for="20s")
 async def react(event: Happened, ctx: JobContext) -> int:
     """A job of an event."""
     return await perform(event.n, event.account, ctx)
 
 
 HANDLERS: Final[tuple[Any, ...]] = (keyed, loose, child, react)
-REGISTRY: Final = Registry.build([each.__job_definition__ for each in HANDLERS], QUEUES)
+REGISTRY: Final = Registry.build([each.__job_definition__ for each in HANDLERS], [QUEUE])

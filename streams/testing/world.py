@@ -9,7 +9,7 @@ from streams.errors import AppendFailed, LeaseLost
 from streams.jobs.context import JobContext
 from streams.testing.cluster import MemoryCluster
 from streams.testing.coordinator import Partition
-from streams.testing.faults import Coverage, FaultyNetwork, Trap, WorkerProcess
+from streams.testing.faults import PHASES, Coverage, FaultyNetwork, Trap, WorkerProcess
 from streams.testing.known import CRASH_IN_RECOVERY, KNOWN
 from streams.testing.loop import VirtualLoop
 from streams.testing.memory import MemoryAlarm
@@ -95,7 +95,12 @@ class World(MemoryCluster):
         for request in process.pending:
             if not request.dies and not request.applied:
                 request.fate = self.rng.choice(("before", "torn", "after"))
+            if request.fate == "torn" and len(request.records) < 2:
+                request.fate = "before"
             self.coverage[(request.label, request.fate)] += 1
+            if request.label in ("ledger", "tombstones") and self.rng.random() < 0.6:
+                # What this leaves is cleaned up by a recovery, which can die of it as well.
+                self.traps.append(Trap("recovery", self.rng.choice(PHASES), 1))
         for what in process.worker.waits_in:
             self.coverage[(what, "before" if what == "commit" else "within")] += 1
         sent = process.worker.lease.pause()
@@ -164,10 +169,10 @@ class World(MemoryCluster):
 
     # -- traps ---------------------------------------------------------------------------------
 
-    def sprung(self, process: WorkerProcess, label: str) -> Trap | None:
-        """The trap that this catches the process in."""
+    def sprung(self, label: str, size: int = 2) -> Trap | None:
+        """The trap that catches a process in this; what is of one record can't be torn."""
         for trap in self.traps:
-            if trap.label == label:
+            if trap.label == label and (trap.phase != "torn" or size > 1):
                 trap.left -= 1
                 if trap.left <= 0:
                     self.traps.remove(trap)
@@ -175,12 +180,12 @@ class World(MemoryCluster):
         return None
 
     def _may_die(self, process: WorkerProcess, label: str) -> None:
-        if self.traps and self.sprung(process, label) is not None:
+        if self.traps and self.sprung(label) is not None:
             process.last_step = process.steps + self.rng.randint(1, 25)
 
     def _committing(self, process: WorkerProcess) -> bool:
         """False if it dies before its commit."""
-        trap = self.sprung(process, "commit") if self.traps else None
+        trap = self.sprung("commit") if self.traps else None
         if trap is None:
             return True
         if trap.phase == "before":

@@ -39,7 +39,9 @@ class Openings:
 
     def touch(self, lanes: set[bytes]) -> None:
         """Look at these keys in the next turn: something about them changed."""
-        self._touched.update(dict.fromkeys(sorted(lanes)))
+        if self._owned.tables.counts.blocking:  # else nothing is open that could start
+            has_lane = self._owned.hand.has_lane  # then the end of what runs touches it again
+            self._touched.update({lane: None for lane in sorted(lanes) if not has_lane(lane)})
 
     def note(self, entry: OpenEntry) -> None:
         """An entry was written: it may be due before all that was looked at."""
