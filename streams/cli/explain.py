@@ -178,7 +178,7 @@ def _queued(evidence: Evidence, behind: Answer | None) -> Answer:
     place = f"offset {offset} of partition {evidence.found.partition}"
     then = f"; then {behind.text}" if behind else ""
     text = (
-        f"it is at {place}, and {before} offsets before it are not settled (the commit is "
+        f"it is at {place}, {_count(before, 'offset')} after what is settled (the commit is "
         f"{committed}){then}"
         if before
         else f"it is at {place}, the next one to be settled: it is being taken up{then}"
@@ -198,7 +198,7 @@ def _standing(entry: OpenEntry, evidence: Evidence, now: int) -> str:
         return f"running on {run.worker} since {show_time(run.since)}"
     parts = [entry.state.value]
     if entry.attempts:
-        parts.append(f"{entry.attempts} attempts used")
+        parts.append(f"{_count(entry.attempts, 'attempt')} used")
     if entry.due is not None and entry.due > now:
         parts.append(f"due at {show_time(entry.due)}")
     if entry.failure is not None:
@@ -208,6 +208,10 @@ def _standing(entry: OpenEntry, evidence: Evidence, now: int) -> str:
 
 def _replay(job: JobKey, queue: str) -> str:
     return f"streams dlq replay {job.id} --name {job.name} --queue {queue}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _attempt(number: int, of: int | None) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
+from streams.cli import exits, main
 from streams.cli.explain import Evidence, Run, explain
 from streams.cli.find import Found
 from streams.cli.output import show_time
@@ -74,7 +75,7 @@ def test_not_read_yet() -> None:
     answer = explain(evidence(offset=17, committed=5), NOW)
     assert (answer.kind, answer.before, answer.remedy) == ("unread", 12, "")
     assert "offset 17 of partition 3" in answer.text
-    assert "12 offsets before it are not settled" in answer.text
+    assert "12 offsets after what is settled" in answer.text
     answer = explain(evidence(offset=17, committed=17), NOW)
     assert (answer.kind, answer.before) == ("unread", 0)
     assert "being taken up" in answer.text
@@ -105,7 +106,7 @@ def test_parked_behind_a_retry() -> None:
     for part in (
         "mail one",
         "retrying",
-        "1 attempts used",
+        "1 attempt used",
         show_time(LATER),
         "ConnectionError: the server is away",
     ):
@@ -225,6 +226,16 @@ def test_over(state: State) -> None:
 def test_without_a_worker_it_says_so(of: OpenEntry | None) -> None:
     answer = explain(evidence(of, offset=9, owner=None), NOW)
     assert answer.remedy == "no worker has its partition: start one"
+
+
+def test_no_broker_is_4(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
+    with pytest.raises(SystemExit) as ended:
+        main(("jobs", "why", "x"))
+    assert ended.value.code == exits.NO_BROKER
+    assert "127.0.0.1:1" in capsys.readouterr().err
 
 
 # -- what it is decided from -------------------------------------------------------------------
