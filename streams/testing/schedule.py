@@ -55,12 +55,14 @@ class Schedule:
         n = 0
         while n < self._size.jobs:
             when = rng.randint(0, JOBS_END)
+            alike = rng.choice((0.74, 0.89)) if rng.random() < 0.1 else None
             for _ in range(min(rng.randint(1, 25), self._size.jobs - n)):
                 n += 1
-                self._arrange_job(n, when)
+                self._arrange_job(n, when, alike)
                 when += rng.choice((0, 0, 0, 0, 0, 1, 3))
-        for _ in range(rng.randint(0, 2)):
-            self._at(rng.randint(0, JOBS_END), self._write_nonsense)
+        when = rng.randint(0, JOBS_END)
+        for _ in range(rng.choice((0, 1, 3))):
+            self._at(when, self._write_nonsense)
         kinds = list(self._kinds().items())  # the last one is the commonest
         for _ in range(self._size.faults + rng.randint(0, 3)):
             name, fault = kinds[min(int(rng.random() * (len(kinds) + 3)), len(kinds) - 1)]
@@ -75,9 +77,11 @@ class Schedule:
 
     # -- jobs ----------------------------------------------------------------------------------
 
-    def _arrange_job(self, n: int, when: int) -> None:
+    def _arrange_job(self, n: int, when: int, alike: float | None) -> None:
         rng = self._rng
         chance = rng.random() if rng.random() < self._trouble else 0.0
+        if alike is not None:  # all jobs of a burst give up at once, or are events
+            chance = alike
         lasts = LASTS_MS[int(rng.random() * len(LASTS_MS))]
         account = int(rng.random() * KEYS)
         job = Watched(f"j{n}", n, Work(lasts=lasts), lane=("keyed", account))
@@ -85,6 +89,8 @@ class Schedule:
             pass
         elif chance < 0.55:
             job.work = Work(lasts=lasts, fickle=True)
+        elif chance == 0.74:
+            job.work = Work(("permanent",))
         elif chance < 0.75:
             self._give_acts(job, lasts)
         elif chance < 0.80:
@@ -106,7 +112,7 @@ class Schedule:
         else:
             job.kind = "unknown"
             job.lane = ("unknown", account)
-        if job.kind == "keyed" and rng.random() < 0.15:
+        if job.kind == "keyed" and rng.random() < (0.15 if alike is None else 0.7):
             job.kind, job.lane = "loose", None
         self._at(when, lambda: self._enqueue(job))
 
@@ -266,7 +272,8 @@ class Schedule:
 
         def trap() -> None:
             label, phase = rng.choice(BOUNDARIES)
-            world.traps.append(Trap(label, phase, rng.randint(1, 4)))
+            most = 2 if phase == "torn" else 4
+            world.traps.append(Trap(label, phase, rng.randint(1, most)))
 
         return {
             "crash": lambda when: self._at(when, one(lambda p: world.crash(p, "of a fault"))),

@@ -98,9 +98,11 @@ class World(MemoryCluster):
             if request.fate == "torn" and len(request.records) < 2:
                 request.fate = "before"
             self.coverage[(request.label, request.fate)] += 1
-            if request.label in ("ledger", "tombstones") and self.rng.random() < 0.6:
+            if request.label in ("ledger", "tombstones") and self.rng.random() < 0.8:
                 # What this leaves is cleaned up by a recovery, which can die of it as well.
-                self.traps.append(Trap("recovery", self.rng.choice(PHASES), 1))
+                self.traps.append(Trap("recovery", self.rng.choice((*PHASES, "torn")), 1))
+        if process.worker.is_opening:
+            self.coverage[("open", "within")] += 1
         for what in process.worker.waits_in:
             self.coverage[(what, "before" if what == "commit" else "within")] += 1
         sent = process.worker.lease.pause()
