@@ -8,8 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from streams.jobs.identity import JobKey, fan_out_id
-from streams.testing.faults import BOUNDARIES, Trap, WorkerProcess
-from streams.testing.oracle import Watched
+from streams.testing.mishaps import Mishaps
+from streams.testing.watched import Watched
 from streams.testing.workload import QUEUE, UNIQUE_MS, Work
 from streams.wire.envelope import Envelope, encode
 from streams.wire.state import Command, encode_command
@@ -63,11 +63,13 @@ class Schedule:
         when = rng.randint(0, JOBS_END)
         for _ in range(rng.choice((0, 1, 3))):
             self._at(when, self._write_nonsense)
-        kinds = list(self._kinds().items())  # the last one is the commonest
+        mishaps = Mishaps(world)
         for _ in range(self._size.faults + rng.randint(0, 3)):
-            name, fault = kinds[min(int(rng.random() * (len(kinds) + 3)), len(kinds) - 1)]
+            when = rng.randint(0, FAULTS_END - 3_000)
+            name, fault = mishaps.draw()
             self.faults.append(name)
-            fault(rng.randint(0, FAULTS_END - 3_000))
+            # A trap waits for its moment: it is set early.
+            self._at(rng.choice((0, when // 2)) if name == "trap" else when, fault)
         for _ in range(rng.randint(1, 3)):
             self._at(rng.randint(10_000, FAULTS_END), self.replay_some)
         self._at(FAULTS_END, self._calm_down)
@@ -222,74 +224,6 @@ class Schedule:
             job.replays.add(job.generation)
             for _ in range(rng.choice((1, 1, 2))):
                 self._command("replay", job, job.generation)
-
-    # -- faults --------------------------------------------------------------------------------
-
-    def _kinds(self) -> dict[str, Callable[[int], None]]:
-        world, rng = self._world, self._rng
-        most = {"short": 5_500, "middling": 9_500, "long": 40_000}
-
-        def one(what: Callable[[WorkerProcess], None]) -> Callable[[], None]:
-            def act() -> None:
-                if world.running:
-                    what(rng.choice(world.running))
-
-            return act
-
-        def freeze(process: WorkerProcess) -> None:
-            world.freeze(process, rng.randint(500, rng.choice(tuple(most.values()))))
-
-        def freeze_soon(process: WorkerProcess) -> None:
-            process.last_step = process.steps + rng.randint(1, 150)
-            process.freezes = True
-
-        def crash_soon(process: WorkerProcess) -> None:
-            process.last_step = process.steps + rng.randint(1, 150)
-
-        def refuse(process: WorkerProcess) -> None:
-            process.refusals = rng.randint(1, 4)
-
-        def step(process: WorkerProcess) -> None:
-            ms = rng.choice((700, 5_000, 60_000))
-            world.note(f"the clock of {process.name} steps by {ms} ms")
-            process.clock.step(ms)
-
-        def rewind(process: WorkerProcess) -> None:
-            for source in process.worker.sources:
-                source.position = world.commits.get(source.place, 0)
-                process.worker.fetch_soon(source)
-
-        def leave(process: WorkerProcess) -> None:
-            if len(world.processes) > 1:
-                world.leave(process)
-
-        def slow() -> None:
-            world.note("the broker is slow")
-            now = world.clock.now()
-            world.slow_until = now + rng.randint(1_000, 8_000)
-            if rng.random() < 0.7:  # what is on its way then meets the next owner
-                world.clock.call_at(now + rng.randint(0, 3_000), world.coordinator.rebalance)
-
-        def trap() -> None:
-            label, phase = rng.choice(BOUNDARIES)
-            most = 2 if phase == "torn" else 4
-            world.traps.append(Trap(label, phase, rng.randint(1, most)))
-
-        return {
-            "crash": lambda when: self._at(when, one(lambda p: world.crash(p, "of a fault"))),
-            "crash soon": lambda when: self._at(when, one(crash_soon)),
-            "trap": lambda when: self._at(when // 2, trap),
-            "second trap": lambda when: self._at(0, trap),
-            "freeze": lambda when: self._at(when, one(freeze)),
-            "freeze soon": lambda when: self._at(when, one(freeze_soon)),
-            "refusals": lambda when: self._at(when, one(refuse)),
-            "join": lambda when: self._at(when, lambda: world.start(f"v{when}")),
-            "leave": lambda when: self._at(when, one(leave)),
-            "rewind": lambda when: self._at(when, one(rewind)),
-            "clock": lambda when: self._at(when, one(step)),
-            "rebalance": lambda when: self._at(when, world.coordinator.rebalance),
-            "slow": lambda when: self._at(when, slow),
-        }
 
     def _calm_down(self) -> None:
         world = self._world
