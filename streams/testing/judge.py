@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from streams.testing.known import FAN_OUT_COMMIT, KNOWN
-from streams.testing.oracle import OVER, Watched
+from streams.testing.watched import Watched
 from streams.testing.workload import UNIQUE_MS
 
 if TYPE_CHECKING:
@@ -93,6 +93,3 @@ def _judge_commits(world: World) -> None:
             continue
         if committed != end:
             world.oracle.fault("liveness", f"{place} is committed to {committed}, it ends at {end}")
-
-
-__all__ = ["OVER", "judge"]

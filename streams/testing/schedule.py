@@ -8,8 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from streams.jobs.identity import JobKey, fan_out_id
-from streams.testing.faults import BOUNDARIES, Trap, WorkerProcess
-from streams.testing.oracle import Watched
+from streams.testing.mishaps import Mishaps
+from streams.testing.watched import Watched
 from streams.testing.workload import QUEUE, UNIQUE_MS, Work
 from streams.wire.envelope import Envelope, encode
 from streams.wire.state import Command, encode_command
@@ -55,17 +55,21 @@ class Schedule:
         n = 0
         while n < self._size.jobs:
             when = rng.randint(0, JOBS_END)
+            alike = rng.choice((0.74, 0.89)) if rng.random() < 0.1 else None
             for _ in range(min(rng.randint(1, 25), self._size.jobs - n)):
                 n += 1
-                self._arrange_job(n, when)
+                self._arrange_job(n, when, alike)
                 when += rng.choice((0, 0, 0, 0, 0, 1, 3))
-        for _ in range(rng.randint(0, 2)):
-            self._at(rng.randint(0, JOBS_END), self._write_nonsense)
-        kinds = list(self._kinds().items())  # the last one is the commonest
+        when = rng.randint(0, JOBS_END)
+        for _ in range(rng.choice((0, 1, 3))):
+            self._at(when, self._write_nonsense)
+        mishaps = Mishaps(world)
         for _ in range(self._size.faults + rng.randint(0, 3)):
-            name, fault = kinds[min(int(rng.random() * (len(kinds) + 3)), len(kinds) - 1)]
+            when = rng.randint(0, FAULTS_END - 3_000)
+            name, fault = mishaps.draw()
             self.faults.append(name)
-            fault(rng.randint(0, FAULTS_END - 3_000))
+            # A trap waits for its moment: it is set early.
+            self._at(rng.choice((0, when // 2)) if name == "trap" else when, fault)
         for _ in range(rng.randint(1, 3)):
             self._at(rng.randint(10_000, FAULTS_END), self.replay_some)
         self._at(FAULTS_END, self._calm_down)
@@ -75,9 +79,11 @@ class Schedule:
 
     # -- jobs ----------------------------------------------------------------------------------
 
-    def _arrange_job(self, n: int, when: int) -> None:
+    def _arrange_job(self, n: int, when: int, alike: float | None) -> None:
         rng = self._rng
         chance = rng.random() if rng.random() < self._trouble else 0.0
+        if alike is not None:  # all jobs of a burst give up at once, or are events
+            chance = alike
         lasts = LASTS_MS[int(rng.random() * len(LASTS_MS))]
         account = int(rng.random() * KEYS)
         job = Watched(f"j{n}", n, Work(lasts=lasts), lane=("keyed", account))
@@ -85,6 +91,8 @@ class Schedule:
             pass
         elif chance < 0.55:
             job.work = Work(lasts=lasts, fickle=True)
+        elif chance == 0.74:
+            job.work = Work(("permanent",))
         elif chance < 0.75:
             self._give_acts(job, lasts)
         elif chance < 0.80:
@@ -106,7 +114,7 @@ class Schedule:
         else:
             job.kind = "unknown"
             job.lane = ("unknown", account)
-        if job.kind == "keyed" and rng.random() < 0.15:
+        if job.kind == "keyed" and rng.random() < (0.15 if alike is None else 0.7):
             job.kind, job.lane = "loose", None
         self._at(when, lambda: self._enqueue(job))
 
@@ -216,73 +224,6 @@ class Schedule:
             job.replays.add(job.generation)
             for _ in range(rng.choice((1, 1, 2))):
                 self._command("replay", job, job.generation)
-
-    # -- faults --------------------------------------------------------------------------------
-
-    def _kinds(self) -> dict[str, Callable[[int], None]]:
-        world, rng = self._world, self._rng
-        most = {"short": 5_500, "middling": 9_500, "long": 40_000}
-
-        def one(what: Callable[[WorkerProcess], None]) -> Callable[[], None]:
-            def act() -> None:
-                if world.running:
-                    what(rng.choice(world.running))
-
-            return act
-
-        def freeze(process: WorkerProcess) -> None:
-            world.freeze(process, rng.randint(500, rng.choice(tuple(most.values()))))
-
-        def freeze_soon(process: WorkerProcess) -> None:
-            process.last_step = process.steps + rng.randint(1, 150)
-            process.freezes = True
-
-        def crash_soon(process: WorkerProcess) -> None:
-            process.last_step = process.steps + rng.randint(1, 150)
-
-        def refuse(process: WorkerProcess) -> None:
-            process.refusals = rng.randint(1, 4)
-
-        def step(process: WorkerProcess) -> None:
-            ms = rng.choice((700, 5_000, 60_000))
-            world.note(f"the clock of {process.name} steps by {ms} ms")
-            process.clock.step(ms)
-
-        def rewind(process: WorkerProcess) -> None:
-            for source in process.worker.sources:
-                source.position = world.commits.get(source.place, 0)
-                process.worker.fetch_soon(source)
-
-        def leave(process: WorkerProcess) -> None:
-            if len(world.processes) > 1:
-                world.leave(process)
-
-        def slow() -> None:
-            world.note("the broker is slow")
-            now = world.clock.now()
-            world.slow_until = now + rng.randint(1_000, 8_000)
-            if rng.random() < 0.7:  # what is on its way then meets the next owner
-                world.clock.call_at(now + rng.randint(0, 3_000), world.coordinator.rebalance)
-
-        def trap() -> None:
-            label, phase = rng.choice(BOUNDARIES)
-            world.traps.append(Trap(label, phase, rng.randint(1, 4)))
-
-        return {
-            "crash": lambda when: self._at(when, one(lambda p: world.crash(p, "of a fault"))),
-            "crash soon": lambda when: self._at(when, one(crash_soon)),
-            "trap": lambda when: self._at(when // 2, trap),
-            "second trap": lambda when: self._at(0, trap),
-            "freeze": lambda when: self._at(when, one(freeze)),
-            "freeze soon": lambda when: self._at(when, one(freeze_soon)),
-            "refusals": lambda when: self._at(when, one(refuse)),
-            "join": lambda when: self._at(when, lambda: world.start(f"v{when}")),
-            "leave": lambda when: self._at(when, one(leave)),
-            "rewind": lambda when: self._at(when, one(rewind)),
-            "clock": lambda when: self._at(when, one(step)),
-            "rebalance": lambda when: self._at(when, world.coordinator.rebalance),
-            "slow": lambda when: self._at(when, slow),
-        }
 
     def _calm_down(self) -> None:
         world = self._world

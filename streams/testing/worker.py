@@ -7,9 +7,10 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from streams.errors import LeaseLost
-from streams.testing.coordinator import Answer, Partition
-from streams.testing.lease import HEARTBEAT_MS, Lease
+from streams.testing.coordinator import Partition
+from streams.testing.membership import Membership
 from streams.testing.network import Network, WorkerLog
+from streams.testing.source import MemorySource
 from streams.wire.envelope import Record
 from streams.wire.state import decode_command
 from streams.worker.engine import Engine, EngineOptions
@@ -21,45 +22,6 @@ if TYPE_CHECKING:
     from streams.testing.cluster import MemoryCluster
 
 Spawn = Callable[[Coroutine[Any, Any, Any], str], "asyncio.Task[Any]"]
-
-
-class MemorySource:
-    """One partition's read position in the log, and how far it was acknowledged."""
-
-    def __init__(self, worker: MemoryWorker, place: Partition) -> None:
-        self.place = place
-        self.position = worker.cluster.commits.get(place, 0)
-        self.watermark: int | None = None
-        self.target: Pipeline | FanOut | None = None
-        self.fetching = False
-        self._worker = worker
-
-    def start(self, target: Pipeline | FanOut, position: int) -> None:
-        """Hand over to it from here on; the commit that it kept may be ahead of the group's."""
-        self.target = target
-        self.position = max(self.position, position)
-
-    def release(self, watermark: int) -> None:
-        """Everything below is settled or taken over: commit it soon."""
-        if watermark != self.watermark:
-            self.watermark = watermark
-            self._worker.commit_soon()
-
-    def pump(self) -> bool:
-        """Hand over the next batch; False if there is nothing, or the partition wants no more."""
-        records = self._worker.cluster.log.topics[self.place]
-        if self.target is None or self.position >= len(records) or not self.target.wants_more:
-            return False
-        size = self._worker.network.batch_size()
-        batch = records[self.position : self.position + size]
-        self.position = batch[-1].offset + 1
-        self.target.deliver(batch)
-        return True
-
-    @property
-    def is_behind(self) -> bool:
-        """Whether there is something to hand over."""
-        return self.position < len(self._worker.cluster.log.topics[self.place])
 
 
 class MemoryWorker:
@@ -78,7 +40,6 @@ class MemoryWorker:
         self.cluster = cluster
         self.name = name
         self.network = network
-        self.lease = Lease(cluster.clock)
         self.engine = Engine(
             cluster.registry,
             EngineOptions(worker=name, names=cluster.names, partitions=cluster.log.partitions),
@@ -87,10 +48,10 @@ class MemoryWorker:
             open_store=lambda queue, partition: cluster.store(name, queue, partition),
             listeners=cluster.listeners,
             on_failure=lambda error: self.on_failure(error),
-            may_start=lambda: self.lease.is_held,
+            may_start=lambda: self.membership.lease.is_held,
         )
         self.sources: list[MemorySource] = []
-        self.member = cluster.coordinator.enter(name, self._rebalance_is_due)
+        self.membership = Membership(self)
         self.on_failure: Callable[[BaseException], None] = lambda error: None
         self.on_open: Callable[[Partition], None] = lambda place: None
         self.on_close: Callable[[Partition], None] = lambda place: None
@@ -99,11 +60,9 @@ class MemoryWorker:
         self.waits_in: set[str] = set()  # what is awaited, for those who count crashes
         self._spawn = spawn or (lambda work, name: asyncio.create_task(work, name=name))
         self._generation = 0
-        self._beats = False
         self._targets: dict[Partition, Pipeline | FanOut] = {}
         self._opening: dict[Partition, asyncio.Task[None]] = {}
         self._commands: dict[tuple[str, int], int] = {}
-        self._must_rejoin = asyncio.Event()
         self._assigned = asyncio.Event()
         self._commands_wake = asyncio.Event()
         self._committing = False
@@ -114,7 +73,7 @@ class MemoryWorker:
     def start(self) -> None:
         """Become a member."""
         self._tasks = [
-            self._spawn(self._take_part(), "membership"),
+            self._spawn(self.membership.run(), "membership"),
             self._spawn(self._read_commands(), "commands"),
         ]
 
@@ -126,20 +85,17 @@ class MemoryWorker:
 
     async def leave(self) -> None:
         """Drain, commit, leave the group and stop."""
-        self._must_rejoin.clear()
         self._tasks[0].cancel()
-        await self.engine.shut_down(self.lease.remaining)
+        await self.engine.shut_down(self.membership.lease.remaining)
         await self.network.flush()
         self._commit()
         await self.network.round_trip()
-        self.cluster.coordinator.leave(self.member)
-        self.lease.end()
+        self.membership.end()
         await self._stop()
 
     async def kill(self) -> None:
         """End it as a crash does: nothing more is settled or committed."""
-        self.cluster.coordinator.leave(self.member)
-        self.lease.end()
+        self.membership.end()
         await self._stop()
 
     async def _stop(self) -> None:
@@ -149,67 +105,8 @@ class MemoryWorker:
 
     # -- the group -----------------------------------------------------------------------------
 
-    async def _take_part(self) -> None:
-        coordinator = self.cluster.coordinator
-        while True:
-            self._beats = False
-            self.lease.pause()
-            await self.network.round_trip()
-            generation, partitions = await coordinator.join(self.member)
-            sent = self.cluster.clock.now()
-            answer = coordinator.sync(self.member, generation)
-            await self.network.round_trip()
-            if answer is Answer.UNKNOWN:
-                self._be_new()
-                continue
-            if answer is Answer.REBALANCE:
-                continue
-            self._beats = True
-            was_frozen = self.cluster.clock.now() > sent + HEARTBEAT_MS
-            self.lease.begin(sent, beating=not was_frozen)
-            if was_frozen:
-                self.heartbeat()
-            else:
-                coordinator.heard(self.member)
-            if not coordinator.is_stable:
-                self._rebalance_is_due()
-            await self._assign(generation, partitions)
-            await self._until_rebalance()
-            await self._revoke()
-
-    async def _until_rebalance(self) -> None:
-        while True:
-            await self._must_rejoin.wait()
-            self._must_rejoin.clear()
-            if self.cluster.coordinator.heartbeat(self.member) is not Answer.OK:
-                self.lease.refused()
-                return
-
-    def _be_new(self) -> None:
-        """The coordinator does not know this member any more: its session is over."""
-        self.lease.end()
-        self.member = self.cluster.coordinator.enter(self.name, self._rebalance_is_due)
-
-    def _rebalance_is_due(self) -> None:
-        """The next heartbeat says so."""
-        when = self.network.heartbeat_at(self.lease.next_heartbeat)
-        self.cluster.at(self, when, self._must_rejoin.set)
-
-    def heartbeat(self) -> None:
-        """Send one after a silence."""
-        if not self._beats:
-            return  # it is on its way into the group
-        sent = self.cluster.clock.now()
-        answer = self.cluster.coordinator.heartbeat(self.member)
-        if answer is Answer.UNKNOWN:
-            self._be_new()
-        if answer is Answer.OK:
-            self.lease.begin(sent)
-            self.engine.executor.go_on()
-        else:  # who does not rejoin in time is expelled without a word: it proves nothing
-            self._must_rejoin.set()
-
-    async def _assign(self, generation: int, partitions: frozenset[Partition]) -> None:
+    async def assign(self, generation: int, partitions: frozenset[Partition]) -> None:
+        """Close what went away, go on with what came back, open what is new."""
         anew = self._must_reopen(generation)
         self._generation = generation
         held = {source.place for source in self.sources}
@@ -231,17 +128,17 @@ class MemoryWorker:
         """After a gap others may have had our partitions: what is in memory is of the past."""
         return generation != self._generation + 1
 
-    async def _revoke(self) -> None:
+    async def revoke(self) -> None:
         """What has ended is settled and committed before this worker rejoins."""
         for place in list(self._opening):  # half open, it would start while others recover it
             await self._close(place)
         self.waits_in.add("drain")
         self.on_drain()
-        await self.engine.drain(self.lease.remaining)
+        await self.engine.drain(self.membership.lease.remaining)
         # What was sent within the lease may be on its way: who owns this next must see it.
         await self.network.flush()
         self.waits_in.discard("drain")
-        if self.lease.is_held:
+        if self.membership.lease.is_held:
             self._commit()
 
     async def _open(self, source: MemorySource) -> None:
@@ -286,7 +183,7 @@ class MemoryWorker:
                 await self.engine.close_events(event_type, partition)
 
     def _check_lease(self) -> None:
-        if not self.lease.is_held:
+        if not self.membership.lease.is_held:
             raise LeaseLost(f"{self.name} was silent for too long to write")
 
     # -- commits -------------------------------------------------------------------------------
@@ -310,7 +207,7 @@ class MemoryWorker:
             if mark is not None and mark > self.cluster.commits.get(source.place, 0):
                 if not self.may_commit():
                     return
-                coordinator.commit(self.member, self._generation, source.place, mark)
+                coordinator.commit(self.membership.member, self._generation, source.place, mark)
 
     # -- reading -------------------------------------------------------------------------------
 
@@ -379,7 +276,7 @@ class MemoryWorker:
         return (
             self._assigned.is_set()
             and not self._opening
-            and not self._must_rejoin.is_set()
+            and self.membership.is_settled
             and not self._has_commands()
             and self.engine.quiet
         )

@@ -13,8 +13,9 @@ from streams.testing.faults import PHASES, Coverage, FaultyNetwork, Trap, Worker
 from streams.testing.known import CRASH_IN_RECOVERY, KNOWN
 from streams.testing.loop import VirtualLoop
 from streams.testing.memory import MemoryAlarm
-from streams.testing.oracle import Epoch, Oracle
+from streams.testing.oracle import Oracle
 from streams.testing.process import PROCESS, Life
+from streams.testing.watched import Epoch
 from streams.testing.worker import MemoryWorker
 from streams.testing.workload import REGISTRY, Work
 from streams.wire.envelope import Record
@@ -98,13 +99,15 @@ class World(MemoryCluster):
             if request.fate == "torn" and len(request.records) < 2:
                 request.fate = "before"
             self.coverage[(request.label, request.fate)] += 1
-            if request.label in ("ledger", "tombstones") and self.rng.random() < 0.6:
+            if request.label in ("ledger", "tombstones") and self.rng.random() < 0.8:
                 # What this leaves is cleaned up by a recovery, which can die of it as well.
-                self.traps.append(Trap("recovery", self.rng.choice(PHASES), 1))
+                self.traps.append(Trap("recovery", self.rng.choice((*PHASES, "torn")), 1))
+        if process.worker.is_opening:
+            self.coverage[("open", "within")] += 1
         for what in process.worker.waits_in:
             self.coverage[(what, "before" if what == "commit" else "within")] += 1
-        sent = process.worker.lease.pause()
-        self.coordinator.silent_since(process.worker.member, sent)
+        sent = process.worker.membership.lease.pause()
+        self.coordinator.silent_since(process.worker.membership.member, sent)
         delay = self.rng.randint(100, 15_000)
         keeps_name = self.rng.random() < 0.7
         self.clock.call_at(self.clock.now() + delay, lambda: self._restart(process, keeps_name))
@@ -139,7 +142,9 @@ class World(MemoryCluster):
             return
         self.note(f"{process.name} freezes for {ms} ms")
         process.freeze()
-        self.coordinator.silent_since(process.worker.member, process.worker.lease.pause())
+        self.coordinator.silent_since(
+            process.worker.membership.member, process.worker.membership.lease.pause()
+        )
         self.clock.call_at(self.clock.now() + ms, lambda: self.thaw(process))
 
     def thaw(self, process: WorkerProcess) -> None:
@@ -148,11 +153,11 @@ class World(MemoryCluster):
             return
         self.note(f"{process.name} goes on")
         if self.rng.random() < 0.5:
-            process.call(process.worker.heartbeat)
+            process.call(process.worker.membership.heartbeat)
             process.thaw()
         else:
             process.thaw()
-            process.call(process.worker.heartbeat)
+            process.call(process.worker.membership.heartbeat)
 
     def leave(self, process: WorkerProcess) -> None:
         """Let a worker stop in good order."""

@@ -1,0 +1,63 @@
+"""Seeded schedules of jobs and faults hold every guarantee, wherever a worker dies."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from streams.testing.batch import Summary, run_seeds
+from streams.testing.faults import BOUNDARIES
+from streams.testing.simulator import simulate
+
+SEEDS = range(1_000)
+LONG_SEEDS = range(1_000, 100_000)
+
+
+@pytest.fixture(scope="module")
+def summary() -> Summary:
+    return run_seeds(SEEDS, processes=os.cpu_count() or 1)
+
+
+def test_every_schedule_holds(summary: Summary):
+    assert_held(summary)
+
+
+def test_workers_died_at_every_await_of_a_write(summary: Summary):
+    missed = [boundary for boundary in BOUNDARIES if not summary.coverage[boundary]]
+    assert missed == []
+
+
+@pytest.mark.long
+def test_a_hundred_thousand_schedules_hold(summary: Summary):
+    long = run_seeds(LONG_SEEDS, processes=os.cpu_count() or 1)
+    long.add(summary)
+    print(long, dict(sorted(long.coverage.items())))
+    assert_held(long)
+    rare = {b: long.coverage[b] for b in BOUNDARIES if long.coverage[b] < 100}
+    assert rare == {}
+
+
+def test_a_seed_replays_exactly():
+    first, second = (simulate(7, tracing=True) for _ in range(2))
+    assert first == second
+
+
+def test_a_seed_replays_exactly_in_another_process():
+    traces = {
+        subprocess.run(
+            [sys.executable, "-m", "streams.testing.simulator", "7"],
+            env=os.environ | {"PYTHONHASHSEED": hashes},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for hashes in ("1", "2")
+    }
+    assert len(traces) == 1
+
+
+def assert_held(summary: Summary) -> None:
+    failed = [f"seed {report.seed}: {'; '.join(report.faults[:3])}" for report in summary.failed]
+    assert not failed, "\n".join(failed[:20])
