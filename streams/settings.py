@@ -49,6 +49,8 @@ class Settings(BaseSettings):
     unique_for: Time = "24h"
     ledger_kept: Time = "3d"
     trim_after: Time = "24h"  # how long acknowledged records stay in queue and command topics
+    health_waiting: int = Field(100, ge=0)  # for each queue; beyond it /health answers 503
+    health_failed: int = Field(50, ge=0)  # likewise, dead jobs
     web_host: str = "127.0.0.1"
     web_port: int = Field(9191, ge=0, le=65535)  # 0: any free one
     log_format: Literal["json", "console"] = "console"

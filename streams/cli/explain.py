@@ -177,11 +177,12 @@ def _queued(evidence: Evidence, behind: Answer | None) -> Answer:
         return replace(behind, before=before)
     place = f"offset {offset} of partition {evidence.found.partition}"
     then = f"; then {behind.text}" if behind else ""
+    taken = "" if evidence.owner is None else ": it is being taken up"
     text = (
         f"it is at {place}, {_count(before, 'offset')} after what is settled (the commit is "
         f"{committed}){then}"
         if before
-        else f"it is at {place}, the next one to be settled: it is being taken up{then}"
+        else f"it is at {place}, the next one to be settled{taken}{then}"
     )
     blocker = behind.blocker if behind else None
     return Answer(kind="unread", text=text, blocker=blocker, before=before)

@@ -439,12 +439,14 @@ class JobsApp(faust.App):
     def health(self) -> Health:
         """Ready once every assigned partition is recovered."""
         ready = self._generation > 0 and not self._opening
-        return health(self.readings(), Thresholds(), ready=ready)
+        settings = self.streams_settings
+        thresholds = Thresholds(waiting=settings.health_waiting, failed=settings.health_failed)
+        return health(self.readings(), thresholds, ready=ready)
 
     def _reading(self, queue: str) -> QueueReading:
         now = self._clock.now()
         lags: list[int] = []
-        oldest = in_hand = 0
+        oldest = in_hand = dead = 0
         for (name, partition), pipeline in self.engine.queues.items():
             if name == queue:
                 end = self._end(TP(pipeline.place.topic, partition))
@@ -452,11 +454,13 @@ class JobsApp(faust.App):
                     lags.append(max(0, end - pipeline.watermark.value))
                 oldest = max(oldest, pipeline.oldest_waiting_ms(now))
                 in_hand += pipeline.running
+                dead += pipeline.tables.counts.dead
         return QueueReading(
             queue=queue,
             lag=sum(lags) if lags else None,
             oldest_waiting_ms=oldest,
             in_hand=in_hand,
+            dead=dead,
         )
 
     def _end(self, tp: TP) -> int | None:

@@ -15,13 +15,15 @@ class QueueReading:
     lag: int | None  # records on the topic that are not settled or taken over
     oldest_waiting_ms: int | None  # for how long the oldest job waits that could run; 0: none does
     in_hand: int  # jobs admitted and not settled
+    dead: int = 0  # jobs that gave up, and whose letters nobody has resolved
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Thresholds:
-    """From where on a worker counts as unhealthy; None: never for this reason."""
+    """Beyond what a worker counts as unhealthy, for each queue; None: never for this reason."""
 
-    lag: int | None = None  # records, for each queue
+    waiting: int | None = 100  # records on the topic that are not settled or taken over
+    failed: int | None = 50  # dead jobs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +40,8 @@ class Health:
             "data": [
                 {
                     "name": reading.queue,
-                    "lag": reading.lag,
+                    "waiting": reading.lag,
+                    "failed": reading.dead,
                     "oldest_waiting_seconds": None
                     if reading.oldest_waiting_ms is None
                     else reading.oldest_waiting_ms / 1000,
@@ -51,9 +54,14 @@ class Health:
 
 
 def health(readings: Iterable[QueueReading], thresholds: Thresholds, *, ready: bool) -> Health:
-    """Healthy when ready and no queue's lag is over its threshold; an unknown lag is not over."""
+    """Healthy when ready and no queue is over a threshold; what is not known is not over."""
     data = tuple(readings)
-    behind = thresholds.lag is not None and any(
-        reading.lag is not None and reading.lag > thresholds.lag for reading in data
+    is_over = any(
+        _is_over(reading.lag, thresholds.waiting) or _is_over(reading.dead, thresholds.failed)
+        for reading in data
     )
-    return Health(ready=ready, healthy=ready and not behind, data=data)
+    return Health(ready=ready, healthy=ready and not is_over, data=data)
+
+
+def _is_over(count: int | None, threshold: int | None) -> bool:
+    return count is not None and threshold is not None and count > threshold

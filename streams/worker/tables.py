@@ -40,7 +40,7 @@ _UNBOUNDED = frozenset({State.DEAD, State.SCHEDULED, State.SLEEPING})
 
 _number = struct.Struct(">Q")
 _length = struct.Struct(">I")
-_counts = struct.Struct(">5Q")
+_counts = struct.Struct(">6Q")
 
 
 def lane_of(entry: OpenEntry) -> bytes | None:
@@ -76,6 +76,7 @@ class Counts:
     blocking: int = 0
     bounded: int = 0  # entries that count for the bounds of the open table
     bounded_bytes: int = 0
+    dead: int = 0  # letters that nobody has resolved
     arrivals_end: int = 0  # no entry has an arrival at or above it
 
 
@@ -85,13 +86,17 @@ class Tables:
     def __init__(self, store: Store) -> None:
         self.store = store
         packed = store.get(META, _COUNTS)
-        values = (0,) * 5 if packed is None else _counts.unpack(packed)
+        if packed is not None and len(packed) != _counts.size:
+            self.clear()  # of another version: its topics have it all
+            packed = None
+        values = (0,) * 6 if packed is None else _counts.unpack(packed)
         self.counts = Counts(
             entries=values[0],
             blocking=values[1],
             bounded=values[2],
             bounded_bytes=values[3],
             arrivals_end=values[4],
+            dead=values[5],
         )
 
     def open(self, state_key: bytes) -> OpenEntry | None:
@@ -284,7 +289,9 @@ class Batch:
             return
         if self._counts != self._tables.counts:
             c = self._counts
-            packed = _counts.pack(c.entries, c.blocking, c.bounded, c.bounded_bytes, c.arrivals_end)
+            packed = _counts.pack(
+                c.entries, c.blocking, c.bounded, c.bounded_bytes, c.arrivals_end, c.dead
+            )
             self._changes.append(Change(META, _COUNTS, packed))
         self._tables.store.write(self._changes)
         self._tables.counts = self._counts
@@ -311,5 +318,6 @@ class Batch:
             blocking=c.blocking + sign * (lane_of(entry) is not None and entry.blocks),
             bounded=c.bounded + bounded,
             bounded_bytes=c.bounded_bytes + bounded * len(entry.payload),
+            dead=c.dead + sign * (entry.state is State.DEAD),
             arrivals_end=max(c.arrivals_end, entry.arrival + 1),
         )

@@ -12,8 +12,8 @@ from streams.testing.batch import Summary, run_seeds
 from streams.testing.faults import BOUNDARIES
 from streams.testing.simulator import simulate
 
-SEEDS = range(1_000)
-LONG_SEEDS = range(1_000, 100_000)
+SEEDS = range(2_000)
+LONG_SEEDS = range(2_000, 100_000)
 
 
 @pytest.fixture(scope="module")

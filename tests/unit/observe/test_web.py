@@ -30,7 +30,7 @@ class Worker:
         return [QueueReading(queue="default", lag=self.lag, oldest_waiting_ms=500, in_hand=1)]
 
     def health(self) -> Health:
-        return health(self.read(), Thresholds(lag=10), ready=self.ready)
+        return health(self.read(), Thresholds(waiting=10), ready=self.ready)
 
 
 @pytest.fixture
@@ -80,7 +80,15 @@ async def test_health_turns_503_when_a_queue_falls_behind(
     status, _, text = await get(server, "/health")
     assert status == 200
     assert json.loads(text) == {
-        "data": [{"name": "default", "lag": 3, "oldest_waiting_seconds": 0.5, "in_hand": 1}],
+        "data": [
+            {
+                "name": "default",
+                "waiting": 3,
+                "failed": 0,
+                "oldest_waiting_seconds": 0.5,
+                "in_hand": 1,
+            }
+        ],
         "healthy": True,
     }
 
