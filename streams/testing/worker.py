@@ -117,6 +117,7 @@ class MemoryWorker:
             source.position = self.cluster.commits.get(source.place, 0)
             self.fetch_soon(source)
         self.engine.resume()
+        self.commit_soon()  # as the consumer does every now and then: one may have been refused
         held = {source.place for source in self.sources}
         for place in sorted(partitions - held):
             source = MemorySource(self, place)
