@@ -51,6 +51,7 @@ async def wait_for_records(
     check: Callable[[], None],
     *,
     tell: Callable[[str], None] = lambda text: None,
+    patience_s: float = _STUCK_S,
 ) -> None:
     """Until a topic has `count` records of jobs.
 
@@ -58,11 +59,11 @@ async def wait_for_records(
     the engine writes about itself, and waited on if some are.
 
     Raises:
-        BenchFailed: nothing was added for 30 s, or `check` raised it.
+        BenchFailed: nothing was added for `patience_s`, or `check` raised it.
     """
     about_itself = 0
     while True:
-        await _wait_for_end(bootstrap, topic, count + about_itself, check, tell)
+        await _wait_for_end(bootstrap, topic, count + about_itself, check, tell, patience_s)
         found = Counter([is_job(record.key) async for record in records_of(bootstrap, topic)])
         if found[True] >= count:
             break
@@ -76,6 +77,7 @@ async def _wait_for_end(
     count: int,
     check: Callable[[], None],
     tell: Callable[[str], None],
+    patience_s: float,
 ) -> None:
     async with reading(bootstrap) as consumer:
         seen, since, told = -1, time.monotonic(), time.monotonic()
@@ -84,7 +86,7 @@ async def _wait_for_end(
             now = sum((await consumer.end_offsets(places(topic))).values())
             if now > seen:
                 seen, since = now, time.monotonic()
-            elif time.monotonic() - since > _STUCK_S:
+            elif time.monotonic() - since > patience_s:
                 raise BenchFailed(f"{topic} has {seen} of {count} records, and no more came")
             if time.monotonic() - told > 5:
                 told = time.monotonic()
