@@ -26,7 +26,6 @@ class Oracle:
         self.jobs: dict[str, Watched] = {}
         self.by_n: dict[int, Watched] = {}
         self.arrivals: dict[Partition, list[Watched | None]] = defaultdict(list)
-        self.queues: set[str] = set()  # topics
         self.epochs: dict[tuple[int, Partition], Epoch] = {}
         self.endings: dict[str, dict[tuple[int, int], set[bytes]]] = defaultdict(dict)
         self.ended: dict[str, dict[tuple[int, int], int]] = defaultdict(dict)

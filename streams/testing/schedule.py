@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from streams.testing.world import World
 
 KEYS: Final = 8
+BOTH: Final = ("discard", "replay")
 LASTS_MS: Final = (0, 0, 0, 0, 0, 0, 0, 20, 20, 200, 200, 2_000, 2_000, 12_000)
 JOBS_END: Final = 20_000
 FAULTS_END: Final = 35_000
@@ -214,16 +215,18 @@ class Schedule:
         world.log.write(Append(world.names.commands(QUEUE), partition, record_key, value))
 
     def replay_some(self, chance: float = 0.6) -> None:
-        """Replay some of the letters that stand, some of them twice."""
+        """Replay some of the letters that stand, some of them twice; discard others."""
         rng, world = self._rng, self._world
         for job in list(world.oracle.jobs.values()):
             if job.state != "dead" or job.kind == "unknown" or rng.random() > chance:
                 continue
             if not world.oracle.has_letter(job):
                 continue
-            job.replays.add(job.generation)
-            for _ in range(rng.choice((1, 1, 2))):
-                self._command("replay", job, job.generation)
+            kinds = rng.choice((("replay",), ("replay",), ("replay", "replay"), ("discard",), BOTH))
+            for kind in kinds:
+                asked = job.replays if kind == "replay" else job.discards
+                asked.add(job.generation)
+                self._command(kind, job, job.generation)
 
     def _calm_down(self) -> None:
         world = self._world

@@ -10,7 +10,6 @@ from streams.jobs.context import JobContext
 from streams.testing.cluster import MemoryCluster
 from streams.testing.coordinator import Partition
 from streams.testing.faults import PHASES, Coverage, FaultyNetwork, Trap, WorkerProcess
-from streams.testing.known import CRASH_IN_RECOVERY, KNOWN
 from streams.testing.loop import VirtualLoop
 from streams.testing.memory import MemoryAlarm
 from streams.testing.oracle import Oracle
@@ -114,10 +113,7 @@ class World(MemoryCluster):
 
     def _restart(self, process: WorkerProcess, keeps_name: bool) -> None:
         self.processes.remove(process)
-        loses_disk = self.rng.random() < 0.3
-        if CRASH_IN_RECOVERY in KNOWN and process.worker.is_opening:
-            loses_disk = True
-        if loses_disk:
+        if self.rng.random() < 0.3:
             self.note(f"the disk of {process.name} is lost")
             self.lose_disks(process.name)
         name = process.name if keeps_name else f"{process.name}'"
@@ -246,7 +242,6 @@ class World(MemoryCluster):
         names, oracle = self.names, self.oracle
         found: dict[str, Callable[[Record], None]] = {names.dead: oracle.lettered}
         for queue in self.registry.queues():
-            oracle.queues.add(names.queue(queue))
             found[names.queue(queue)] = self._queue_written
             found[names.retry(queue)] = oracle.opened
             found[names.ledger(queue)] = oracle.over
