@@ -153,8 +153,8 @@ def _lines(file: Path) -> list[str]:
 BENCH: Final = Bench(
     name="recovery",
     how=(
-        "seconds: from the start of the process, its folder empty, until /ready answers 200 and the "
-        "last entry of each partition, which is due, has run (by the broker's timestamp of its "
+        "seconds: from the start of the process, its folder empty, until /ready answers 200 and "
+        "the last entry of each partition, which is due, has run (by the broker's timestamp of its "
         "ledger record), with so many scheduled entries in the retry topic; ready_seconds is the "
         "answer alone, and empty_start_seconds the same without entries. after_kill_seconds: from "
         "kill -9 of the worker that runs a job to the first line of its handler on the other one, "
