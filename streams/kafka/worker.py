@@ -159,6 +159,7 @@ class JobsApp(faust.App):
         self._targets: dict[TP, Pipeline | FanOut] = {}
         self._opening: dict[TP, asyncio.Task[None]] = {}
         self._generation = 0  # of the group, when partitions were assigned last
+        self._is_assigned = False  # and what is ours is open, or being opened
         self._folder: StateFolder | None = None
         self._add_agents()
 
@@ -362,6 +363,7 @@ class JobsApp(faust.App):
         between. Otherwise all that it holds in memory is of the past, and so is what its producer
         still buffers.
         """
+        self._is_assigned = False
         is_next = generation == self._generation + 1
         self._generation = generation
         for tp in set(self._sources) - assigned if is_next else set(self._sources):
@@ -380,6 +382,7 @@ class JobsApp(faust.App):
                 start = committed.get(tp) or 0
                 self._sources[tp] = PartitionSource()
                 self._opening[tp] = asyncio.create_task(self._open(tp, max(start, 0)))
+        self._is_assigned = True
 
     async def _open(self, tp: TP, start: int) -> None:
         source = self._sources[tp]
@@ -438,7 +441,7 @@ class JobsApp(faust.App):
 
     def health(self) -> Health:
         """Ready once every assigned partition is recovered."""
-        ready = self._generation > 0 and not self._opening
+        ready = self._is_assigned and not self._opening
         settings = self.streams_settings
         thresholds = Thresholds(waiting=settings.health_waiting, failed=settings.health_failed)
         return health(self.readings(), thresholds, ready=ready)

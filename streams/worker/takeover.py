@@ -23,6 +23,8 @@ class TakeOvers:
     def __init__(self, owned: Owned) -> None:
         self._owned = owned
         self._held: deque[Attempt] = deque()
+        self._looked_at = 0  # when all that is held was looked at last
+        self._looked_from = 0  # and the read position then
 
     def watch(self, attempt: Attempt) -> None:
         """Watch a job that was admitted from the queue."""
@@ -43,6 +45,10 @@ class TakeOvers:
             return
         watermark = self._owned.watermark
         limit = watermark.position - BEHIND_MAX
+        has_news = watermark.position - self._looked_from >= BEHIND_MAX // 10
+        if now < self._looked_at + LOOK_MS and not has_news:
+            return  # a look at all that is held is not for every turn
+        self._looked_at, self._looked_from = now, watermark.position
         if self._held[0].record.offset >= limit and not self._is_long(self._held[0], now):
             return
         watched: deque[Attempt] = deque()

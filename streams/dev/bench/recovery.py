@@ -160,7 +160,7 @@ BENCH: Final = Bench(
         "kill -9 of the worker that runs a job to the first line of its handler on the other one, "
         "with the default session timeout."
     ),
-    jobs=100_000,
+    jobs=50_000,
     rounds=1,
     run=run,
 )
