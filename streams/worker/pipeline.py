@@ -27,7 +27,7 @@ from streams.worker.intake import Intake
 from streams.worker.openings import BYTES_MAX, Openings
 from streams.worker.outcomes import Outcomes
 from streams.worker.owned import Owned
-from streams.worker.ports import Alarm, Clock, Executor, Log, Source
+from streams.worker.ports import Alarm, Append, Clock, Executor, Log, Source
 from streams.worker.settlement import Place, Settlement
 from streams.worker.suspects import Suspicion
 from streams.worker.tables import Tables
@@ -49,6 +49,30 @@ class Bounds:
 
     entries: int = 2_000_000
     bytes: int = 2 * 1024 * 1024 * 1024
+
+
+class _Gate:
+    """The log, as long as this worker may go on with what it is writing."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._opened = asyncio.Event()
+        self._opened.set()
+        self.read, self.end = log.read, log.end
+        self.offset_at, self.trim = log.offset_at, log.trim
+
+    def open(self) -> None:
+        """Let appends through again."""
+        self._opened.set()
+
+    def close(self) -> None:
+        """Let no other append begin."""
+        self._opened.clear()
+
+    async def append(self, records: Sequence[Append]) -> Sequence[int]:
+        """Append, once the gate is open."""
+        await self._opened.wait()
+        return await self._log.append(records)
 
 
 class Pipeline:
@@ -73,7 +97,7 @@ class Pipeline:
         self.place = place
         self.watermark = Watermark(start)
         self.tables = tables
-        self._log = log
+        self._log = _Gate(log)
         self._source = source
         self._clock = clock
         self._notify = notify
@@ -133,12 +157,16 @@ class Pipeline:
             while not self._has_failed and (self._outcomes or not self._idle.is_set()):
                 self._stir()
                 await self._idle.wait()
+        except asyncio.CancelledError:
+            self._log.close()  # a settle that is half way must not go on either
+            raise
         finally:
             self._held = True
 
     def resume(self) -> None:
         """Go on after a drain: the partition came back."""
         self._draining = self._held = False
+        self._log.open()
         self.hand.resume()
         self._stir()
 
