@@ -42,6 +42,8 @@ def _judge_ending(world: World, job: Watched) -> None:
     if not least <= job.generation <= most:
         fault("safety", f"{job.id} is of generation {job.generation} after {most} replays")
     allowed = {job.work.ending(job.generation)[0]}
+    if job.killed >= 2:
+        allowed.add("dead")
     if job.disturbed or job.work.fickle:
         allowed |= {"completed", "discarded", "dead"}
     if job.cancelled:

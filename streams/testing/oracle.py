@@ -31,6 +31,7 @@ class Oracle:
         self.ended: dict[str, dict[tuple[int, int], int]] = defaultdict(dict)
         self.letters: set[tuple[str, int]] = set()  # by job and generation
         self.nonsense: set[str] = set()  # letters of what could not be read, by place
+        self._running: dict[Run, None] = {}
         self._lanes: dict[tuple[str, int], Lane] = defaultdict(Lane)
         self._now = now
 
@@ -79,6 +80,7 @@ class Oracle:
         self._set(job, m)
         job.due = m["due"]
         if job.state == "dead":
+            self._judge_death(job)
             self._settle(job)
 
     def over(self, record: Record) -> None:
@@ -153,6 +155,7 @@ class Oracle:
         if job.state in OVER and ctx.enqueued_at <= job.time and ctx.generation <= job.generation:
             self.fault("safety", f"{job.id} ran again after it was {job.state}")
         run = Run(job, epoch)
+        self._running[run] = None
         if job.lane is not None:
             self._judge_order(job, epoch)
             self._lanes[job.lane].runs.append(run)
@@ -163,6 +166,7 @@ class Oracle:
         if run is None:
             return
         job, epoch = run.job, run.epoch
+        self._running.pop(run, None)
         if job.lane is not None:
             self._lanes[job.lane].runs.remove(run)
         if how in ("hang", "interrupted") and epoch.process.clock.now() >= ctx.deadline:
@@ -176,6 +180,19 @@ class Oracle:
         spent = how in ("fail", "later") and ctx.attempt >= ATTEMPTS
         if epoch.is_current and (spent or how in ("ok", "discard", "permanent")):
             job.decided = epoch
+
+    def died(self, process: Process) -> None:
+        """A process ended: what it ran may have been the reason."""
+        for run in [run for run in self._running if run.epoch.process is process]:
+            run.job.killed += 1
+            del self._running[run]
+
+    def _judge_death(self, job: Watched) -> None:
+        natural = job.work.ending(job.generation)[0] == "dead" or job.work.fickle
+        # A start is recorded before it is made, and a crash in between counts: hence two.
+        if natural or job.disturbed or job.kind == "unknown" or job.killed >= 2:
+            return
+        self.fault("safety", f"{job.id} died of nothing that it did")
 
     def _judge_time(self, job: Watched, process: Process) -> None:
         now = process.clock.now()

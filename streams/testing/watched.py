@@ -52,6 +52,7 @@ class Watched:
     decided: Epoch | None = None  # in which its end is decided, durable or not
     attempts: int = 0
     replays: set[int] = field(default_factory=set)  # generations that somebody asked to replay
+    killed: int = 0  # processes that ended while it ran
     discards: set[int] = field(default_factory=set)  # and to discard; either may come first
 
     @property

@@ -86,7 +86,8 @@ class MemoryWorker:
     async def leave(self) -> None:
         """Drain, commit, leave the group and stop."""
         self._tasks[0].cancel()
-        await self.engine.shut_down(self.membership.lease.remaining)
+        if not await self.engine.shut_down(self.membership.lease.remaining):
+            self.membership.lease.end()  # it must not go on writing behind the next owner
         await self.network.flush()
         self._commit()
         await self.network.round_trip()

@@ -90,6 +90,7 @@ class World(MemoryCluster):
         if process.state is Life.DEAD:
             return
         process.end()
+        self.oracle.died(process)
         self.crashes += 1
         self.note(f"{process.name} dies {where}")
         for request in process.pending:
