@@ -23,6 +23,7 @@ class Mishaps:
         self._kinds: dict[str, tuple[int, Callable[[], None]]] = {
             "crash": (1, self._to_one(self._crash)),
             "crash soon": (1, self._to_one(self._crash_soon)),
+            "crash loop": (1, self._crash_again_and_again),
             "trap": (2, self._set_trap),
             "freeze": (1, self._to_one(self._freeze)),
             "freeze soon": (1, self._to_one(self._freeze_soon)),
@@ -53,6 +54,13 @@ class Mishaps:
 
     def _crash_soon(self, process: WorkerProcess) -> None:
         process.last_step = process.steps + self._rng.randint(1, STEPS_MOST)
+
+    def _crash_again_and_again(self) -> None:
+        """Whoever takes over dies as well, soon after it opened."""
+        now = self._world.clock.now()
+        for late in range(4):
+            when = now + late * 12_000 + self._rng.randint(0, 6_000)
+            self._world.clock.call_at(when, self._to_one(self._crash_soon))
 
     def _set_trap(self) -> None:
         label, phase = self._rng.choice(BOUNDARIES)
