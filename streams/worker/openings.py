@@ -149,15 +149,17 @@ class Openings:
             return
         state_key = entry.job.encode()
         suspicion = owned.suspicion
-        if suspicion.covers_entry(state_key, entry):
-            if is_given_up(entry.starts, definition.retry.attempts):
-                halts = definition.on_dead == "halt"
-                settle.bury_killer(entry, lane, settlement, owned.place, now, halts=halts)
-            else:
-                settle.record_start(entry, lane, settlement, suspicion, now)
+        is_covered = suspicion.covers_entry(state_key, entry)
+        if is_covered and is_given_up(entry.starts, definition.retry.attempts):
+            halts = definition.on_dead == "halt"
+            settle.bury_killer(entry, lane, settlement, owned.place, now, halts=halts)
             return
+        # Before its start is recorded: one that only waits must not count as started.
         if not suspicion.suspects.may_start(state_key, entry.starts, now):
             self._waiting_suspects[state_key] = None
+            return
+        if is_covered:
+            settle.record_start(entry, lane, settlement, suspicion, now)
             return
         record = entry_record(entry)
         owned.hand.take(
