@@ -155,7 +155,7 @@ class Openings:
             settle.bury_killer(entry, lane, settlement, owned.place, now, halts=halts)
             return
         # Before its start is recorded: one that only waits must not count as started.
-        if not suspicion.suspects.may_start(state_key, entry.starts, now):
+        if not suspicion.suspects.may_start(state_key, entry.starts + is_covered, now):
             self._waiting_suspects[state_key] = None
             return
         if is_covered:
