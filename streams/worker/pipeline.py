@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -58,8 +58,6 @@ class _Gate:
         self._log = log
         self._opened = asyncio.Event()
         self._opened.set()
-        self.read, self.end = log.read, log.end
-        self.offset_at, self.trim = log.offset_at, log.trim
 
     def open(self) -> None:
         """Let appends through again."""
@@ -73,6 +71,22 @@ class _Gate:
         """Append, once the gate is open."""
         await self._opened.wait()
         return await self._log.append(records)
+
+    def read(self, topic: str, partition: int, start: int) -> AsyncIterator[Sequence[Record]]:
+        """As the log does."""
+        return self._log.read(topic, partition, start)
+
+    async def end(self, topic: str, partition: int) -> int:
+        """As the log does."""
+        return await self._log.end(topic, partition)
+
+    async def offset_at(self, topic: str, partition: int, time: int) -> int | None:
+        """As the log does."""
+        return await self._log.offset_at(topic, partition, time)
+
+    async def trim(self, topic: str, partition: int, before: int) -> None:
+        """As the log does."""
+        await self._log.trim(topic, partition, before)
 
 
 class Pipeline:
