@@ -1,23 +1,26 @@
 """Faust's transport with whole batches: a fetched batch of a partition travels as one event.
 
 Two things of Faust's consumer are replaced. Its loop handles records one by one and drops a batch
-whose partition was paused meanwhile (which loses it: the position has moved on); ours always hands
-over what it fetched, and holds a partition back between fetches. Its acks lose jobs when they come
-out of order; ours are the watermarks of the engine.
+whose partition was paused meanwhile (which loses it: the position has moved on); ours holds a
+partition back between fetches, and `streams.kafka.reading` sees to it that what is dropped on its
+way is read again. Its acks lose jobs when they come out of order; ours are the watermarks of the
+engine.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import aiokafka
+from aiokafka.errors import IllegalStateError
 from faust.transport.consumer import CONSUMER_FETCHING
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from streams.kafka.lease import Lease
+from streams.kafka.reading import Reader, Reading
 
 FETCH_WAIT_MS = 50  # Faust's own 1500 would delay a partition that is released by as much
 HELD_BACK_WAIT = 0.02  # seconds, while every partition is held back
@@ -43,10 +46,18 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
 class BatchConsumer(driver.Consumer):
     """Hands over whole batches, and commits the engine's watermarks."""
 
-    wants_more: Callable[[TP], bool]
+    readers: Callable[[], Mapping[TP, Reader]]  # of the partitions that are open
     watermark: Callable[[TP], int | None]
     watched: Callable[[], list[TP]]
     lease: Lease
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._reading: Reading[TP] = Reading()
+
+    def read_again(self, tp: TP) -> None:
+        """What was fetched of this partition did not arrive: go back to where its reader is."""
+        self._reading.again([tp])
 
     def _new_consumer_thread(self) -> BatchConsumerThread:
         return BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -55,6 +66,7 @@ class BatchConsumer(driver.Consumer):
         stopped = self._stopped.is_set
         fetcher_stopped = fetcher._stopped.is_set
         callback: Any = self.callback
+        self._reading.again()  # whoever fetched before was cut off, perhaps with a batch in hand
         try:
             while not (stopped() or fetcher_stopped()):
                 self.diag.set_flag(CONSUMER_FETCHING)
@@ -62,19 +74,25 @@ class BatchConsumer(driver.Consumer):
                 if not self.flow_active:
                     await self.wait(self.can_resume_flow)
                     continue
-                wanted = {tp for tp in self._get_active_partitions() if self.wants_more(tp)}
-                if not wanted:
+                active = self._get_active_partitions()
+                wanted = {
+                    tp: reader
+                    for tp, reader in self.readers().items()
+                    if tp in active and reader.wants_more
+                }
+                if not wanted or not await self._seek_for(wanted):
                     self._show_life()
                     await asyncio.sleep(HELD_BACK_WAIT)
                     continue
-                generation = self.app.consumer_generation_id
-                batches = await self._getmany(active_partitions=wanted, timeout=POLL)
+                batches = await self._getmany(active_partitions=set(wanted), timeout=POLL)
                 for tp, records in (batches or {}).items():
-                    # A batch of an assignment that ended is fetched again by whoever has it now.
-                    if self.should_stop or generation != self.app.consumer_generation_id:
+                    if self.should_stop:
                         break
+                    batch = self._reading.fetched(tp, records)
+                    if batch is None:
+                        continue
                     message = self._to_message(tp, records[-1])
-                    message.value = records
+                    message.value = batch
                     message.key = None
                     await callback(message)
                     self._read_offset[tp] = records[-1].offset
@@ -86,6 +104,17 @@ class BatchConsumer(driver.Consumer):
                 raise
         finally:
             self.diag.unset_flag(CONSUMER_FETCHING)
+
+    async def _seek_for(self, readers: Mapping[TP, Reader]) -> bool:
+        """Put each partition where its reader begins; False if one is not ours any more."""
+        positions = self._reading.to_seek(readers)
+        if positions:
+            try:
+                await self.seek_wait(positions)
+            except (IllegalStateError, AssertionError):  # a rebalance took it away meanwhile
+                return False
+            self._reading.sought(readers, positions)
+        return True
 
     def _show_life(self) -> None:
         """A consumer that asks for nothing for long counts as stuck, and would leave the group."""

@@ -24,6 +24,7 @@ from streams.kafka.commands import CommandReader
 from streams.kafka.disk import StateFolder, claim_folder
 from streams.kafka.lease import Lease
 from streams.kafka.log import KafkaLog, to_record
+from streams.kafka.reading import Batch
 from streams.kafka.signals import JobsWorker, end_late
 from streams.kafka.standby import Standbys
 from streams.kafka.startup import MISCONFIGURED, prepare_topics
@@ -170,7 +171,7 @@ class JobsApp(faust.App):
 
     def _new_consumer(self) -> BatchConsumer:
         consumer: BatchConsumer = super()._new_consumer()
-        consumer.wants_more = self._wants_more
+        consumer.readers = lambda: self._targets
         consumer.watermark = self._watermark
         consumer.watched = lambda: list(self._sources)
         consumer.lease = self._lease
@@ -204,16 +205,17 @@ class JobsApp(faust.App):
                 )
                 self._end_with(error)
 
-    def _deliver(self, tp: TP, records: Sequence[Any]) -> None:
+    def _deliver(self, tp: TP, batch: Batch) -> None:
         target = self._targets.get(tp)
-        if target is None:
+        if target is None or not batch.follows(target):
+            self.consumer.read_again(tp)
             return
         end = self._end(tp)
         if isinstance(target, Pipeline) and end is not None and end < target.watermark.value:
             # Its offsets begin again: what is new would be taken for what was read long ago.
             self._end_with(RuntimeError(f"{tp.topic}/{tp.partition} was made anew or truncated"))
             return
-        target.deliver([to_record(record) for record in records])
+        target.deliver([to_record(record) for record in batch.records])
 
     # -- start and stop ------------------------------------------------------------------------
 
@@ -390,16 +392,13 @@ class JobsApp(faust.App):
             if tp.topic in self._events:
                 kind = self._events[tp.topic]
                 fan_out = await self.engine.open_events(kind, tp.partition, source)
-                if fan_out.watermark > start:
-                    await self.consumer.seek_wait({tp: fan_out.watermark})
+                fan_out.skip_to(start)
                 self._targets[tp] = fan_out
             elif tp.topic in self._queues:
                 queue = self._queues[tp.topic]
                 pipeline = await self.engine.open_queue(queue, tp.partition, source, start)
                 commands = pipeline.place.commands
                 self._commands.add(commands, tp.partition, pipeline.tables.applied(commands))
-                if pipeline.watermark.position > start:
-                    await self.consumer.seek_wait({tp: pipeline.watermark.position})
                 self._targets[tp] = pipeline
         except Exception as error:
             logger.exception("opening %s/%d failed", tp.topic, tp.partition)
@@ -420,10 +419,6 @@ class JobsApp(faust.App):
             queue = self._queues[tp.topic]
             self._commands.remove(self.names.commands(queue), tp.partition)
             await self.engine.close_queue(queue, tp.partition)
-
-    def _wants_more(self, tp: TP) -> bool:
-        target = self._targets.get(tp)
-        return target is not None and target.wants_more
 
     def _watermark(self, tp: TP) -> int | None:
         source = self._sources.get(tp)

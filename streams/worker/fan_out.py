@@ -54,6 +54,7 @@ class FanOut:
         self._on_failure = on_failure
         self._commit_key = commit_key(group, names.event(event_type), partition)
         self.watermark = control.commit(self._commit_key)
+        self.position = self.watermark  # behind the last record that was delivered
         self._kept = self.watermark  # the commit that is kept in the control topic
         self._kept_at = 0
         self._batches: asyncio.Queue[Sequence[Record]] = asyncio.Queue()
@@ -81,9 +82,14 @@ class FanOut:
         """Nothing to do."""
         return self._batches.empty() and not self._busy
 
+    def skip_to(self, position: int) -> None:
+        """Begin no earlier: the group has committed it, whatever the control topic remembers."""
+        self.position = max(self.position, position)
+
     def deliver(self, records: Sequence[Record]) -> None:
         """Take a fetched batch."""
         self._batches.put_nowait(records)
+        self.position = max(self.position, records[-1].offset + 1)
 
     async def _run(self) -> None:
         try:

@@ -133,6 +133,7 @@ class Pipeline:
         self._take_overs = TakeOvers(owned)
         self._intake = Intake(owned, self._commands, self._take_overs)
         self._arrived: deque[Sequence[Record]] = deque()
+        self._delivered = start  # the offset behind the last record of what arrived
         self._letters_sent: list[OpenEntry] = []  # dead, and their letter is durable
         self._kept = start  # the commit that is kept in state
         self._kept_at = 0
@@ -209,6 +210,11 @@ class Pipeline:
         return self._kept
 
     @property
+    def position(self) -> int:
+        """The offset behind the last record that was delivered; at first where it begins."""
+        return max(self._delivered, self.watermark.position)
+
+    @property
     def wants_more(self) -> bool:
         """Whether the queue may be read further.
 
@@ -258,6 +264,7 @@ class Pipeline:
     def deliver(self, records: Sequence[Record]) -> None:
         """Take a fetched batch; it is never refused."""
         self._arrived.append(records)
+        self._delivered = max(self._delivered, records[-1].offset + 1)
         self._stir()
 
     def command(self, command: Command, offset: int, queue_end: int) -> None:

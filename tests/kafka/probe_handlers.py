@@ -26,7 +26,7 @@ async def take(event: Probed) -> None:
 class Probe:
     """In the place of the fan-out of one partition."""
 
-    watermark = 0  # it knows of no commit but the group's
+    watermark = position = 0  # it knows of no commit but the group's
 
     def __init__(self, partition: int, source: Source) -> None:
         self.source = source
@@ -39,7 +39,11 @@ class Probe:
         self.asked.set()
         return not self.held
 
+    def skip_to(self, position: int) -> None:
+        self.position = position
+
     def deliver(self, records: Sequence[Record]) -> None:
+        self.position = records[-1].offset + 1
         _say(partition=self._partition, offsets=[record.offset for record in records])
 
 
