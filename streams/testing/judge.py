@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from streams.testing.oracle import KILLED_MOST
 from streams.testing.watched import Watched
 from streams.testing.workload import UNIQUE_MS
 
@@ -42,7 +43,7 @@ def _judge_ending(world: World, job: Watched) -> None:
     if not least <= job.generation <= most:
         fault("safety", f"{job.id} is of generation {job.generation} after {most} replays")
     allowed = {job.work.ending(job.generation)[0]}
-    if job.killed >= 2:
+    if job.killed >= KILLED_MOST:
         allowed.add("dead")
     if job.disturbed or job.work.fickle:
         allowed |= {"completed", "discarded", "dead"}

@@ -15,6 +15,8 @@ from streams.testing.watched import OVER, Epoch, Lane, Run, Watched
 from streams.testing.workload import ATTEMPTS, Work
 from streams.wire.envelope import Record
 
+KILLED_MOST = 3  # ends of processes that a job is blamed for before it is dead
+
 
 class Oracle:
     """Judges at once what can be judged at once; see `streams.testing.judge` for the end."""
@@ -31,6 +33,7 @@ class Oracle:
         self.ended: dict[str, dict[tuple[int, int], int]] = defaultdict(dict)
         self.letters: set[tuple[str, int]] = set()  # by job and generation
         self.nonsense: set[str] = set()  # letters of what could not be read, by place
+        self._recorded: dict[Process, list[Watched]] = defaultdict(list)  # starts
         self._running: dict[Run, None] = {}
         self._lanes: dict[tuple[str, int], Lane] = defaultdict(Lane)
         self._now = now
@@ -79,6 +82,8 @@ class Oracle:
             self.fault("safety", f"{job.id} was opened again after it was {job.state}")
         self._set(job, m)
         job.due = m["due"]
+        if m["starts"]:
+            self._note_start(job)
         if job.state == "dead":
             self._judge_death(job)
             self._settle(job)
@@ -181,16 +186,27 @@ class Oracle:
         if epoch.is_current and (spent or how in ("ok", "discard", "permanent")):
             job.decided = epoch
 
-    def died(self, process: Process) -> None:
-        """A process ended: what it ran may have been the reason."""
+    def died(self, process: Process, *, was_settling: bool) -> None:
+        """A process ended: what it ran may have been the reason, or was just about to start."""
+        for job in self._recorded.pop(process, ()):
+            if was_settling and job.state == "running" and not self._runs(job):
+                job.killed += 1
         for run in [run for run in self._running if run.epoch.process is process]:
             run.job.killed += 1
             del self._running[run]
 
+    def _runs(self, job: Watched) -> bool:
+        return any(run.job is job for run in self._running)
+
+    def _note_start(self, job: Watched) -> None:
+        """Its start was recorded by whoever owns its partition."""
+        for epoch in self.epochs.values():
+            if epoch.place == job.place and epoch.is_current:
+                self._recorded[epoch.process].append(job)
+
     def _judge_death(self, job: Watched) -> None:
         natural = job.work.ending(job.generation)[0] == "dead" or job.work.fickle
-        # A start is recorded before it is made, and a crash in between counts: hence two.
-        if natural or job.disturbed or job.kind == "unknown" or job.killed >= 2:
+        if natural or job.disturbed or job.kind == "unknown" or job.killed >= KILLED_MOST:
             return
         self.fault("safety", f"{job.id} died of nothing that it did")
 

@@ -90,7 +90,8 @@ class World(MemoryCluster):
         if process.state is Life.DEAD:
             return
         process.end()
-        self.oracle.died(process)
+        was_settling = any(request.label not in ("child", "fan-out") for request in process.pending)
+        self.oracle.died(process, was_settling=was_settling)
         self.crashes += 1
         self.note(f"{process.name} dies {where}")
         for request in process.pending:

@@ -93,8 +93,13 @@ class Openings:
         waiting, self._waiting_suspects = self._waiting_suspects, {}
         for state_key in waiting:
             entry = self._owned.entry(state_key, settlement)
-            if entry is not None and entry.state is State.RUNNING:
-                self._start(entry, self._owned.lane_of_entry(entry), settlement, now)
+            if entry is None or entry.state is State.DEAD:
+                continue
+            lane = self._owned.lane_of_entry(entry)
+            if lane is not None and entry.state is not State.RUNNING:
+                self._touched[lane] = None  # it may not be the first of its key any more
+            elif entry.due is None or entry.due <= now:
+                self._start(entry, lane, settlement, now)
 
     def _look_at_touched(self, settlement: Settlement, now: int) -> None:
         while self._touched and self._has_room:

@@ -18,8 +18,6 @@ from topics import create_topics
 
 from streams.client import JobClient
 
-pytestmark = pytest.mark.long  # about a minute each
-
 PARTITIONS = 4
 KEYS = 50
 EVERY_S = 0.5  # as many jobs as there are keys

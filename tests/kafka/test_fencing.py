@@ -13,8 +13,6 @@ from topics import create_topics
 
 from streams.client import JobClient
 
-pytestmark = pytest.mark.long  # about a minute each
-
 HELD = set(range(20))
 AGAIN = set(range(20))
 LATER = set(range(5))
