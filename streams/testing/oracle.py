@@ -16,6 +16,7 @@ from streams.testing.workload import ATTEMPTS, Work
 from streams.wire.envelope import Record
 
 KILLED_MOST = 3  # ends of processes that a job is blamed for before it is dead
+JUST_MS = 20  # from the record of a start to the start
 
 
 class Oracle:
@@ -33,7 +34,7 @@ class Oracle:
         self.ended: dict[str, dict[tuple[int, int], int]] = defaultdict(dict)
         self.letters: set[tuple[str, int]] = set()  # by job and generation
         self.nonsense: set[str] = set()  # letters of what could not be read, by place
-        self._recorded: dict[Process, list[Watched]] = defaultdict(list)  # starts
+        self._recorded: dict[Process, list[tuple[int, Watched]]] = defaultdict(list)  # starts
         self._running: dict[Run, None] = {}
         self._lanes: dict[tuple[str, int], Lane] = defaultdict(Lane)
         self._now = now
@@ -188,8 +189,9 @@ class Oracle:
 
     def died(self, process: Process, *, was_settling: bool) -> None:
         """A process ended: what it ran may have been the reason, or was just about to start."""
-        for job in self._recorded.pop(process, ()):
-            if was_settling and job.state == "running" and not self._runs(job):
+        for at, job in self._recorded.pop(process, ()):
+            is_about_to_start = was_settling or self._now() <= at + JUST_MS
+            if is_about_to_start and job.state == "running" and not self._runs(job):
                 job.killed += 1
         for run in [run for run in self._running if run.epoch.process is process]:
             run.job.killed += 1
@@ -202,7 +204,7 @@ class Oracle:
         """Its start was recorded by whoever owns its partition."""
         for epoch in self.epochs.values():
             if epoch.place == job.place and epoch.is_current:
-                self._recorded[epoch.process].append(job)
+                self._recorded[epoch.process].append((self._now(), job))
 
     def _judge_death(self, job: Watched) -> None:
         natural = job.work.ending(job.generation)[0] == "dead" or job.work.fickle

@@ -238,13 +238,13 @@ class Engine:
         drains = [asyncio.ensure_future(pipeline.drain()) for pipeline in self.queues.values()]
         if not drains:
             return True
-        _, late = await asyncio.wait(drains, timeout=within)
+        in_time, late = await asyncio.wait(drains, timeout=within)
         for drain in late:
             drain.cancel()
         if late:
             logger.warning("%d partitions could not be drained in time", len(late))
             await asyncio.gather(*late, return_exceptions=True)
-        return not late
+        return not late and all(drain.result() for drain in in_time)
 
     def resume(self) -> None:
         """Go on after a drain with the partitions that are ours still."""

@@ -67,6 +67,11 @@ class _Gate:
         """Let no other append begin."""
         self._opened.clear()
 
+    @property
+    def is_open(self) -> bool:
+        """Whether appends may begin."""
+        return self._opened.is_set()
+
     async def append(self, records: Sequence[Append]) -> Sequence[int]:
         """Append, once the gate is open."""
         await self._opened.wait()
@@ -157,19 +162,18 @@ class Pipeline:
         self._task = asyncio.create_task(self._run(), name=f"pipeline-{self.place.topic}")
         self._wake.set()
 
-    async def drain(self) -> None:
+    async def drain(self) -> bool:
         """Stop starting jobs, and wait until what has ended is settled and its commit kept.
 
         What ends afterwards is held until `resume`: by then the partition may be another's. A
-        drain that is cancelled holds from that time on.
+        drain that is cancelled holds from that time on; another one that waits beside it answers
+        False then.
         """
-        if self._held:
-            return
         self._draining = True
         self.hand.paused = True
         self._stir()
         try:
-            while not self._has_failed and (self._outcomes or not self._idle.is_set()):
+            while not self._is_drained:
                 self._stir()
                 await self._idle.wait()
         except asyncio.CancelledError:
@@ -177,6 +181,13 @@ class Pipeline:
             raise
         finally:
             self._held = True
+        return self._log.is_open
+
+    @property
+    def _is_drained(self) -> bool:
+        if self._held or self._has_failed:
+            return True
+        return not self._outcomes and self._idle.is_set()
 
     def resume(self) -> None:
         """Go on after a drain: the partition came back."""

@@ -14,6 +14,9 @@ from streams.testing.simulator import simulate
 
 SEEDS = range(2_000)
 LONG_SEEDS = range(2_000, 100_000)
+FOUND = [
+    13_780,  # a shutdown waited beside a drain that was cut off, and never came to an end
+]
 
 
 @pytest.fixture(scope="module")
@@ -23,6 +26,11 @@ def summary() -> Summary:
 
 def test_every_schedule_holds(summary: Summary):
     assert_held(summary)
+
+
+@pytest.mark.parametrize("seed", FOUND)
+def test_schedules_that_found_a_fault_hold(seed: int):
+    assert simulate(seed).faults == []
 
 
 def test_workers_died_at_every_await_of_a_write(summary: Summary):
