@@ -87,6 +87,7 @@ class Membership:
     def _be_new(self) -> None:
         """The coordinator does not know this member any more: its session is over."""
         self.lease.end()
+        self._worker.on_expelled()
         self.member = self._coordinator.enter(self._worker.name, self._rebalance_is_due)
 
     def _rebalance_is_due(self) -> None:

@@ -197,6 +197,12 @@ class Oracle:
             run.job.killed += 1
             del self._running[run]
 
+    def expelled(self, process: Process) -> None:
+        """A process was silent for too long: what blocks it may be one of the jobs that it ran."""
+        for run in self._running:
+            if run.epoch.process is process:
+                run.job.killed += 1
+
     def _runs(self, job: Watched) -> bool:
         return any(run.job is job for run in self._running)
 

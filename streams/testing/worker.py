@@ -56,6 +56,7 @@ class MemoryWorker:
         self.on_open: Callable[[Partition], None] = lambda place: None
         self.on_close: Callable[[Partition], None] = lambda place: None
         self.on_drain: Callable[[], None] = lambda: None
+        self.on_expelled: Callable[[], None] = lambda: None  # its session is over, it lives on
         self.may_commit: Callable[[], bool] = lambda: True
         self.waits_in: set[str] = set()  # what is awaited, for those who count crashes
         self._spawn = spawn or (lambda work, name: asyncio.create_task(work, name=name))

@@ -72,6 +72,7 @@ class World(MemoryCluster):
         worker.on_open = lambda place: self._opened(process, place)
         worker.on_close = lambda place: self._closed(process, place)
         worker.on_drain = lambda: self._may_die(process, "drain")
+        worker.on_expelled = lambda: self.oracle.expelled(process)
         worker.may_commit = lambda: self._committing(process)
         worker.on_failure = lambda error: self._gave_up(process, error)
         self.processes.append(process)
