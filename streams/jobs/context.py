@@ -44,9 +44,13 @@ class JobContext:
         self.deadline = deadline
         self.generation = generation
         self.traceparent = traceparent
-        self.log = logging.getLogger(f"streams.handlers.{name}")
         self._send = send
         self._sent: dict[tuple[str, bytes], set[int]] = {}
+
+    @property
+    def log(self) -> logging.Logger:
+        """A logger for this job's handler."""
+        return logging.getLogger(f"streams.handlers.{self.name}")
 
     @property
     def idempotency_key(self) -> str:

@@ -6,22 +6,28 @@ import hashlib
 import os
 import time
 import uuid
-from dataclasses import dataclass
+from dataclasses import field
 
 import orjson
 
+from streams.values import immutable
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
+@immutable(frozen=True, slots=True, kw_only=True)
 class JobKey:
     """A job's identity: one id for a receipt and for a shipment is two jobs."""
 
     name: str
     ordering_key: str | None
     id: str
+    _encoded: bytes = field(default=b"", init=False, repr=False, compare=False)
 
     def encode(self) -> bytes:
         """The state key; different jobs have different ones."""
-        return orjson.dumps([self.name, self.ordering_key, self.id])
+        if not self._encoded:  # it is asked for at every step of a job
+            encoded = orjson.dumps([self.name, self.ordering_key, self.id])
+            object.__setattr__(self, "_encoded", encoded)
+        return self._encoded
 
     @classmethod
     def decode(cls, key: bytes) -> JobKey:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import StrEnum
+
+from streams.values import immutable
 
 
 class Happening(StrEnum):
@@ -25,7 +26,7 @@ class Happening(StrEnum):
     UNDECODABLE = "undecodable"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@immutable(frozen=True, slots=True, kw_only=True)
 class LifecycleEvent:
     """One thing that happened to one job, told after it became durable (`started` before)."""
 

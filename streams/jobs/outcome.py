@@ -5,6 +5,8 @@ from __future__ import annotations
 import traceback
 from dataclasses import dataclass
 
+from streams.values import immutable
+
 MESSAGE_KEPT = 2_000  # characters
 TRACE_KEPT = 8_000
 
@@ -42,7 +44,7 @@ def _text(error: BaseException) -> str:
         return f"<{type(error).__qualname__} without a message: its __str__ failed>"
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class Completed:
     """It returned; `result` is JSON, or None."""
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from base64 import b64decode
 from binascii import Error as Base64Error
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import orjson
 
 from streams.errors import UndecodableRecord
+from streams.values import immutable
 from streams.wire import headers as h
 from streams.wire.options import JobOverrides, decode_overrides, encode_overrides
 from streams.wire.times import parse_time, show_time
@@ -17,7 +18,7 @@ from streams.wire.times import parse_time, show_time
 __all__ = ["Envelope", "JobOverrides", "Record", "decode", "decode_event", "encode"]
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class Record:
     """A record as it was read from Kafka."""
 
@@ -30,7 +31,7 @@ class Record:
     headers: tuple[tuple[str, bytes | None], ...] = ()  # a foreign one may have no value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@immutable(frozen=True, slots=True, kw_only=True)
 class Envelope:
     """What is sent: who, when, where to, and the payload; times in ms since the epoch."""
 

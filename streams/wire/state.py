@@ -15,13 +15,14 @@ from streams.errors import UndecodableRecord
 from streams.jobs.identity import JobKey
 from streams.jobs.outcome import Failure
 from streams.jobs.states import State
+from streams.values import immutable
 from streams.wire import headers as h
 from streams.wire.envelope import Record
 
 HISTORY_KEPT = 10
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@immutable(frozen=True, slots=True, kw_only=True)
 class AttemptRecord:
     """One attempt in a job's history; times in milliseconds since the epoch."""
 
@@ -33,7 +34,7 @@ class AttemptRecord:
     error: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@immutable(frozen=True, slots=True, kw_only=True)
 class OpenEntry:
     """A job that was taken over from its queue and is not over."""
 
@@ -66,7 +67,7 @@ class OpenEntry:
         return (self.time, self.generation, self.run)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@immutable(frozen=True, slots=True, kw_only=True)
 class LedgerRecord:
     """What became of a job that is over."""
 

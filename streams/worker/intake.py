@@ -152,6 +152,9 @@ def check_size(record: Record) -> None:
     Raises:
         UndecodableRecord: it is larger than our clients send and our topics let pass.
     """
-    size = len(record.value or b"") + sum(len(value or b"") for _, value in record.headers)
+    size = len(record.value or b"")
+    for _, value in record.headers:
+        if value is not None:
+            size += len(value)
     if size > MAX_JOB_BYTES:
         raise UndecodableRecord(f"it has {size} bytes, the limit is {MAX_JOB_BYTES}")

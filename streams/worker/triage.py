@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 
+from streams.values import immutable
 from streams.wire.envelope import Envelope
 from streams.wire.state import LedgerRecord, OpenEntry
 
@@ -19,7 +19,7 @@ class Verdict(Enum):
     PARK = "park"  # an earlier job of its key is open
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@immutable(frozen=True, slots=True, kw_only=True)
 class Known:
     """What is known of an arrival's job and key."""
 
