@@ -6,13 +6,14 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from streams.jobs.lifecycle import Happening, LifecycleEvent
 from streams.observe.health import QueueReading
+from streams.observe.series import Counters, Histograms
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +44,6 @@ ENDINGS: Final = frozenset(
 _WAIT_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600)
 _RUN_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900)
 
-Key = tuple[str, str]  # queue, bounded job name
 Read = Callable[[], Iterable[QueueReading]]
 
 
@@ -64,84 +64,53 @@ class WorkerMetrics:
         self.registry = CollectorRegistry() if registry is None else registry
         self._names = frozenset(names)
         by_name = ("queue", "name")
-        self._jobs = Counter(
-            JOBS, "Jobs by how they ended.", (*by_name, "outcome"), registry=self.registry
-        )
-        self._wait = Histogram(
+        self._jobs = Counters(JOBS, "Jobs by how they ended.", (*by_name, "outcome"))
+        self._wait = Histograms(
             WAIT,
             "From a job's time, or its due time, to the start of an attempt.",
             by_name,
-            buckets=_WAIT_BUCKETS,
-            registry=self.registry,
+            _WAIT_BUCKETS,
         )
-        self._run = Histogram(
-            RUN,
-            "How long an attempt ran, whatever its outcome.",
-            by_name,
-            buckets=_RUN_BUCKETS,
-            registry=self.registry,
+        self._run = Histograms(
+            RUN, "How long an attempt ran, whatever its outcome.", by_name, _RUN_BUCKETS
         )
         self._counters = {
-            Happening.RETRYING: Counter(
-                RETRIES,
-                "Attempts that failed and are to be retried.",
-                by_name,
-                registry=self.registry,
+            Happening.RETRYING: Counters(
+                RETRIES, "Attempts that failed and are to be retried.", by_name
             ),
-            Happening.DEAD: Counter(
-                DEAD_LETTERS, "Jobs that were given up.", by_name, registry=self.registry
-            ),
-            Happening.DUPLICATE: Counter(
-                DUPLICATES,
-                "Deliveries of jobs that were known already.",
-                by_name,
-                registry=self.registry,
+            Happening.DEAD: Counters(DEAD_LETTERS, "Jobs that were given up.", by_name),
+            Happening.DUPLICATE: Counters(
+                DUPLICATES, "Deliveries of jobs that were known already.", by_name
             ),
         }
-        self._undecodable = Counter(
-            UNDECODABLE, "Records that are no job.", ("queue",), registry=self.registry
-        )
-        self.registry.register(_Queues(read))
-        self._ended: dict[tuple[str, str, Happening], Counter] = {}
-        self._counted: dict[tuple[str, str, Happening], Counter] = {}
-        self._waits: dict[Key, Histogram] = {}
-        self._runs: dict[Key, Histogram] = {}
-        self._broken: dict[str, Counter] = {}
+        self._undecodable = Counters(UNDECODABLE, "Records that are no job.", ("queue",))
+        for collector in (
+            self._jobs,
+            self._wait,
+            self._run,
+            *self._counters.values(),
+            self._undecodable,
+            _Queues(read),
+        ):
+            self.registry.register(collector)
 
     def listen(self, event: LifecycleEvent) -> None:
-        """The listener; one look-up in a dict for each series that it moves."""
+        """The listener; an addition for each series that it moves."""
         happening = event.happening
         if happening is Happening.UNDECODABLE:
-            broken = self._broken.get(event.queue)
-            if broken is None:
-                broken = self._broken[event.queue] = self._undecodable.labels(event.queue)
-            broken.inc()
+            self._undecodable.inc((event.queue,))
             return
         queue, name = event.queue, event.name
         if name not in self._names:
             name = UNKNOWN
         if event.waited_ms is not None:
-            wait = self._waits.get((queue, name))
-            if wait is None:
-                wait = self._waits[queue, name] = self._wait.labels(queue, name)
-            wait.observe(event.waited_ms / 1000)
+            self._wait.observe((queue, name), event.waited_ms / 1000)
         if event.ran_ms is not None:
-            run = self._runs.get((queue, name))
-            if run is None:
-                run = self._runs[queue, name] = self._run.labels(queue, name)
-            run.observe(event.ran_ms / 1000)
+            self._run.observe((queue, name), event.ran_ms / 1000)
         if happening in ENDINGS:
-            ended = self._ended.get((queue, name, happening))
-            if ended is None:
-                ended = self._jobs.labels(queue, name, happening.value)
-                self._ended[queue, name, happening] = ended
-            ended.inc()
+            self._jobs.inc((queue, name, happening))
         if happening in self._counters:
-            counted = self._counted.get((queue, name, happening))
-            if counted is None:
-                counted = self._counters[happening].labels(queue, name)
-                self._counted[queue, name, happening] = counted
-            counted.inc()
+            self._counters[happening].inc((queue, name))
 
     def render(self) -> bytes:
         """Everything in Prometheus' text format."""

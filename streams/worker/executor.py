@@ -20,6 +20,7 @@ from streams.jobs.lifecycle import Happening, LifecycleEvent, Listener
 from streams.jobs.outcome import Cancelled, Completed, Dead, Expired, Failure, Outcome
 from streams.jobs.retry import outcome_of_error
 from streams.worker.attempt import Attempt
+from streams.worker.deadlines import Deadlines
 from streams.worker.ports import Alarm, Clock
 
 Done = Callable[[Attempt, Outcome], None]
@@ -36,7 +37,7 @@ _any = TypeAdapter(Any)
 class _Running:
     done: Done
     task: asyncio.Task[None] | None = None
-    alarm: Alarm | None = None
+    alarm: Alarm | None = None  # it is interrupted, and loses its slot at that time
     timed_out: bool = False
     silent: bool = False
     over: bool = False  # its outcome was told, or nobody wants to know it
@@ -102,6 +103,7 @@ class LoopExecutor:
         self._paused = False
         self.running = 0  # attempts that hold a slot
         self._idle = asyncio.Event()
+        self._deadlines: Deadlines[Attempt] = Deadlines(clock, _is_over, self._time_out)
 
     def pause(self) -> None:
         """Start nothing until `resume`: it is open whose jobs those are that wait."""
@@ -230,6 +232,7 @@ class LoopExecutor:
             running.done(attempt, outcome)
         if not self.running:
             self._idle.set()
+            self._deadlines.clear()
 
     async def _outcome(self, attempt: Attempt, running: _Running) -> Outcome:
         now = self._clock.now()
@@ -270,7 +273,7 @@ class LoopExecutor:
                 traceparent=attempt.envelope.traceparent,
             )
         )
-        running.alarm = self._clock.call_at(deadline, lambda: self._time_out(attempt, running))
+        self._deadlines.add(deadline, attempt, self.running)
         try:
             if attempt.definition.runs_in == "thread":
                 result = await _in_thread(attempt, payload, context)
@@ -280,7 +283,8 @@ class LoopExecutor:
         except (Exception, SystemExit) as error:  # a handler's sys.exit() ends no worker
             return self._failed(attempt, error)
 
-    def _time_out(self, attempt: Attempt, running: _Running) -> None:
+    def _time_out(self, attempt: Attempt) -> None:
+        running: _Running = attempt.handle
         running.timed_out = True
         self._interrupt(attempt, running)
 
@@ -292,6 +296,11 @@ class LoopExecutor:
             retry=attempt.retry,
             random=self._random,
         )
+
+
+def _is_over(attempt: Attempt) -> bool:
+    running: _Running = attempt.handle
+    return running.over or running.alarm is not None  # it is interrupted already
 
 
 def _overran(attempt: Attempt) -> str:
