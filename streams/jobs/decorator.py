@@ -88,6 +88,7 @@ def job(
     unique_for: Duration | None = None,
     ordering: Literal["strict", "none"] | None = None,
     on_dead: Literal["release", "halt"] = "release",
+    ledger: bool = True,
     key: str | None = None,
 ) -> Decorate: ...
 def job(
@@ -102,6 +103,7 @@ def job(
     unique_for: Duration | None = None,
     ordering: Literal["strict", "none"] | None = None,
     on_dead: Literal["release", "halt"] = "release",
+    ledger: bool = True,
     key: str | None = None,
     **unknown: Any,
 ) -> Any:
@@ -120,6 +122,8 @@ def job(
         ordering: `strict` (the default with a key) or `none`.
         on_dead: what a dead job means to its key: `release` lets the next one run, `halt` makes
             the key wait until the dead job was replayed or discarded.
+        ledger: False: a job that completes leaves no record. It has no status and no result then,
+            and a copy of it runs again; for idempotent work in bulk.
         key: the ordering key among plain parameters.
 
     Raises:
@@ -171,6 +175,7 @@ def job(
             plain=signature.plain,
             ordering=ordering or ("none" if kind.__key__ is None else "strict"),
             on_dead=on_dead,
+            ledger=bool(ledger),
             file=code.co_filename,
             line=code.co_firstlineno,
             stated=Stated.check(options, mistakes),

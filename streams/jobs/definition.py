@@ -64,6 +64,7 @@ class JobDefinition:
     unique_for_ms: int = UNIQUE_FOR_MS
     ordering: Literal["strict", "none"]
     on_dead: Literal["release", "halt"] = "release"
+    ledger: bool = True  # False: one that completes leaves no record
     file: str
     line: int
     stated: Stated = Stated()  # by the decorator: what a queue's defaults do not change

@@ -20,7 +20,6 @@ NOT_YET: Final = (
     "throttle",
     "cancel_on",
     "fair_by",
-    "ledger",
     "cron",
     "middleware",
 )
@@ -43,6 +42,7 @@ _REMEDIES: Final[Mapping[str, str]] = {
     "uniquefor": _DEFINITION.format("unique_for"),
     "ordering": _DEFINITION.format("ordering"),
     "ondead": _DEFINITION.format("on_dead"),
+    "ledger": _DEFINITION.format("ledger"),
     "permanent": "the definition has it: @job(retry=Retry(permanent=(...,)))",
     "blockskey": 'a handler says it: raise Snooze("1h", blocks_key=True)',
     "options": "write each option by its own name",

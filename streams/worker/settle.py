@@ -65,6 +65,10 @@ def conclude(
             dead = replace(entry, state=State.DEAD, due=now, blocks=halts, letter_pending=True)
             settlement.open(dead, attempt.lane)
             send_letter(dead, settlement, place)
+        case Completed() if not attempt.definition.ledger:
+            settlement.leave(
+                attempt.state_key, was_open=attempt.entry is not None, lane=attempt.lane
+            )
         case _:
             state, result, reason = _ending(outcome)
             settlement.end(

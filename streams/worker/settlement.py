@@ -83,6 +83,10 @@ class Settlement:
     ) -> None:
         """Put a record into the ledger, and remove the job's entry if it has one."""
         self.ledgers[state_key] = record
+        self.leave(state_key, was_open=was_open, lane=lane)
+
+    def leave(self, state_key: bytes, *, was_open: bool, lane: bytes | None) -> None:
+        """A job is over and leaves no record; remove its entry if it has one."""
         if was_open or state_key in self.opens:
             self.opens.pop(state_key, None)
             self.closes.add(state_key)

@@ -24,6 +24,14 @@ class Noop(JobPayload, name="bench.noop", queue=QUEUE, key="account"):
     email: str
 
 
+class Unordered(JobPayload, name="bench.unordered", queue=QUEUE):
+    """Ask for nothing, in no order."""
+
+    account: int
+    n: int
+    email: str
+
+
 class Wait(JobPayload, name="bench.wait", queue=QUEUE, key="account"):
     """Ask for something that awaits 10 ms."""
 
@@ -59,6 +67,11 @@ class Happened(Event, type="bench.happened", key="account"):
 @job
 async def noop(payload: Noop) -> None:
     """Do nothing."""
+
+
+@job(ledger=False)
+async def unordered(payload: Unordered) -> None:
+    """Do nothing, and leave nothing."""
 
 
 @job

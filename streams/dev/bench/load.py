@@ -32,8 +32,8 @@ def fields_of(n: int) -> dict[str, Any]:
     return {"account": account, "n": n, "email": f"user-{account}@example.org"}
 
 
-def job_envelope(name: str, queue: str, n: int, time: int) -> Envelope:
-    """Job `n` of one kind, enqueued at `time`, as `JobClient` makes it."""
+def job_envelope(name: str, queue: str, n: int, time: int, *, keys: int = KEYS) -> Envelope:
+    """Job `n` of one kind, enqueued at `time`, as `JobClient` makes it; 0 keys: unordered."""
     return Envelope(
         id=id_of(n),
         name=name,
@@ -41,7 +41,7 @@ def job_envelope(name: str, queue: str, n: int, time: int) -> Envelope:
         time=time,
         payload=orjson.dumps(fields_of(n)),
         queue=queue,
-        key=f"{name}:{n % KEYS}",
+        key=f"{name}:{n % keys}" if keys else None,
     )
 
 

@@ -169,14 +169,15 @@ async def recount(ground: Ground, queue: str, expected: Mapping[str, int]) -> Le
             ledger.take(record.key, record.value, record.timestamp)
     wrong = faults(ledger, expected)
     topic = ground.names.queue(queue)
-    if left := await _uncommitted(ground, topic):
+    if left := await uncommitted(ground, topic):
         wrong.append(f"{left} records of {topic} are not acknowledged")
     if wrong:
         raise BenchFailed("the recount of the topics failed: " + "; ".join(wrong))
     return ledger
 
 
-async def _uncommitted(ground: Ground, topic: str) -> int:
+async def uncommitted(ground: Ground, topic: str) -> int:
+    """How many records of a topic its workers have not acknowledged."""
     async with reading(ground.bootstrap) as consumer:
         ends = await consumer.end_offsets(places(topic))
     admin = AIOKafkaAdminClient(bootstrap_servers=ground.bootstrap)

@@ -19,7 +19,7 @@ QUEUES: Final = ("critical", "default", "bulk")
 
 # By the broker when it has them, not by whoever wrote them: the figures are taken from these.
 _STAMPED: Final = {"message.timestamp.type": "LogAppendTime"}
-_BY_THE_BROKER: Final = frozenset({Role.LEDGER, Role.QUEUE})
+_BY_THE_BROKER: Final = frozenset({Role.LEDGER, Role.QUEUE, Role.RETRY})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +43,7 @@ class Ground:
     async def make_topics(
         self, event_types: Iterable[str] = (), others: Iterable[TopicSpec] = ()
     ) -> None:
-        """Create what a worker wants; queues and ledgers bear the broker's timestamps."""
+        """Create what a worker wants; what a queue has bears the broker's timestamps."""
         wanted = specs(self.names, QUEUES, event_types, PARTITIONS)
         async with open_admin(self.bootstrap) as admin:
             await apply_topics(

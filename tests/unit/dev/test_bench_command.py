@@ -106,7 +106,7 @@ def test_what_is_to_come_says_so(name: str, capsys: pytest.CaptureFixture[str]) 
 def test_an_unknown_name_is_told_those_there_are(capsys: pytest.CaptureFixture[str]) -> None:
     assert call("sprint") == exits.USAGE
 
-    assert "there are: drain, io, fanout" in capsys.readouterr().err
+    assert "there are: drain, unordered, io, fanout" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("option", ["--jobs", "--rounds"])
