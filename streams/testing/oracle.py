@@ -16,7 +16,7 @@ from streams.testing.workload import ATTEMPTS, Work
 from streams.wire.envelope import Record
 
 KILLED_MOST = 3  # ends of processes that a job is blamed for before it is dead
-JUST_MS = 20  # from the record of a start to the start
+JUST_MS = 20  # from the record of a start to the start, and from its end to its record
 
 
 class Oracle:
@@ -34,7 +34,9 @@ class Oracle:
         self.ended: dict[str, dict[tuple[int, int], int]] = defaultdict(dict)
         self.letters: set[tuple[str, int]] = set()  # by job and generation
         self.nonsense: set[str] = set()  # letters of what could not be read, by place
-        self._recorded: dict[Process, list[tuple[int, Watched]]] = defaultdict(list)  # starts
+        self._recorded: dict[Process, list[tuple[int, Watched]]] = defaultdict(
+            list
+        )  # starts and ends
         self._running: dict[Run, None] = {}
         self._lanes: dict[tuple[str, int], Lane] = defaultdict(Lane)
         self._now = now
@@ -173,6 +175,8 @@ class Oracle:
             return
         job, epoch = run.job, run.epoch
         self._running.pop(run, None)
+        if job.state == "running":  # its start counts until its outcome is durable
+            self._recorded[epoch.process].append((self._now(), job))
         if job.lane is not None:
             self._lanes[job.lane].runs.remove(run)
         if how in ("hang", "interrupted") and epoch.process.clock.now() >= ctx.deadline:
@@ -188,10 +192,10 @@ class Oracle:
             job.decided = epoch
 
     def died(self, process: Process, *, was_settling: bool) -> None:
-        """A process ended: what it ran may have been the reason, or was just about to start."""
+        """A process ended: what it ran, was about to start or to settle may be the reason."""
         for at, job in self._recorded.pop(process, ()):
-            is_about_to_start = was_settling or self._now() <= at + JUST_MS
-            if is_about_to_start and job.state == "running" and not self._runs(job):
+            is_in_doubt = was_settling or self._now() <= at + JUST_MS
+            if is_in_doubt and job.state == "running" and not self._runs(job):
                 job.killed += 1
         for run in [run for run in self._running if run.epoch.process is process]:
             run.job.killed += 1
