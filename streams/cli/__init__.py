@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import typer
 
-from streams.cli import bench, dev, dlq, exits, jobs, send, topics
+from streams.cli import bench, dev, dlq, exits, jobs, send, topics, worker
 from streams.errors import BrokerUnavailable, StreamsError
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app.command("bench", epilog=exits.EPILOG)(bench.bench)
 app.command("dev", epilog=exits.EPILOG)(dev.dev)
 app.command("emit", epilog=exits.EPILOG)(send.emit)
 app.command("enqueue", epilog=exits.EPILOG)(send.enqueue)
+app.command("worker", epilog=exits.EPILOG)(worker.worker)
 app.add_typer(topics.app, name="topics")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(dlq.app, name="dlq")
