@@ -37,8 +37,10 @@ class JobKey:
             ValueError: these bytes are no state key.
         """
         parts = orjson.loads(key)
-        match parts:
-            case [str(name), str() | None as ordering_key, str(id_)]:
+        if type(parts) is list and len(parts) == 3:
+            name, ordering_key, id_ = parts
+            is_keyed = ordering_key is None or type(ordering_key) is str
+            if type(name) is str and type(id_) is str and is_keyed:
                 return cls(name=name, ordering_key=ordering_key, id=id_)
         raise ValueError(f"not a state key: {key[:80]!r}")
 

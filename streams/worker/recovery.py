@@ -67,7 +67,7 @@ class Recovery:
         # From here on the store knows more than was done about it: see `_all_over`.
         batch.be_recovered(False)
         batch.write()
-        self._note_what_is_over(valid)
+        self._note_what_is_over(batch, valid)
 
     async def catch_up(self, log: Log) -> int:
         """Read both topics to their ends; returns how many records that were."""
@@ -100,16 +100,17 @@ class Recovery:
     def _topics(self) -> tuple[str, str]:
         return (self.place.retry, self.place.ledger)
 
-    def _note_what_is_over(self, records: Sequence[Record]) -> None:
+    def _note_what_is_over(self, batch: Batch, records: Sequence[Record]) -> None:
+        """Compare the jobs of what was just applied with the ledger, if both tables have any."""
         tables, over = self.tables, self._over
-        if not tables.counts.entries:
+        if not tables.counts.entries or not tables.has_ledger():
             over.clear()
             return
         for record in records:
             key = record.key or b""
             if key.startswith(b"#"):
                 continue
-            entry = tables.open(key)
+            entry = batch.entry(key)
             ledger = None if entry is None else tables.ledger(key)
             if entry is not None and ledger is not None and ledger.position >= entry.position:
                 over[key] = None

@@ -68,9 +68,12 @@ def _lane_row(entry: OpenEntry, state_key: bytes) -> bytes | None:
     return _lane_prefix(lane) + waits + _number.pack(entry.arrival) + state_key
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Counts:
-    """How much is in the open table; kept with it, so that opening a store counts nothing."""
+    """How much is in the open table; kept with it, so that opening a store counts nothing.
+
+    A batch counts in a copy of its own.
+    """
 
     entries: int = 0
     blocking: int = 0
@@ -150,6 +153,10 @@ class Tables:
         for key, value in self.store.scan(OPEN, b"", None):
             yield decode_open(key, value)
 
+    def has_ledger(self) -> bool:
+        """Whether anything is in the ledger."""
+        return next(iter(self.store.scan(LEDGER, b"", None)), None) is not None
+
     def applied(self, topic: str) -> int:
         """The offset of `topic` up to which this store reflects it."""
         return self._offset(topic.encode())
@@ -198,7 +205,13 @@ class Batch:
         self._tables = tables
         self._changes: list[Change] = []
         self._entries: dict[bytes, OpenEntry | None] = {}  # as they will be
-        self._counts = tables.counts
+        self._counts = replace(tables.counts)
+
+    def entry(self, state_key: bytes) -> OpenEntry | None:
+        """A job's entry as it will be."""
+        if state_key in self._entries:
+            return self._entries[state_key]
+        return self._tables.open(state_key)
 
     def put_open(self, entry: OpenEntry) -> None:
         """Set an entry and move its index rows."""
@@ -294,13 +307,10 @@ class Batch:
             )
             self._changes.append(Change(META, _COUNTS, packed))
         self._tables.store.write(self._changes)
-        self._tables.counts = self._counts
+        self._tables.counts = replace(self._counts)
 
     def _drop_rows(self, state_key: bytes) -> None:
-        if state_key in self._entries:
-            before = self._entries[state_key]
-        else:
-            before = self._tables.open(state_key)
+        before = self.entry(state_key)
         if before is None:
             return
         if (due := due_row(before, state_key)) is not None:
@@ -311,13 +321,13 @@ class Batch:
 
     def _count(self, entry: OpenEntry, sign: int) -> None:
         c = self._counts
-        bounded = sign * (entry.state not in _UNBOUNDED)
-        self._counts = replace(
-            c,
-            entries=c.entries + sign,
-            blocking=c.blocking + sign * (lane_of(entry) is not None and entry.blocks),
-            bounded=c.bounded + bounded,
-            bounded_bytes=c.bounded_bytes + bounded * len(entry.payload),
-            dead=c.dead + sign * (entry.state is State.DEAD),
-            arrivals_end=max(c.arrivals_end, entry.arrival + 1),
-        )
+        c.entries += sign
+        if entry.blocks and lane_of(entry) is not None:
+            c.blocking += sign
+        if entry.state not in _UNBOUNDED:
+            c.bounded += sign
+            c.bounded_bytes += sign * len(entry.payload)
+        if entry.state is State.DEAD:
+            c.dead += sign
+        if entry.arrival >= c.arrivals_end:
+            c.arrivals_end = entry.arrival + 1
