@@ -9,6 +9,10 @@ from collections.abc import Callable
 LONGEST_SLEEP_MS = 60_000  # a step of the clock is noticed within this time
 
 
+def _nothing() -> None:
+    pass
+
+
 class WallAlarm:
     """A call at a time of the wall clock, which may step meanwhile."""
 
@@ -19,8 +23,9 @@ class WallAlarm:
         self._handle = self._loop.call_later(self._delay(), self._check)
 
     def cancel(self) -> None:
-        """Forget it."""
+        """Forget it, and what it holds: the handle leads back to us."""
         self._handle.cancel()
+        self._callback = _nothing
 
     def _delay(self) -> float:
         return min(max(self._when - now(), 0), LONGEST_SLEEP_MS) / 1000

@@ -48,6 +48,7 @@ from streams.worker.trimming import Kept
 logger = logging.getLogger(__name__)
 
 COMMIT_INTERVAL = 0.5  # seconds
+REQUEST_TIMEOUT = 90.0  # seconds; Faust's own
 COMMIT_WITHIN = 2.0  # seconds, at the end
 
 
@@ -110,6 +111,8 @@ class JobsApp(faust.App):
             Worker=JobsWorker,
             broker_commit_interval=COMMIT_INTERVAL,
             broker_session_timeout=to_ms(settings.session_timeout) / 1000,
+            # A worker whose requests may take less than its session does not start.
+            broker_request_timeout=max(REQUEST_TIMEOUT, to_ms(settings.session_timeout) / 1000),
             broker_heartbeat_interval=to_ms(settings.session_timeout) / 4000,
             stream_buffer_maxsize=4096,
             stream_wait_empty=False,

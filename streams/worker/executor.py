@@ -224,6 +224,9 @@ class LoopExecutor:
         running.over = True
         if running.alarm is not None:
             running.alarm.cancel()
+        # Each of them leads back to the attempt. What has been in hand for a while is seldom looked
+        # at by the garbage collector: in a ring it would stay for a very long time.
+        running.alarm = running.task = None
         slots = self._slots[attempt.definition.runs_in]
         slots.free += 1
         self.running -= 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from streams.jobs.lifecycle import Happening, LifecycleEvent, Listener
 from streams.wire import headers as h
@@ -15,7 +15,7 @@ from streams.worker.tables import Batch, Tables
 
 logger = logging.getLogger(__name__)
 
-AT_ONCE = 1_000  # records applied before other work of the worker gets its turn
+AT_ONCE = 200  # records applied before other work of the worker gets its turn
 # Local state that is older is rebuilt: tombstones that it has not seen may be gone (the retry and
 # ledger topics keep them for 24 hours).
 STALE_AFTER_MS = 20 * 60 * 60 * 1000
@@ -51,9 +51,10 @@ class Recovery:
         ends = {topic: await log.end(topic, place.partition) for topic in self._topics}
         if (why := _unusable(tables, ends, now)) is not None:
             logger.info("%s/%d: local state is rebuilt: %s", place.topic, place.partition, why)
-            tables.clear()
+            for _ in tables.clearing():
+                await asyncio.sleep(0)
         if tables.is_being_recovered():
-            self._over = dict.fromkeys(_all_over(tables))
+            await self._find_all_over()
 
     def apply(self, records: Sequence[Record]) -> None:
         """Apply records of one of the two topics, in order."""
@@ -64,7 +65,7 @@ class Recovery:
             self._tell(record)
         batch.reflect(topic, records[-1].offset + 1)
         batch.enter(topic, epoch)
-        # From here on the store knows more than was done about it: see `_all_over`.
+        # From here on the store knows more than was done about it: see `_find_all_over`.
         batch.be_recovered(False)
         batch.write()
         self._note_what_is_over(batch, valid)
@@ -110,12 +111,27 @@ class Recovery:
             key = record.key or b""
             if key.startswith(b"#"):
                 continue
-            entry = batch.entry(key)
-            ledger = None if entry is None else tables.ledger(key)
+            ledger = tables.ledger(key)  # of most keys there is none, and that costs little
+            entry = None if ledger is None else batch.entry(key)
             if entry is not None and ledger is not None and ledger.position >= entry.position:
                 over[key] = None
             else:
                 over.pop(key, None)
+
+    async def _find_all_over(self) -> None:
+        """Of all open entries those whose job the ledger has: the last recovery was cut off.
+
+        It had not removed them yet. They are as many as the open table has: other work of the
+        worker gets its turn in between, or its session would end, and this begin again.
+        """
+        tables = self.tables
+        for seen, entry in enumerate(tables.entries()):
+            if seen % AT_ONCE == 0:
+                await asyncio.sleep(0)
+            key = entry.job.encode()
+            ledger = tables.ledger(key)
+            if ledger is not None and ledger.position >= entry.position:
+                self._over[key] = None
 
     def _separate(self, topic: str, records: Sequence[Record]) -> tuple[int, list[Record]]:
         """The latest ownership, and the records that were not written under an earlier one."""
@@ -172,14 +188,6 @@ class Recovery:
                 error=f"a record of state can't be read: {where}",
             )
         )
-
-
-def _all_over(tables: Tables) -> Iterator[bytes]:
-    """Of all open entries those whose job the ledger has: a recovery ended before removing them."""
-    for entry in tables.entries():
-        ledger = tables.ledger(entry.job.encode())
-        if ledger is not None and ledger.position >= entry.position:
-            yield entry.job.encode()
 
 
 def _unusable(tables: Tables, ends: Mapping[str, int], now: int) -> str | None:

@@ -34,7 +34,7 @@ _COUNTS = b"#counts"
 _SEEN = b"#seen"
 _RECOVERING = b"#recovering"
 _EPOCH = b"#epoch:"  # of each state topic
-_CLEARED_AT_ONCE = 10_000
+_CLEARED_AT_ONCE = 1_000
 # For the disk only: they neither fill memory nor hold anything up.
 _UNBOUNDED = frozenset({State.DEAD, State.SCHEDULED, State.SLEEPING})
 
@@ -172,9 +172,19 @@ class Tables:
 
     def clear(self) -> None:
         """Forget everything: it is to be rebuilt from its topics."""
-        for table in (META, DUE, LANE, OPEN, LEDGER):  # the first one says that there is nothing
+        for _ in self.clearing():
+            pass
+
+    def clearing(self) -> Iterator[None]:
+        """`clear` in steps, since there may be millions of rows; go through all of them.
+
+        If it is cut off, whoever opens the store next does it again: no counts have this size.
+        """
+        self.store.write([Change(META, _COUNTS, b"")])
+        for table in (DUE, LANE, OPEN, LEDGER, META):
             while rows := list(islice(self.store.scan(table, b"", None), _CLEARED_AT_ONCE)):
                 self.store.write([Change(table, key, None) for key, _ in rows])
+                yield
         self.counts = Counts()
 
     def owner_at_work(self) -> bytes | None:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import GroupCoordinatorNotAvailableError
 from aiokafka.protocol.admin import DeleteGroupsRequest
+from aiokafka.protocol.group import LeaveGroupRequest
 
 from streams.wire.admin import open_admin
 
@@ -33,6 +34,20 @@ class Group:
                 return None
         _, _, state, _, _, members, *_ = answer.groups[0]
         return len(members) if state in ("Stable", "Empty") else None
+
+    async def member_ids(self) -> list[str]:
+        """The broker's names for its members."""
+        async with open_admin(self._kafka) as admin:
+            (answer,) = await admin.describe_consumer_groups([self.name])
+        _, _, _, _, _, members, *_ = answer.groups[0]
+        return [member[0] for member in members]
+
+    async def remove(self, member_id: str) -> None:
+        """Say that a member leaves, as it would itself: what it had moves to others."""
+        async with open_admin(self._kafka) as admin:
+            node = await admin.find_coordinator(self.name)
+            answer = await admin._send_request(LeaveGroupRequest(self.name, member_id), node)
+        assert answer.error_code == 0, f"removing {member_id} failed: {answer.error_code}"
 
     async def until_members(
         self, count: int, log: Callable[[], str], timeout_s: float = 90

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable
+
 import pytest
 from parts import NOW, PLACE, entry_of, ledger_of
 
@@ -11,8 +14,8 @@ from streams.jobs.states import State
 from streams.testing.memory import MemoryClock, MemoryLog, MemoryStore
 from streams.wire.state import encode_ledger, encode_open
 from streams.worker.ports import Append
-from streams.worker.recovery import STALE_AFTER_MS, recover
-from streams.worker.tables import COMMANDS_READ, COMMITTED, Tables
+from streams.worker.recovery import STALE_AFTER_MS, Recovery, recover
+from streams.worker.tables import COMMANDS_READ, COMMITTED, OPEN, Tables
 
 ONE = JobKey(name="step", ordering_key="step:1", id="1")
 TWO = JobKey(name="step", ordering_key="step:2", id="2")
@@ -205,3 +208,78 @@ async def test_an_end_that_compaction_emptied_is_reflected_all_the_same(log: Mem
     compacted.topics = log.topics
     tables = await recovered(compacted)
     assert (tables.applied(PLACE.retry), tables.applied(PLACE.ledger)) == (11, 10)
+
+
+# -- other work meanwhile ----------------------------------------------------------------------
+
+
+class Turns:
+    """Counts how often others got their turn while something goes on."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    async def during(self, work: Awaitable[object]) -> int:
+        async def take() -> None:
+            while True:
+                self.count += 1
+                await asyncio.sleep(0)
+
+        others = asyncio.create_task(take())
+        await asyncio.sleep(0)
+        before = self.count
+        await work
+        others.cancel()
+        return self.count - before
+
+
+MANY = 50
+
+
+@pytest.fixture
+def in_small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streams.worker.recovery.AT_ONCE", 2)
+    monkeypatch.setattr("streams.worker.tables._CLEARED_AT_ONCE", 2)
+
+
+def write_many(log: MemoryLog) -> None:
+    for n in range(MANY):
+        job = JobKey(name="step", ordering_key=None, id=str(n))
+        write(log, PLACE.retry, *encode_open(entry_of(job)))
+
+
+@pytest.mark.usefixtures("in_small_steps")
+async def test_others_get_their_turn_while_a_recovery_that_was_cut_off_begins_again(
+    log: MemoryLog,
+) -> None:
+    write_many(log)
+    store = MemoryStore()
+    first = Recovery(Tables(store), PLACE, lambda event: None)
+    await first.begin(log, NOW)
+    await first.catch_up(log)
+    second = Recovery(Tables(store), PLACE, lambda event: None)
+    assert second.tables.is_being_recovered()
+    assert await Turns().during(second.begin(log, NOW)) >= MANY / 2
+
+
+@pytest.mark.usefixtures("in_small_steps")
+async def test_others_get_their_turn_while_state_is_cleared_and_a_clearing_that_is_cut_off_is_done(
+    log: MemoryLog,
+) -> None:
+    write_many(log)
+    store = MemoryStore()
+    tables = await recovered(log, store)
+    log.topics.clear()
+    recovery = Recovery(tables, PLACE, lambda event: None)
+    beginning = asyncio.create_task(recovery.begin(log, NOW))
+    while (left := len(list(store.scan(OPEN, b"", None)))) > MANY / 2:
+        await asyncio.sleep(0)
+    assert left
+    beginning.cancel()
+    # what is left is not taken for state, although the topics have as many records again
+    write(log, PLACE.retry, *encode_open(entry_of(ONE)))
+    for n in range(2 * MANY):
+        write(log, PLACE.retry, COMMITTED, b"%d" % n)
+    tables = await recovered(log, store)
+    assert [entry.job for entry in tables.entries()] == [ONE]
+    assert tables.counts.entries == 1
