@@ -241,8 +241,12 @@ class JobsApp(faust.App):
         )
         session = to_ms(settings.session_timeout) / 1000
         root = Path(settings.data_dir) / "state" / (settings.prefix or "default") / settings.group
-        self._folder = await claim_folder(root, settings.instance, session)
-        await self._claim_queues()
+        try:
+            self._folder = await claim_folder(root, settings.instance, session)
+            await self._claim_queues()
+        except SettingsError as error:  # Faust would tell it as a crash
+            logger.critical("%s", error)
+            raise SystemExit(MISCONFIGURED) from None
         await self._log.start()
         await self._commands.start()
         tune_garbage_collection()
@@ -281,15 +285,16 @@ class JobsApp(faust.App):
             self._folder.release()
 
     async def _claim_queues(self) -> None:
-        """Make the queues that this worker serves its group's; another group's are refused."""
+        """Make the queues that this worker serves its group's.
+
+        Raises:
+            SettingsError: one of them is another group's.
+        """
         log = KafkaLog(self.streams_settings.bootstrap_servers, self.worker_name)
         await log.start()
         try:
             control = Control(log, self.names.control)
             await control.claim(self._queues.values(), self.streams_settings.group)
-        except SettingsError as error:
-            logger.critical("%s", error)
-            raise SystemExit(MISCONFIGURED) from None
         finally:
             await log.stop()
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Self
+from urllib.error import URLError
+from urllib.request import urlopen
 
 from effects import Lines, lines, until
 from worker_process import WorkerProcess
@@ -62,6 +67,23 @@ class Worker(WorkerProcess):
         """Send it a signal."""
         assert self.process is not None
         self.process.send_signal(number)
+
+    async def until_figure(self, name: str, at_least: float, timeout_s: float = 60) -> None:
+        """Return once this metric, added up, has got so far; its STREAMS_WEB_PORT must be known."""
+        limit = time.monotonic() + timeout_s
+        while (found := await asyncio.to_thread(self._figure, name)) < at_least:
+            assert self.runs, self.log
+            assert time.monotonic() < limit, f"{name} is {found}, not {at_least}\n{self.log}"
+            await asyncio.sleep(0.05)
+
+    def _figure(self, name: str) -> float:
+        try:
+            url = f"http://127.0.0.1:{self._environment['STREAMS_WEB_PORT']}/metrics"
+            with urlopen(url, timeout=10) as answer:
+                text = answer.read().decode()
+        except URLError:  # it does not listen yet
+            return 0
+        return sum(map(float, re.findall(rf"^{name}(?:{{.*}})? (\S+)$", text, re.M)))
 
 
 class Fleet:
