@@ -22,7 +22,7 @@ class Registry:
         self._queues = tuple(queues)
         self._subscribers: dict[str, tuple[JobDefinition, ...]] = {}
         for definition in self._by_name.values():
-            if definition.event_type is not None:
+            if definition.event_type is not None and definition.queue in self._queues:
                 others = self._subscribers.get(definition.event_type, ())
                 self._subscribers[definition.event_type] = (*others, definition)
 
@@ -70,9 +70,12 @@ class Registry:
         return cls(resolved, known_queues)
 
     def only(self, queues: Sequence[str]) -> Registry:
-        """The definitions of some queues: what one worker group runs."""
-        definitions = [each for each in self._by_name.values() if each.queue in queues]
-        return Registry(definitions, queues)
+        """What a worker group that serves these queues needs.
+
+        Events start what belongs to its queues. It runs whatever arrives there: a sender may have
+        chosen another queue than the definition's.
+        """
+        return Registry(self._by_name.values(), queues)
 
     def by_name(self, name: str) -> JobDefinition | None:
         """The definition of a job name."""

@@ -176,7 +176,9 @@ class KafkaLog:
             consumer.seek(place, start)
             while await consumer.position(place) < end:
                 for batch in (await consumer.getmany(timeout_ms=1000)).values():
-                    yield [to_record(record) for record in batch if record.offset < end]
+                    records = [to_record(record) for record in batch if record.offset < end]
+                    if records:  # there are none if a gap was last, and more came behind it
+                        yield records
         finally:
             await consumer.stop()
 

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from heapq import heappop, heappush
 from itertools import count
 
+from streams.errors import AppendFailed
 from streams.wire.envelope import Record
 from streams.wire.partition import partition_of
 from streams.worker.ports import Append, Change
@@ -73,8 +74,10 @@ class MemoryLog:
         return next((record.offset for record in kept if record.timestamp >= time), None)
 
     async def trim(self, topic: str, partition: int, before: int) -> None:
-        """Forget what is below an offset."""
+        """Forget what is below an offset; a broker refuses one behind the end."""
         place = (topic, partition)
+        if before > len(self.topics[place]):
+            raise AppendFailed(f"{topic}/{partition} ends before {before}")
         self.starts[place] = max(self.starts[place], before)
 
     def records(self, topic: str) -> list[Record]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Collection
 
 from streams.errors import SettingsError
 from streams.worker.ports import Append, Log
@@ -49,13 +49,15 @@ class Control:
         except ValueError:  # a foreign record: reading again from the start loses nothing
             return 0
 
-    async def claim(self, queues: Iterable[str], group: str) -> None:
+    async def claim(self, queues: Collection[str], group: str) -> None:
         """Make these queues this group's; the first group that claims a queue has it.
 
         Raises:
             SettingsError: a queue is another group's.
         """
         await self.refresh()
+        # Who is refused one queue does not start: it must not keep the others from their group.
+        self._refuse_others(queues, group)
         # A key for each group, so that compaction keeps the first claim with its offset.
         claims = [
             Append(self._topic, 0, _OWNER + f"{queue}:{group}".encode(), group.encode())
@@ -65,11 +67,14 @@ class Control:
         if claims:
             await self._log.append(claims)
             await self.refresh()
+            self._refuse_others(queues, group)  # another one may have been first
+
+    def _refuse_others(self, queues: Collection[str], group: str) -> None:
         taken = [
             f"queue {queue!r} belongs to worker group {owner!r}: leave it out of STREAMS_SERVES, "
             f"or start this worker with STREAMS_GROUP={owner}"
             for queue in queues
-            if (owner := self.owner(queue)) != group
+            if (owner := self.owner(queue)) not in (None, group)
         ]
         if taken:
             raise SettingsError("; ".join(taken))

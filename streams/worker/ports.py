@@ -38,7 +38,10 @@ class Log(Protocol):
         ...
 
     def read(self, topic: str, partition: int, start: int) -> AsyncIterator[Sequence[Record]]:
-        """Records from `start` (or the first one kept) up to the end as it was at the call."""
+        """Records from `start` (or the first one kept) up to the end as it was at the call.
+
+        No batch is empty.
+        """
         ...
 
     async def end(self, topic: str, partition: int) -> int:
@@ -50,7 +53,11 @@ class Log(Protocol):
         ...
 
     async def trim(self, topic: str, partition: int, before: int) -> None:
-        """Remove all records below the offset `before`."""
+        """Remove all records below the offset `before`; what is gone already stays gone.
+
+        Raises:
+            AppendFailed: it is not done; there are no offsets behind the end to be trimmed.
+        """
         ...
 
 

@@ -11,13 +11,15 @@ from types import SimpleNamespace
 import pytest
 from sources import KafkaReading, MemoryReading, Reading, append
 
+from streams.errors import AppendFailed
 from streams.kafka import clock as clock_module
 from streams.kafka.clock import WallClock
 from streams.kafka.log import KafkaLog
 from streams.kafka.store import RocksStore
 from streams.testing.memory import MemoryClock, MemoryLog, MemoryStore
 from streams.wire.admin import apply_topics, open_admin
-from streams.wire.topics import Role, TopicSpec
+from streams.wire.envelope import Record
+from streams.wire.topics import CONFIGS, Role, TopicSpec
 from streams.worker.ports import Alarm, Append, Change, Clock, Log, Store
 
 
@@ -28,15 +30,24 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     opened.close()
 
 
+@pytest.fixture
+def role() -> Role:
+    """What the topic of `log` is for, unless a test says otherwise."""
+    return Role.EVENT
+
+
 @pytest.fixture(params=["memory", "kafka"])
-async def log(request: pytest.FixtureRequest, prefix: str) -> AsyncIterator[tuple[Log, str]]:
+async def log(
+    request: pytest.FixtureRequest, prefix: str, role: Role
+) -> AsyncIterator[tuple[Log, str]]:
     topic = f"{prefix}conformance"
     if request.param == "memory":
         yield MemoryLog(MemoryClock(), 2), topic
         return
     kafka: str = request.getfixturevalue("kafka")
+    spec = TopicSpec(name=topic, partitions=2, role=role, config=dict(CONFIGS[role]))
     async with open_admin(kafka) as admin:
-        await apply_topics(admin, [TopicSpec(name=topic, partitions=2, role=Role.EVENT)])
+        await apply_topics(admin, [spec])
     real = KafkaLog(kafka, "conformance")
     await real.start()
     yield real, topic
@@ -96,6 +107,86 @@ async def test_a_key_chooses_the_same_partition_everywhere(log: tuple[Log, str])
     await memory.append([Append(topic, None, b"account:%d" % n, b"") for n in range(20)])
     for partition in (0, 1):
         assert await real.end(topic, partition) == await memory.end(topic, partition) > 0
+
+
+async def _append_apart(log: Log, topic: str, count: int) -> list[int]:
+    """Append so many records to partition 0, each at a time of its own; these times."""
+    for n in range(count):
+        if isinstance(log, MemoryLog):
+            log._clock.set(log._clock.now() + 10)
+        else:
+            time = Time(WallClock())
+            await time.reach(time.clock.now() + 2)  # so that the last one's time is over
+        await log.append([Append(topic, 0, b"k", b"v%d" % n)])
+    return [r.timestamp for r in await _read(log, topic, 0)][-count:]
+
+
+async def _read(log: Log, topic: str, start: int) -> list[Record]:
+    batches = [list(batch) async for batch in log.read(topic, 0, start)]
+    assert all(batches)  # nobody has to expect an empty one
+    return [record for batch in batches for record in batch]
+
+
+async def test_a_time_finds_the_first_record_that_is_not_older(log: tuple[Log, str]):
+    real, topic = log
+    # given records at times with gaps in between
+    times = await _append_apart(real, topic, 4)
+    assert times == sorted(set(times))
+    # then a record's own time finds it, and the moment after it the next one
+    for offset, time in enumerate(times):
+        assert await real.offset_at(topic, 0, time) == offset
+        later = offset + 1 if offset < 3 else None  # behind the last there is none
+        assert await real.offset_at(topic, 0, time + 1) == later
+    # what is before the first finds the first, be it before the epoch
+    for before in (times[0] - 1, 0, -1):
+        assert await real.offset_at(topic, 0, before) == 0
+    assert await real.offset_at(topic, 1, 0) is None  # nothing was ever written there
+
+
+async def test_a_time_finds_nothing_that_was_trimmed(log: tuple[Log, str]):
+    real, topic = log
+    times = await _append_apart(real, topic, 4)
+    await real.trim(topic, 0, 2)
+    assert [await real.offset_at(topic, 0, time) for time in (0, times[1], times[3])] == [2, 2, 3]
+    await real.trim(topic, 0, 4)
+    assert await real.offset_at(topic, 0, 0) is None
+    # and what comes then is found again
+    (time,) = await _append_apart(real, topic, 1)
+    assert await real.offset_at(topic, 0, times[0]) == 4
+    assert await real.offset_at(topic, 0, time + 1) is None
+
+
+@pytest.mark.parametrize("role", [Role.QUEUE, Role.LEDGER])  # a ledger is compacted, too
+async def test_trimming_removes_what_is_below_and_moves_no_offset(log: tuple[Log, str]):
+    real, topic = log
+    await real.append([Append(topic, partition, b"k", b"v") for partition in (0, 1)] * 5)
+
+    async def kept(start: int = 0) -> list[int]:
+        assert await real.end(topic, 0) == 5
+        return [record.offset for record in await _read(real, topic, start)]
+
+    await real.trim(topic, 0, 0)
+    assert await kept() == [0, 1, 2, 3, 4]
+    await real.trim(topic, 0, 2)
+    assert await kept() == [2, 3, 4]
+    assert await kept(1) == [2, 3, 4]  # from within what is gone
+    assert await kept(3) == [3, 4]
+    # again, or less: nothing comes back
+    for before in (2, 1, 0):
+        await real.trim(topic, 0, before)
+        assert await kept() == [2, 3, 4]
+    # the offset behind the last record is the highest that can be asked for
+    with pytest.raises(AppendFailed):
+        await real.trim(topic, 0, 6)
+    assert await kept() == [2, 3, 4]
+    for _ in range(2):
+        await real.trim(topic, 0, 5)
+        assert await kept() == []
+    # then the log goes on where it was, and the other partition was never touched
+    assert list(await real.append([Append(topic, 0, b"k", b"new")])) == [5]
+    assert [(r.offset, r.value) for r in await _read(real, topic, 0)] == [(5, b"new")]
+    others = [record async for batch in real.read(topic, 1, 0) for record in batch]
+    assert [record.offset for record in others] == [0, 1, 2, 3, 4]
 
 
 class Time:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 
 import orjson
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
@@ -13,10 +14,17 @@ from streams.wire.topics import TopicNames, specs
 QUEUES = ("critical", "default", "bulk")
 
 
-async def create_topics(kafka: str, prefix: str, partitions: int = 2) -> None:
-    """The topics of the default queues, so that jobs can be enqueued before a worker runs."""
+async def create_topics(
+    kafka: str,
+    prefix: str,
+    partitions: int = 2,
+    *,
+    queues: Iterable[str] = QUEUES,
+    events: Iterable[str] = (),
+) -> None:
+    """All topics, so that jobs can be enqueued before a worker runs."""
     async with open_admin(kafka) as admin:
-        await apply_topics(admin, specs(TopicNames(prefix), QUEUES, (), partitions))
+        await apply_topics(admin, specs(TopicNames(prefix), queues, events, partitions))
 
 
 async def read_all(kafka: str, topic: str, partitions: int = 2) -> list[ConsumerRecord]:

@@ -177,3 +177,17 @@ def test_mistakes_in_the_defaults_of_a_queue() -> None:
     assert "defaults of queue 'bulk': attempts=0" in lines[0]
     assert "defaults of queue 'bulk': timeout='0s'" in lines[1]
     assert "defaults of queue 'blk': unknown queue 'blk'" in lines[2]
+
+
+def test_a_group_fans_out_to_its_own_queues_and_runs_whatever_arrives_there() -> None:
+    @job(name="of_bulk", queue="bulk")
+    def of_bulk(user: Signed) -> None: ...
+
+    @job(name="of_critical", queue="critical")
+    def of_critical(user: Signed) -> None: ...
+
+    registry = Registry.build(definitions(of_bulk, of_critical), QUEUES).only(["bulk"])
+    assert [each.name for each in registry.subscribers("user.signed_up")] == ["of_bulk"]
+    assert Registry.build(definitions(of_critical), QUEUES).only(["bulk"]).event_types() == set()
+    # `enqueue(..., queue="bulk")` brings what is defined for another queue
+    assert registry.by_name("of_critical") is not None

@@ -63,6 +63,7 @@ async def test_a_queue_is_the_first_groups_that_claims_it(log: MemoryLog) -> Non
     assert first.owner("critical") is None
     with pytest.raises(SettingsError, match="queue 'bulk' belongs to worker group 'workers'"):
         await second.claim(("critical", "bulk"), "urgent")
+    assert second.owner("critical") is None  # who is refused does not start, and takes nothing
     # its own it may claim again, and nothing more is written for that
     before = await log.end(TOPIC, 0)
     await Control(log, TOPIC).claim(("default", "bulk"), "workers")
