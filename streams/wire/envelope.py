@@ -67,6 +67,7 @@ _KNOWN = frozenset(
         h.CE_TRACEPARENT,
     }
 )
+_OURS = _KNOWN | {h.CONTENT_TYPE, h.TRACEPARENT}
 _SPECVERSION = h.SPECVERSION.encode()
 
 
@@ -138,7 +139,7 @@ def _read(record: Record) -> tuple[dict[str, str], bytes]:
         raise UndecodableRecord("the record has no value")
     headers: dict[str, str] = {}
     for name, value in record.headers:
-        if name[:3] != h.CE_PREFIX and name != h.CONTENT_TYPE and name != h.TRACEPARENT:
+        if name not in _OURS and name[:3] != h.CE_PREFIX:
             name = name.lower()
             # Other headers are none of our business, and may be any bytes.
             if name[:3] != h.CE_PREFIX and name != h.CONTENT_TYPE and name != h.TRACEPARENT:
@@ -149,7 +150,8 @@ def _read(record: Record) -> tuple[dict[str, str], bytes]:
             headers[name] = value.decode()
         except UnicodeDecodeError:
             raise UndecodableRecord(f"header {name} is not UTF-8") from None
-    if headers.get(h.CONTENT_TYPE, "").lower().startswith("application/cloudevents"):
+    content_type = headers.get(h.CONTENT_TYPE, h.JSON)
+    if content_type != h.JSON and content_type.lower().startswith("application/cloudevents"):
         return _unfold(headers, record.value)
     return headers, record.value
 
@@ -199,6 +201,7 @@ def _envelope(
 ) -> Envelope:
     time = _time(headers, h.CE_TIME)
     options = headers.get(h.CE_OPTIONS)
+    others = headers.keys() - _OURS
     return Envelope(
         id=id_,
         name=name,
@@ -213,7 +216,7 @@ def _envelope(
         parent=headers.get(h.CE_PARENT),
         options=None if options is None else decode_overrides(options),
         traceparent=headers.get(h.TRACEPARENT) or headers.get(h.CE_TRACEPARENT),
-        extensions={n[3:]: t for n, t in headers.items() if n[:3] == "ce_" and n not in _KNOWN},
+        extensions={n[3:]: headers[n] for n in headers if n in others} if others else {},
     )
 
 

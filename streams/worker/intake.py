@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from streams.errors import UndecodableRecord
+from streams.jobs.definition import JobDefinition
 from streams.jobs.identity import JobKey
 from streams.jobs.lifecycle import Happening, LifecycleEvent
 from streams.jobs.outcome import Cancelled, Expired
@@ -53,7 +54,7 @@ class Intake:
         job = JobKey(name=envelope.name, ordering_key=envelope.key, id=envelope.id)
         state_key = job.encode()
         lane = record.key if strict and envelope.key is not None else None
-        verdict = self._triage(envelope, state_key, lane, settlement, now)
+        verdict = self._triage(envelope, definition, state_key, lane, settlement, now)
         if verdict is Verdict.DUPLICATE:
             owned.tell(settlement, Happening.DUPLICATE, job, now)
             settlement.finished.append(record.offset)
@@ -95,6 +96,7 @@ class Intake:
     def _triage(
         self,
         envelope: Envelope,
+        definition: JobDefinition | None,
         state_key: bytes,
         lane: bytes | None,
         settlement: Settlement,
@@ -102,7 +104,6 @@ class Intake:
     ) -> Verdict:
         owned = self._owned
         active = owned.hand.get(state_key)
-        definition = owned.registry.by_name(envelope.name)
         known = Known(
             active_time=None if active is None else active.envelope.time,
             entry=owned.entry(state_key, settlement),
