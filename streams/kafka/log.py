@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Protocol
@@ -155,7 +155,11 @@ class KafkaLog:
         return offsets
 
     async def read(self, topic: str, partition: int, start: int) -> AsyncIterator[Sequence[Record]]:
-        """Records from `start` up to the end as it is now."""
+        """Records from `start` up to the end as it is now.
+
+        Raises:
+            OSError: the broker does not answer.
+        """
         end = await self.end(topic, partition)
         if start >= end:
             return
@@ -170,30 +174,41 @@ class KafkaLog:
             max_partition_fetch_bytes=4 * 1024 * 1024,
             **self._kafka,
         )
-        await consumer.start()
-        try:
-            consumer.assign([place])
-            consumer.seek(place, start)
-            while await consumer.position(place) < end:
-                for batch in (await consumer.getmany(timeout_ms=1000)).values():
-                    records = [to_record(record) for record in batch if record.offset < end]
-                    if records:  # there are none if a gap was last, and more came behind it
-                        yield records
-        finally:
-            await consumer.stop()
+        with _answering():
+            await consumer.start()
+            try:
+                consumer.assign([place])
+                consumer.seek(place, start)
+                while await consumer.position(place) < end:
+                    for batch in (await consumer.getmany(timeout_ms=1000)).values():
+                        records = [to_record(record) for record in batch if record.offset < end]
+                        if records:  # there are none if a gap was last, and more came behind it
+                            yield records
+            finally:
+                await consumer.stop()
 
     async def end(self, topic: str, partition: int) -> int:
-        """The offset of the next record."""
+        """The offset of the next record.
+
+        Raises:
+            OSError: the broker does not answer.
+        """
         assert self._reader is not None
         place = TopicPartition(topic, partition)
-        ends = await self._reader.end_offsets([place])
+        with _answering():
+            ends = await self._reader.end_offsets([place])
         return int(ends[place])
 
     async def offset_at(self, topic: str, partition: int, time: int) -> int | None:
-        """The offset of the first record at or after `time`."""
+        """The offset of the first record at or after `time`.
+
+        Raises:
+            OSError: the broker does not answer.
+        """
         assert self._reader is not None
         place = TopicPartition(topic, partition)
-        found = (await self._reader.offsets_for_times({place: max(time, 0)}))[place]
+        with _answering():
+            found = (await self._reader.offsets_for_times({place: max(time, 0)}))[place]
         return None if found is None else int(found.offset)
 
     async def trim(self, topic: str, partition: int, before: int) -> None:
@@ -202,11 +217,12 @@ class KafkaLog:
         Raises:
             AppendFailed: the broker did not do it.
         """
-        if self._admin is None:
-            self._admin = AIOKafkaAdminClient(bootstrap_servers=self._bootstrap, **self._kafka)
-            await self._admin.start()
         place = TopicPartition(topic, partition)
         try:
+            if self._admin is None:
+                admin = AIOKafkaAdminClient(bootstrap_servers=self._bootstrap, **self._kafka)
+                await admin.start()
+                self._admin = admin
             await self._admin.delete_records({place: RecordsToDelete(before_offset=before)})
         except KafkaError as error:
             raise AppendFailed(f"{type(error).__name__}: {error}") from error
@@ -248,6 +264,15 @@ class KafkaLog:
         producer = await open_producer(self._bootstrap, self._client_id, **self._kafka)
         _guard(producer, self._permit)
         return producer
+
+
+@contextlib.contextmanager
+def _answering() -> Iterator[None]:
+    """What our callers know to try again, whichever client library is below."""
+    try:
+        yield
+    except KafkaError as error:
+        raise ConnectionError(f"{type(error).__name__}: {error}") from error
 
 
 def _guard(producer: AIOKafkaProducer, permit: Permit) -> None:

@@ -25,7 +25,7 @@ class Append:
 
 
 class Log(Protocol):
-    """The durable log."""
+    """The durable log. What reads of it raises an OSError if it can't be reached: try again."""
 
     async def append(self, records: Sequence[Append]) -> Sequence[int]:
         """Write records; return their offsets once all of them are durable.

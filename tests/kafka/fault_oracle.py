@@ -19,6 +19,12 @@ from streams.wire.topics import TopicNames
 ENDED = ("end", "fail", "stop")
 
 
+async def read_jobs(kafka: str, topic: str, partitions: int) -> list[ConsumerRecord]:
+    """The records of a topic but for the engine's own."""
+    records = await read_all(kafka, topic, partitions)
+    return [r for r in records if not (r.key or b"").startswith(b"#")]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Topics:
     """The records of one queue's topics, as they are now; those of the engine itself left out."""
@@ -34,17 +40,9 @@ class Topics:
     ) -> Topics:
         """Read all of them."""
         names = TopicNames(prefix)
-
-        async def jobs_of(topic: str) -> list[ConsumerRecord]:
-            records = await read_all(kafka, topic, partitions)
-            return [r for r in records if not (r.key or b"").startswith(b"#")]
-
-        return cls(
-            queue=await jobs_of(names.queue(queue)),
-            retry=await jobs_of(names.retry(queue)),
-            ledger=await jobs_of(names.ledger(queue)),
-            dead=await jobs_of(names.dead),
-        )
+        topics = (names.queue(queue), names.retry(queue), names.ledger(queue), names.dead)
+        read = await asyncio.gather(*(read_jobs(kafka, topic, partitions) for topic in topics))
+        return cls(**dict(zip(("queue", "retry", "ledger", "dead"), read, strict=True)))
 
     @classmethod
     async def until_settled(
@@ -61,10 +59,11 @@ class Topics:
         """Read all of them once each of these jobs, by name, is in the ledger."""
         limit = time.monotonic() + timeout_s
         while True:
-            topics = await cls.read(kafka, prefix, queue=queue, partitions=partitions)
-            left = {name: n - topics.settled(name).keys() for name, n in jobs.items()}
+            ledger = await read_jobs(kafka, TopicNames(prefix).ledger(queue), partitions)
+            found = cls(queue=[], retry=[], ledger=ledger, dead=[])
+            left = {name: n - found.settled(name).keys() for name, n in jobs.items()}
             if not any(left.values()):
-                return topics
+                return await cls.read(kafka, prefix, queue=queue, partitions=partitions)
             assert time.monotonic() < limit, f"not over after {timeout_s} s: {left}\n{log()}"
             await asyncio.sleep(0.1)  # the ledger says nothing, and has to be read
 
