@@ -108,10 +108,11 @@ class KafkaLog:
         For a worker that is about to leave its partitions, or may have lost them: nothing of what
         it decided before may be written any more. Returns when what was sent is answered.
         """
-        await self._throw_away()
+        await self.throw_away()
         await self._usable_producer()
 
-    async def _throw_away(self) -> None:
+    async def throw_away(self) -> None:
+        """As `renew`, for a worker that ends: it writes no more, and its broker may be gone."""
         producer, self._producer = self._producer, None
         if producer is None:
             return

@@ -18,6 +18,7 @@ from aiokafka.errors import IllegalStateError
 from faust.transport.consumer import CONSUMER_FETCHING
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
+from mode.threads import WorkerThread
 
 from streams.kafka.lease import Lease
 from streams.kafka.reading import Reader, Reading
@@ -27,8 +28,21 @@ HELD_BACK_WAIT = 0.02  # seconds, while every partition is held back
 POLL = 0.1  # seconds: how soon a partition that was held back is asked for again
 
 
+class _LeftBehind(WorkerThread):
+    """A thread that does not hold the end of its process.
+
+    Without a broker aiokafka's group coordinator does not stop: it looks for its broker for ever.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.daemon = True
+
+
 class BatchConsumerThread(driver.AIOKafkaConsumerThread):
     """The consumer's thread, with a fetch wait, an isolation level and a lease of our own."""
+
+    Worker = _LeftBehind
 
     async def on_start(self) -> None:
         """Connect; the lease is watched before the consumer joins its group."""

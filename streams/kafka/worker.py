@@ -266,7 +266,7 @@ class JobsApp(faust.App):
         """Drain within the grace period, commit, and hand back the rest."""
         end_late(to_ms(self.streams_settings.grace) / 1000)  # also after a crash
         if not await self.engine.shut_down(self._lease.remaining):
-            await self._log.renew()
+            await self._log.throw_away()
         try:
             await asyncio.wait_for(self.consumer.commit_watermarks(), COMMIT_WITHIN)
         except Exception as error:  # what is not committed is delivered again, and is known
