@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from rocksdict import AccessType, BlockBasedOptions, Cache, Options, Rdict, WriteBatch
+from rocksdict import AccessType, BlockBasedOptions, Cache, Options, Rdict, ReadOptions, WriteBatch
 
 from streams.worker.ports import Change
 from streams.worker.tables import DUE, LANE, LEDGER, META, OPEN
@@ -41,13 +41,15 @@ class RocksStore:
 
     def scan(self, table: str, start: bytes, stop: bytes | None) -> Iterator[tuple[bytes, bytes]]:
         """Pairs with start <= key < stop, as they were at the call."""
-        cursor = self._tables[table].iter()
+        options = ReadOptions()
+        if stop is not None:
+            # RocksDB itself must know: to find that nothing is there, it would go on through all
+            # that was removed behind it, as far as the next row that is left.
+            options.set_iterate_upper_bound(stop)
+        cursor = self._tables[table].iter(options)
         cursor.seek(start)
         while cursor.valid():
-            key: bytes = cursor.key()
-            if stop is not None and key >= stop:
-                return
-            yield key, cursor.value()
+            yield cursor.key(), cursor.value()
             cursor.next()
 
     def write(self, changes: Sequence[Change]) -> None:

@@ -255,6 +255,34 @@ def test_what_comes_due_while_others_wait_in_hand_goes_to_its_place_among_them()
     assert len(owned.hand) == 1
 
 
+@pytest.mark.parametrize("key", ["step:{}", None])
+def test_of_many_that_came_due_at_once_each_turn_looks_at_some(
+    key: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streams.worker.openings.DUE_AT_ONCE", 2)
+    owned, executor = opened(
+        [
+            entry_of(
+                JobKey(name="step", ordering_key=key and key.format(n), id=str(n)),
+                state=State.RETRYING,
+                blocks=key is not None,
+                due=NOW - 10 + n,
+                arrival=n,
+            )
+            for n in range(5)
+        ]
+    )
+    openings = Openings(owned)
+    openings._sweep = None  # it is over: the due times alone bring them
+    for count in (2, 4, 5):
+        # a turn follows at once, as long as the next of them is due
+        assert (openings.next_due(NOW) or 0) <= NOW
+        release(openings)
+        assert len(executor.submitted) == count
+    assert [attempt.job.id for attempt in executor.submitted] == list("01234")
+    assert openings.next_due(NOW) is None
+
+
 def test_a_letter_that_a_crash_left_pending_is_sent_and_starts_nothing() -> None:
     dead = entry_of(
         JobKey(name="step", ordering_key="step:1", id="1"),

@@ -1,0 +1,39 @@
+"""What RocksDB gives back of a range."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from streams.kafka.store import RocksStore
+from streams.worker.ports import Change
+from streams.worker.tables import LANE
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[RocksStore]:
+    opened = RocksStore(tmp_path)
+    yield opened
+    opened.close()
+
+
+def test_a_scan_ends_where_it_is_told(store: RocksStore) -> None:
+    keys = [b"\x00\x01", b"\x00\x03", b"\x00\x03\x00", b"0", b"\xff", b"\xff\xff"]
+    store.write([Change(LANE, key, b"v") for key in keys])
+    for start in (b"", *keys):
+        for stop in (*keys, None):
+            wanted = [key for key in keys if start <= key and (stop is None or key < stop)]
+            assert [key for key, _ in store.scan(LANE, start, stop)] == wanted
+
+
+def test_a_scan_that_finds_nothing_does_not_look_at_all_that_was_removed(store: RocksStore) -> None:
+    keys = [b"%08d" % n for n in range(100_000)]
+    store.write([Change(LANE, key, b"") for key in keys])
+    store.write([Change(LANE, key, None) for key in keys])
+    began = time.monotonic()
+    for key in keys[:100]:
+        assert not list(store.scan(LANE, key, key + b"\xff"))
+    assert time.monotonic() - began < 0.5  # it took 30 ms each
