@@ -43,6 +43,7 @@ class Recovery:
         self.place = place
         self._notify = notify
         self._over: dict[bytes, None] = {}
+        self._has_ledger = False
         self._void: dict[tuple[str, bytes], None] = {}  # topic, key: its last record is void
 
     async def begin(self, log: Log, now: int) -> None:
@@ -104,7 +105,9 @@ class Recovery:
     def _note_what_is_over(self, batch: Batch, records: Sequence[Record]) -> None:
         """Compare the jobs of what was just applied with the ledger, if both tables have any."""
         tables, over = self.tables, self._over
-        if not tables.counts.entries or not tables.has_ledger():
+        if not self._has_ledger:
+            self._has_ledger = tables.has_ledger()
+        if not tables.counts.entries or not self._has_ledger:
             over.clear()
             return
         for record in records:
