@@ -26,7 +26,7 @@ from streams.wire.topics import TopicNames
 
 HANDLERS = "fault_handlers,full_size_handlers"
 HOUR_MS = 3_600_000
-RSS_MAX_MB = 600
+RSS_MAX_MB = 800  # of a worker with two partitions, whatever waits
 
 
 def fleet_of(kafka: str, prefix: str, folder: Path, **settings: str) -> Fleet:
@@ -161,7 +161,8 @@ def _held_by(found: list[list[str]]) -> int | None:
 
 @pytest.mark.parametrize(
     ("keys", "each", "outage_s"),
-    [pytest.param(10_000, 2, 11), pytest.param(1_000_000, 1, 600, marks=pytest.mark.long)],
+    # It goes on until every key has failed: 1,200 do in a second on a busy machine.
+    [pytest.param(10_000, 2, 15), pytest.param(1_000_000, 1, 900, marks=pytest.mark.long)],
 )
 async def test_an_outage_that_blocks_every_key_is_passed_in_bounded_memory_and_in_order(
     kafka: str, prefix: str, tmp_path: Path, keys: int, each: int, outage_s: float
