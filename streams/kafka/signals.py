@@ -33,7 +33,7 @@ class JobsWorker(faust.Worker):
     def _stop_by(self, number: signal.Signals) -> None:
         if self._stops:
             logger.warning("a second signal: ending at once; what runs is run again elsewhere")
-            _exit(128 + number)
+            end_now(128 + number)
         self._stops = True
         grace = to_ms(self.app.streams_settings.grace) / 1000
         logger.info("stopping: running jobs have %.0f s; a second signal ends at once", grace)
@@ -52,9 +52,10 @@ def end_late(grace: float) -> None:
 
 def _end() -> None:
     logger.error("the worker could not be stopped in time: ending it; what runs is run again")
-    _exit(1)
+    end_now(1)
 
 
-def _exit(code: int) -> None:
+def end_now(code: int) -> None:
+    """End the process with this exit code; what runs is run again elsewhere."""
     logging.shutdown()
     os._exit(code)

@@ -25,7 +25,7 @@ from streams.kafka.disk import StateFolder, claim_folder
 from streams.kafka.lease import Lease
 from streams.kafka.log import KafkaLog, to_record
 from streams.kafka.reading import Batch
-from streams.kafka.signals import JobsWorker, end_late
+from streams.kafka.signals import JobsWorker, end_late, end_now
 from streams.kafka.standby import Standbys
 from streams.kafka.startup import MISCONFIGURED, prepare_topics
 from streams.kafka.store import RocksStore
@@ -256,7 +256,11 @@ class JobsApp(faust.App):
         def go_on() -> None:
             loop.call_soon_threadsafe(self.engine.executor.go_on)
 
+        def be_replaced() -> None:
+            loop.call_soon_threadsafe(self._be_replaced)
+
         self._lease.on_regained = go_on
+        self._lease.on_replaced = be_replaced
         if settings.standbys:
             self._standbys = self._new_standbys()
             self._following = asyncio.create_task(self._follow(self._standbys), name="standbys")
@@ -297,6 +301,15 @@ class JobsApp(faust.App):
             await control.claim(self._queues.values(), self.streams_settings.group)
         finally:
             await log.stop()
+
+    def _be_replaced(self) -> None:
+        """End at once: all that this worker runs is run by the one that has its name now."""
+        logger.critical(
+            "another worker has joined with STREAMS_INSTANCE=%s, which this one had: give each "
+            "worker a name of its own (or an administrator removed it from its group)",
+            self.streams_settings.instance,
+        )
+        end_now(MISCONFIGURED)
 
     # -- copies of others' state ---------------------------------------------------------------
 

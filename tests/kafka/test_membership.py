@@ -94,6 +94,34 @@ async def test_a_second_worker_with_the_same_name_is_refused(
     assert all(seen[n] == ["start in first", "end in first"] for n in jobs), seen
 
 
+async def test_of_two_workers_with_one_name_on_two_machines_the_older_one_ends(
+    kafka: str, prefix: str, tmp_path: Path
+) -> None:
+    await create_topics(kafka, prefix)
+    jobs = set(range(5))
+    latch = tmp_path / "latch"
+    with Fleet(kafka, prefix, tmp_path, STREAMS_INSTANCE="a") as fleet:
+        async with JobClient(kafka, source="test", prefix=prefix) as client:
+            # given; both find state of their name on their disks, and so do not wait
+            known_here(tmp_path / "first", prefix, "a")
+            known_here(tmp_path / "second", prefix, "a")
+            first = fleet.start("first")
+            await enqueue(client, *(Hold(n=n, latch=str(latch)) for n in jobs))
+            await fleet.until_each("start", "hold", jobs)
+        # when
+        second = fleet.start("second")
+        # then
+        assert await first.ended(60) == 2, first.log
+        assert "another worker has joined with STREAMS_INSTANCE=a" in first.log
+        # and the other one has its jobs, and keeps them
+        await fleet.until_each("start", "hold", jobs, in_=second)
+        latch.touch()
+        await fleet.until_each("end", "hold", jobs, in_=second)
+        topics = await Topics.until_settled(kafka, prefix, {"hold": jobs}, fleet.logs)
+        assert all(len(records) == 1 for records in topics.settled("hold").values())
+        assert second.stop() == 0, second.log
+
+
 async def test_what_comes_back_goes_on_and_what_goes_away_no_longer_counts(
     kafka: str, prefix: str, tmp_path: Path
 ) -> None:
