@@ -9,6 +9,7 @@ from typing import Any, Final, Literal, TextIO
 import structlog
 
 from streams.jobs.lifecycle import Happening, LifecycleEvent
+from streams.observe.seldom import Seldom
 from streams.wire.times import LATEST, show_time
 
 _LEVELS: Final = {
@@ -73,6 +74,7 @@ def configure(
             ],
         )
     )
+    handler.addFilter(Seldom(_LIBRARIES))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
