@@ -122,8 +122,9 @@ def job(
         ordering: `strict` (the default with a key) or `none`.
         on_dead: what a dead job means to its key: `release` lets the next one run, `halt` makes
             the key wait until the dead job was replayed or discarded.
-        ledger: False: a job that completes leaves no record. It has no status and no result then,
-            and a copy of it runs again; for idempotent work in bulk.
+        ledger: False: a job that completes leaves no record, for idempotent work in bulk without
+            an order. It has no status and no result, a copy of it runs again, and so does what
+            completed behind a running job when its partition moves to another worker.
         key: the ordering key among plain parameters.
 
     Raises:
@@ -161,7 +162,12 @@ def job(
             mistakes.append(
                 'on_dead="halt" needs a key and ordering="strict": there is nothing else to halt'
             )
-        elif on_dead not in ("release", "halt"):
+        if not ledger and kind.__key__ is not None and ordering != "none":
+            mistakes.append(
+                'ledger=False needs ordering="none": what has completed behind a running job runs '
+                "again when a worker ends, and would run behind later jobs of its key"
+            )
+        if on_dead not in ("release", "halt"):
             mistakes.append(f'on_dead={on_dead!r}: write "release" or "halt"')
         is_event = issubclass(kind, Event)
         definition = JobDefinition(

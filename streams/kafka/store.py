@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from rocksdict import AccessType, BlockBasedOptions, Cache, Options, Rdict, ReadOptions, WriteBatch
 
@@ -31,8 +32,10 @@ class RocksStore:
         for table in TABLES:
             if table not in known:
                 self._db.create_column_family(table, _options())
-        self._tables = {table: self._db.get_column_family(table) for table in TABLES}
-        self._handles = {table: self._db.get_column_family_handle(table) for table in TABLES}
+        self._tables: dict[str, Rdict] = {}
+        self._handles: dict[str, Any] = {}
+        for table in TABLES:
+            self._open(table)
 
     def get(self, table: str, key: bytes) -> bytes | None:
         """The value, or None."""
@@ -62,6 +65,17 @@ class RocksStore:
             else:
                 batch.put(key, value, column_family=handles[table])
         self._db.write(batch)
+
+    def clear(self, table: str) -> None:
+        """Remove all of one table; what a crash leaves of it is made anew at the next start."""
+        del self._tables[table], self._handles[table]
+        self._db.drop_column_family(table)
+        self._db.create_column_family(table, _options())
+        self._open(table)
+
+    def _open(self, table: str) -> None:
+        self._tables[table] = self._db.get_column_family(table)
+        self._handles[table] = self._db.get_column_family_handle(table)
 
     def close(self) -> None:
         """Flush and release the directory."""

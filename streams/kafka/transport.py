@@ -73,6 +73,11 @@ class BatchConsumer(driver.Consumer):
         """What was fetched of this partition did not arrive: go back to where its reader is."""
         self._reading.again([tp])
 
+    def resume_flow(self) -> None:
+        """Faust has just emptied its buffers: what was in them is fetched again."""
+        self._reading.again()
+        super().resume_flow()
+
     def _new_consumer_thread(self) -> BatchConsumerThread:
         return BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
 

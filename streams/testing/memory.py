@@ -121,6 +121,11 @@ class MemoryStore:
                     insort(order, key)
                 values[key] = value
 
+    def clear(self, table: str) -> None:
+        """Remove all of one table."""
+        self._values.pop(table, None)
+        self._order.pop(table, None)
+
     def close(self) -> None:
         """Nothing to release."""
 

@@ -18,7 +18,7 @@ class Deadlines(Generic[T]):
     """Calls `overran` for what is not over at its time; `is_over` says what is.
 
     Most attempts end long before: an alarm for each would cost more than a short job. So what is
-    over stays in the heap until it is half of it.
+    over stays in the heap until it is half of it: it must not hold much.
     """
 
     def __init__(

@@ -35,6 +35,7 @@ _any = TypeAdapter(Any)
 
 @dataclass(eq=False, slots=True)
 class _Running:
+    attempt: Attempt | None  # None: it is over, and holds nothing of it
     done: Done
     task: asyncio.Task[None] | None = None
     alarm: Alarm | None = None  # it is interrupted, and loses its slot at that time
@@ -103,7 +104,7 @@ class LoopExecutor:
         self._paused = False
         self.running = 0  # attempts that hold a slot
         self._idle = asyncio.Event()
-        self._deadlines: Deadlines[Attempt] = Deadlines(clock, _is_over, self._time_out)
+        self._deadlines: Deadlines[_Running] = Deadlines(clock, _is_over, self._time_out)
 
     def pause(self) -> None:
         """Start nothing until `resume`: it is open whose jobs those are that wait."""
@@ -143,7 +144,7 @@ class LoopExecutor:
 
     def submit(self, attempt: Attempt, done: Done) -> None:
         """Run the attempt as soon as there is a slot."""
-        attempt.handle = _Running(done)
+        attempt.handle = _Running(attempt, done)
         slots = self._slots[attempt.definition.runs_in]
         if slots.free and self._may_start_now:
             self._start(attempt, slots)
@@ -226,7 +227,7 @@ class LoopExecutor:
             running.alarm.cancel()
         # Each of them leads back to the attempt. What has been in hand for a while is seldom looked
         # at by the garbage collector: in a ring it would stay for a very long time.
-        running.alarm = running.task = None
+        running.alarm = running.task = running.attempt = None
         slots = self._slots[attempt.definition.runs_in]
         slots.free += 1
         self.running -= 1
@@ -276,7 +277,7 @@ class LoopExecutor:
                 traceparent=attempt.envelope.traceparent,
             )
         )
-        self._deadlines.add(deadline, attempt, self.running)
+        self._deadlines.add(deadline, running, self.running)
         try:
             if attempt.definition.runs_in == "thread":
                 result = await _in_thread(attempt, payload, context)
@@ -286,10 +287,10 @@ class LoopExecutor:
         except (Exception, SystemExit) as error:  # a handler's sys.exit() ends no worker
             return self._failed(attempt, error)
 
-    def _time_out(self, attempt: Attempt) -> None:
-        running: _Running = attempt.handle
-        running.timed_out = True
-        self._interrupt(attempt, running)
+    def _time_out(self, running: _Running) -> None:
+        if running.attempt is not None:
+            running.timed_out = True
+            self._interrupt(running.attempt, running)
 
     def _failed(self, attempt: Attempt, error: BaseException) -> Outcome:
         return outcome_of_error(
@@ -301,8 +302,7 @@ class LoopExecutor:
         )
 
 
-def _is_over(attempt: Attempt) -> bool:
-    running: _Running = attempt.handle
+def _is_over(running: _Running) -> bool:
     return running.over or running.alarm is not None  # it is interrupted already
 
 

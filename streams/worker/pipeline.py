@@ -178,6 +178,7 @@ class Pipeline:
                 await self._idle.wait()
         except asyncio.CancelledError:
             self._log.close()  # a settle that is half way must not go on either
+            self._idle.set()  # whoever waits beside us must not wait for it
             raise
         finally:
             self._held = True

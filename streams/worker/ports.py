@@ -92,6 +92,10 @@ class Store(Protocol):
         """Apply all changes, or none."""
         ...
 
+    def clear(self, table: str) -> None:
+        """Remove all of one table, in a time that does not depend on how much that is."""
+        ...
+
     def close(self) -> None:
         """Release the store."""
         ...

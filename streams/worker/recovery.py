@@ -43,7 +43,8 @@ class Recovery:
         self.place = place
         self._notify = notify
         self._over: dict[bytes, None] = {}
-        self._has_ledger = False
+        # Asked once: a look may go through all that was removed before the first one that is left.
+        self._has_ledger = tables.has_ledger()
         self._void: dict[tuple[str, bytes], None] = {}  # topic, key: its last record is void
 
     async def begin(self, log: Log, now: int) -> None:
@@ -52,8 +53,8 @@ class Recovery:
         ends = {topic: await log.end(topic, place.partition) for topic in self._topics}
         if (why := _unusable(tables, ends, now)) is not None:
             logger.info("%s/%d: local state is rebuilt: %s", place.topic, place.partition, why)
-            for _ in tables.clearing():
-                await asyncio.sleep(0)
+            tables.clear()
+            self._has_ledger = False
         if tables.is_being_recovered():
             await self._find_all_over()
 
@@ -61,6 +62,7 @@ class Recovery:
         """Apply records of one of the two topics, in order."""
         topic = records[-1].topic
         epoch, valid = self._separate(topic, records)
+        self._has_ledger = self._has_ledger or topic == self.place.ledger
         batch = self.tables.batch()
         for record in _apply(batch, self.place, valid):
             self._tell(record)
@@ -105,8 +107,6 @@ class Recovery:
     def _note_what_is_over(self, batch: Batch, records: Sequence[Record]) -> None:
         """Compare the jobs of what was just applied with the ledger, if both tables have any."""
         tables, over = self.tables, self._over
-        if not self._has_ledger:
-            self._has_ledger = tables.has_ledger()
         if not tables.counts.entries or not self._has_ledger:
             over.clear()
             return

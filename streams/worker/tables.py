@@ -5,7 +5,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import islice
 
 from streams.errors import UndecodableRecord
 from streams.jobs.states import State
@@ -34,7 +33,6 @@ _COUNTS = b"#counts"
 _SEEN = b"#seen"
 _RECOVERING = b"#recovering"
 _EPOCH = b"#epoch:"  # of each state topic
-_CLEARED_AT_ONCE = 1_000
 # For the disk only: they neither fill memory nor hold anything up.
 _UNBOUNDED = frozenset({State.DEAD, State.SCHEDULED, State.SLEEPING})
 
@@ -171,20 +169,13 @@ class Tables:
         return None if value is None else int(value)
 
     def clear(self) -> None:
-        """Forget everything: it is to be rebuilt from its topics."""
-        for _ in self.clearing():
-            pass
-
-    def clearing(self) -> Iterator[None]:
-        """`clear` in steps, since there may be millions of rows; go through all of them.
+        """Forget everything: it is to be rebuilt from its topics.
 
         If it is cut off, whoever opens the store next does it again: no counts have this size.
         """
         self.store.write([Change(META, _COUNTS, b"")])
         for table in (DUE, LANE, OPEN, LEDGER, META):
-            while rows := list(islice(self.store.scan(table, b"", None), _CLEARED_AT_ONCE)):
-                self.store.write([Change(table, key, None) for key, _ in rows])
-                yield
+            self.store.clear(table)
         self.counts = Counts()
 
     def owner_at_work(self) -> bytes | None:

@@ -10,7 +10,7 @@ import pytest
 
 from streams.kafka.store import RocksStore
 from streams.worker.ports import Change
-from streams.worker.tables import LANE
+from streams.worker.tables import DUE, LANE
 
 
 @pytest.fixture
@@ -37,3 +37,18 @@ def test_a_scan_that_finds_nothing_does_not_look_at_all_that_was_removed(store: 
     for key in keys[:100]:
         assert not list(store.scan(LANE, key, key + b"\xff"))
     assert time.monotonic() - began < 0.5  # it took 30 ms each
+
+
+def test_a_table_is_emptied_at_once_and_stays_empty(tmp_path: Path) -> None:
+    store = RocksStore(tmp_path)
+    store.write([Change(LANE, b"%08d" % n, b"v") for n in range(1_000)])
+    store.write([Change(DUE, b"1", b"v")])
+    store.clear(LANE)
+    assert not list(store.scan(LANE, b"", None))
+    assert store.get(LANE, b"%08d" % 7) is None
+    assert store.get(DUE, b"1") == b"v"
+    store.write([Change(LANE, b"2", b"v")])
+    store.close()
+    again = RocksStore(tmp_path)
+    assert list(again.scan(LANE, b"", None)) == [(b"2", b"v")]
+    again.close()

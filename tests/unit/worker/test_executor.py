@@ -6,6 +6,7 @@ import asyncio
 import gc
 import weakref
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from parts import attempt, definition_of
@@ -53,3 +54,30 @@ async def test_an_attempt_that_is_over_is_freed_without_the_garbage_collector(fa
     del taken
     assert task() is None
     assert not [found for found in gc.get_objects() if isinstance(found, Attempt)]
+
+
+@pytest.mark.usefixtures("no_collector")
+async def test_attempts_that_are_over_are_freed_while_another_one_goes_on() -> None:
+    latch = asyncio.Event()
+    over = asyncio.Semaphore(0)
+
+    @job
+    async def step(payload: Step) -> None:
+        if payload.fails:
+            await latch.wait()
+
+    def done(attempt: Attempt, outcome: Outcome) -> None:
+        over.release()
+
+    executor = LoopExecutor(WallClock(), lambda event: None)
+    going = attempt(definition_of(step), "going", None)
+    going.envelope = replace(going.envelope, payload=b'{"fails": true}')
+    executor.submit(going, done)
+    for number in range(20):
+        executor.submit(attempt(definition_of(step), str(number), None), done)
+    for _ in range(20):
+        await over.acquire()
+    await asyncio.sleep(0)
+    assert [a for a in gc.get_objects() if isinstance(a, Attempt)] == [going]
+    latch.set()
+    await over.acquire()
