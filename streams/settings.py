@@ -14,6 +14,8 @@ from streams.jobs.durations import to_ms
 
 Words = Annotated[tuple[str, ...], NoDecode]  # in a variable separated by commas, not JSON
 _BOOTSTRAP: Final = "KAFKA_BOOTSTRAP_SERVERS"
+SUPERVISED: Final = "SUPERVISED_BY_STREAMS"
+"""The variable that tells a worker that `streams worker` runs it; no setting."""
 
 
 def _duration(value: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import sys
@@ -15,6 +16,8 @@ from streams.cli.output import fail
 
 if TYPE_CHECKING:
     from streams.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 
 def worker(
@@ -33,19 +36,22 @@ def worker(
     from streams.settings import Settings
 
     settings = Settings()
-    count = processes or len(os.sched_getaffinity(0) if sys.platform == "linux" else "1")
+    is_linux = sys.platform == "linux"  # which may give us less than all of the machine
+    count = processes or (len(os.sched_getaffinity(0)) if is_linux else os.cpu_count() or 1)
     code = asyncio.run(_run(count, settings))
     if code:
         raise typer.Exit(code if code > 0 else 128 - code)  # killed by signal -code
 
 
 async def _run(count: int, settings: Settings) -> int:
+    from streams.jobs.durations import to_ms
     from streams.observe.logs import configure
     from streams.supervisor.children import Children
     from streams.supervisor.web import SupervisorWeb
 
     configure(settings.log_format, settings.log_level.upper())
-    children = Children(count, os.environ, settings.instance)
+    grace = to_ms(settings.grace) / 1000
+    children = Children(count, os.environ, settings.instance, grace)
     site = SupervisorWeb(children.children, settings.web_host, settings.web_port)
     try:
         port = await site.start()
@@ -58,9 +64,12 @@ async def _run(count: int, settings: Settings) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, children.end, number)
-    print(
-        f"streams: {count} workers; metrics and health on http://{settings.web_host}:{port}",
-        file=sys.stderr,
+    logger.info(
+        "%d worker%s; metrics and health on http://%s:%d",
+        count,
+        "" if count == 1 else "s",
+        settings.web_host,
+        port,
     )
     try:
         return await children.run()

@@ -18,10 +18,13 @@ def spawn(
     command: Sequence[str],
     *,
     output: IO[bytes] | int | None = None,
+    merged: bool = True,
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
 ) -> subprocess.Popen[bytes]:
     """Start a child in a session of its own, so that Ctrl-C reaches us alone.
+
+    Its standard error goes where its output goes, unless it is not `merged`: then to ours.
 
     On Linux the kernel kills it when the thread that started it ends: call from the main thread.
     """
@@ -38,7 +41,7 @@ def spawn(
         command,
         stdin=subprocess.DEVNULL,
         stdout=output,
-        stderr=subprocess.STDOUT,
+        stderr=subprocess.STDOUT if merged else None,
         env=None if env is None else dict(env),
         cwd=cwd,
         start_new_session=True,

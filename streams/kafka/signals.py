@@ -10,6 +10,7 @@ import threading
 import faust
 
 from streams.jobs.durations import to_ms
+from streams.settings import SUPERVISED
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +32,8 @@ class JobsWorker(faust.Worker):
         self._stop_by(signal.SIGTERM)
 
     def _stop_by(self, number: signal.Signals) -> None:
+        if self._stops and SUPERVISED in os.environ:
+            return  # whoever stops the whole service signals both of us; it kills us in the end
         if self._stops:
             logger.warning("a second signal: ending at once; what runs is run again elsewhere")
             end_now(128 + number)

@@ -264,7 +264,11 @@ class JobsApp(faust.App):
         if settings.standbys:
             self._standbys = self._new_standbys()
             self._following = asyncio.create_task(self._follow(self._standbys), name="standbys")
-        await self._web.start()
+        try:
+            await self._web.start()
+        except SettingsError as error:
+            logger.critical("%s", error)
+            raise SystemExit(MISCONFIGURED) from None
 
     async def on_stop(self) -> None:
         """Drain within the grace period, commit, and hand back the rest."""

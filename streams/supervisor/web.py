@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 import aiohttp
@@ -119,7 +120,7 @@ def merged(texts: Mapping[int, str]) -> bytes:
     """The texts of several workers as one, each sample with its worker's number; pure."""
     families: dict[str, Metric] = {}
     for number, text in texts.items():
-        for family in text_string_to_metric_families(text):
+        for family in _families_of(text):
             whole = families.setdefault(
                 family.name, Metric(family.name, family.documentation, family.type)
             )
@@ -129,5 +130,16 @@ def merged(texts: Mapping[int, str]) -> bytes:
     return generate_latest(_Families(families.values()))
 
 
+def _families_of(text: str) -> list[Metric]:
+    try:
+        return list(text_string_to_metric_families(text))
+    except ValueError:  # whatever answered on this port was no worker of ours
+        return []
+
+
 def _parsed(bodies: Mapping[str, str]) -> dict[str, Any]:
-    return {number: json.loads(body) for number, body in bodies.items()}
+    found: dict[str, Any] = {}
+    for number, body in bodies.items():
+        with suppress(json.JSONDecodeError):
+            found[number] = json.loads(body)
+    return found

@@ -8,12 +8,13 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
 
 from effects import lines, until
-from fault_handlers import Step
+from fault_handlers import Hold, Step
 from prometheus_client.parser import text_string_to_metric_families
 from topics import create_topics
 
@@ -40,6 +41,31 @@ async def until_ready(port: int, log: Path) -> None:
             await asyncio.sleep(0.1)
 
 
+def until_said(log: Path, text: str, times: int) -> None:
+    """Return once the log has this text so often: it has no other way to tell us."""
+    limit = time.monotonic() + 60
+    while log.read_text(errors="replace").count(text) < times:
+        assert time.monotonic() < limit, log.read_text(errors="replace")
+        time.sleep(0.05)
+
+
+def environment(kafka: str, prefix: str, folder: Path, port: int, effects: Path) -> dict[str, str]:
+    """What the supervisor is told."""
+    return {
+        **os.environ,
+        "KAFKA_BOOTSTRAP_SERVERS": kafka,
+        "STREAMS_PREFIX": prefix,
+        "STREAMS_HANDLERS": "fault_handlers",
+        "STREAMS_PARTITIONS": "4",
+        "STREAMS_QUEUES": "default",
+        "STREAMS_DATA_DIR": str(folder / "data"),
+        "STREAMS_WEB_PORT": str(port),
+        "STREAMS_SESSION_TIMEOUT": "6s",
+        "PYTHONPATH": str(Path(__file__).parent),
+        "EFFECTS": str(effects),
+    }
+
+
 async def test_two_processes_work_are_restarted_and_end_together(
     kafka: str, prefix: str, tmp_path: Path
 ) -> None:
@@ -62,19 +88,7 @@ async def test_two_processes_work_are_restarted_and_end_together(
         supervisor = spawn(
             [sys.executable, "-m", "streams", "worker", "--processes", "2"],
             output=output,
-            env={
-                **os.environ,
-                "KAFKA_BOOTSTRAP_SERVERS": kafka,
-                "STREAMS_PREFIX": prefix,
-                "STREAMS_HANDLERS": "fault_handlers",
-                "STREAMS_PARTITIONS": "4",
-                "STREAMS_QUEUES": "default",
-                "STREAMS_DATA_DIR": str(tmp_path / "data"),
-                "STREAMS_WEB_PORT": str(port),
-                "STREAMS_SESSION_TIMEOUT": "6s",
-                "PYTHONPATH": str(Path(__file__).parent),
-                "EFFECTS": str(effects),
-            },
+            env=environment(kafka, prefix, tmp_path, port, effects),
         )
     try:
         await until_ready(port, log)
@@ -124,3 +138,41 @@ def test_what_is_misconfigured_is_not_started_again(
     )
     assert supervisor.returncode == 2, supervisor.stderr
     assert b"no_such_module_of_handlers" in supervisor.stdout + supervisor.stderr
+
+
+async def test_a_second_signal_ends_all_at_once_and_a_repeated_one_to_a_worker_does_not(
+    kafka: str, prefix: str, tmp_path: Path
+) -> None:
+    await create_topics(kafka, prefix, 4)
+    log, effects, port = tmp_path / "log", tmp_path / "effects", free_port()
+    latch = tmp_path / "latch"  # never opened
+    with log.open("ab") as output:
+        supervisor = spawn(
+            [sys.executable, "-m", "streams", "worker", "--processes", "2"],
+            output=output,
+            env=environment(kafka, prefix, tmp_path, port, effects),
+        )
+    try:
+        await until_ready(port, log)
+        async with JobClient(kafka, source="test", prefix=prefix) as client:
+            for n in range(20):
+                await client.enqueue(Hold(n=n, latch=str(latch)))
+        held = lambda found: len({line[3] for line in found if line[0] == "start"}) == 20  # noqa: E731
+        found = await until(effects, held, lambda: log.read_text(errors="replace"))
+        workers = {int(line[4]) for line in found}
+        assert len(workers) == 2
+        # when all processes get the signal twice, as from a service manager
+        for number in (signal.SIGTERM, signal.SIGTERM):
+            for pid in workers:
+                os.kill(pid, number)
+        supervisor.send_signal(signal.SIGTERM)
+        await asyncio.to_thread(until_said, log, "stopping: running jobs have", 2)
+        # then they drain, and end at once when the supervisor is told again
+        assert supervisor.poll() is None
+        supervisor.send_signal(signal.SIGTERM)
+        assert await asyncio.to_thread(supervisor.wait, 20) == 128 + signal.SIGTERM
+        assert "a second signal: ending" not in log.read_text(errors="replace")
+    finally:
+        if supervisor.poll() is None:
+            supervisor.kill()
+            supervisor.wait()
