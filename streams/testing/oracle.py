@@ -10,7 +10,7 @@ import orjson
 
 from streams.jobs.context import JobContext
 from streams.testing.coordinator import Partition
-from streams.testing.process import PROCESS, Process
+from streams.testing.process import PROCESS, Life, Process
 from streams.testing.watched import OVER, Epoch, Lane, Run, Watched
 from streams.testing.workload import ATTEMPTS, Work
 from streams.wire.envelope import Record
@@ -212,9 +212,16 @@ class Oracle:
 
     def _note_start(self, job: Watched) -> None:
         """Its start was recorded by whoever owns its partition."""
-        for epoch in self.epochs.values():
-            if epoch.place == job.place and epoch.is_current:
-                self._recorded[epoch.process].append((self._now(), job))
+        owners = [
+            epoch.process
+            for epoch in self.epochs.values()
+            if epoch.place == job.place
+            and epoch.is_current
+            and epoch.process.state is not Life.DEAD
+        ]
+        for process in owners:
+            self._recorded[process].append((self._now(), job))
+        job.killed += not owners  # it was on its way when the process ended
 
     def _judge_death(self, job: Watched) -> None:
         natural = job.work.ending(job.generation)[0] == "dead" or job.work.fickle
