@@ -355,6 +355,12 @@ class JobsApp(faust.App):
 
     # -- assignment ----------------------------------------------------------------------------
 
+    def _on_rebalance_when_stopped(self) -> None:
+        """Nothing; Faust would close the consumer, and running jobs have their grace period still.
+
+        Without heartbeats the lease would end with it, and nothing of them could be settled.
+        """
+
     async def _on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Settle and commit what has ended before this worker rejoins; attempts go on.
 
@@ -402,7 +408,7 @@ class JobsApp(faust.App):
         if assigned:
             answer = await self.wait(self.consumer.seek_to_committed())
             if answer.stopped:
-                return  # the consumer's thread is stopping, and answers no more
+                return  # we are stopping: what is new waits for the next rebalance, when we leave
             committed = answer.result
         for tp in assigned:
             if tp not in self._targets and tp not in self._opening:

@@ -76,6 +76,7 @@ class Engine:
         self._listeners = tuple(listeners)
         self._take_copy = take_copy
         self._copied = copied
+        self._ends = False  # the grace period is over
         self._on_failure = on_failure  # a partition can't go on: the worker must end
         self.control = Control(log, options.names.control)
         self.trimmer = Trimmer(self.queues, log, clock)
@@ -249,7 +250,7 @@ class Engine:
     def resume(self) -> None:
         """Go on after a drain with the partitions that are ours still."""
         for pipeline in self.queues.values():
-            pipeline.resume()
+            pipeline.resume(ends=self._ends)
         self.executor.resume()
 
     async def shut_down(self, settle_within: float | None = None) -> bool:
@@ -266,6 +267,7 @@ class Engine:
         alarm.cancel()
         finished.cancel()
         waiting.cancel()
+        self._ends = True
         is_drained = await self.drain(settle_within)
         await self._presence.withdraw()
         return is_drained

@@ -190,11 +190,13 @@ class Pipeline:
             return True
         return not self._outcomes and self._idle.is_set()
 
-    def resume(self) -> None:
-        """Go on after a drain: the partition came back."""
-        self._draining = self._held = False
+    def resume(self, *, ends: bool = False) -> None:
+        """Go on after a drain: the partition came back; `ends`: to settle what ends, no more."""
+        self._draining = ends
+        self._held = False
         self._log.open()
-        self.hand.resume()
+        if not ends:
+            self.hand.resume()
         self._stir()
 
     async def stop(self) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from fault_handlers import Blocking, Hold, Stubborn
 from fault_oracle import Topics
-from fleet import Fleet
+from fleet import Fleet, happened
 from group import Group
 from topics import create_topics
 
@@ -211,3 +211,37 @@ async def judge_settled_once(
     left = {n for n, entries in topics.opened(name).items() if entries[-1] is not None}
     assert not left, f"over, and still in the open table: {left}"
     assert not topics.dead
+
+
+async def test_workers_that_end_together_settle_what_ends_in_time(
+    kafka: str, prefix: str, tmp_path: Path
+) -> None:
+    await create_topics(kafka, prefix, 4)
+    group = Group(kafka, f"{prefix}workers")
+    latch = tmp_path / "latch"
+    settings = {"STREAMS_PARTITIONS": "4", "STREAMS_GRACE": "20s"}
+    with Fleet(kafka, prefix, tmp_path, **settings) as fleet:
+        async with JobClient(kafka, source="test", prefix=prefix) as client:
+            fleet.start("a")
+            fleet.start("b")
+            await group.until_members(2, fleet.logs)
+            # given a job on one of them only
+            await client.enqueue(Hold(n=0, latch=str(latch)), id="0")
+            found = await fleet.until_each("start", "hold", {0})
+        busy = next(w for w in fleet.workers.values() if str(w.pid) == found[-1][-1])
+        idle = next(w for w in fleet.workers.values() if w is not busy)
+        # when both are told to end, and the rebalance that the idle one causes is over
+        before = len(await group.generations())
+        busy.terminate()
+        idle.terminate()
+        assert await idle.ended() == 0, idle.log
+        await group.until_members(1, fleet.logs)
+        assert len(await group.generations()) > before
+        # then the other one is in the group still, and its job counts when it ends
+        latch.touch()
+        assert await busy.ended(30) == 0, busy.log
+        assert "coordinator dead" not in busy.log
+    topics = await Topics.read(kafka, prefix, partitions=4)
+    (record,) = topics.settled("hold")[0]
+    assert record.state.value == "completed"
+    assert happened(fleet.lines, "stop", "hold") == set()
