@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, Field, ValidationError, field_validator
+from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from streams.errors import SettingsError
@@ -36,9 +36,9 @@ class Settings(BaseSettings):
     bootstrap_servers: str = Field("localhost:9092", min_length=1, validation_alias=_BOOTSTRAP)
     prefix: str = ""  # of every topic and group
     group: str = "workers"
-    serves: Words = ()  # the queues that this group's workers serve; none named: all
     instance: str = ""  # a name for static membership: a quick restart moves no partition
     queues: Words = ("critical", "default", "bulk")
+    serves: Words = ()  # the queues that this group's workers serve; none named: all
     handlers: Words = ()
     partitions: int = Field(8, ge=1)
     replication: int = Field(1, ge=-1)
@@ -69,6 +69,14 @@ class Settings(BaseSettings):
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):
             return tuple(word.strip() for word in value.split(",") if word.strip())
+        return value
+
+    @field_validator("serves")
+    @classmethod
+    def _are_queues(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        queues = info.data.get("queues", value)
+        if unknown := [queue for queue in value if queue not in queues]:
+            raise ValueError(f"{unknown[0]!r} is not in STREAMS_QUEUES: {', '.join(queues)}")
         return value
 
     @field_validator("queues")

@@ -170,7 +170,9 @@ def _queued(evidence: Evidence, behind: Answer | None) -> Answer:
     offset, committed = evidence.offset, evidence.committed
     if offset is None or offset < committed:
         return Answer(
-            kind="over", text="it is over: what became of it was removed after STREAMS_LEDGER_KEPT"
+            kind="over",
+            text="it is over, and no record of it is kept: its handler has ledger=False, or "
+            "STREAMS_LEDGER_KEPT is over",
         )
     before = offset - committed
     if behind is not None and behind.blocker is None:

@@ -97,3 +97,12 @@ def test_a_variable_that_is_no_setting_is_named_with_the_one_that_was_meant() ->
         ("STREAMS_COLOUR", None),
         ("STREAMS_CONCURENCY", "STREAMS_CONCURRENCY"),
     ]
+
+
+def test_a_group_serves_queues_that_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STREAMS_QUEUES", "default,bulk")
+    monkeypatch.setenv("STREAMS_SERVES", "bulk")
+    assert Settings().serves == ("bulk",)
+    monkeypatch.setenv("STREAMS_SERVES", "nope")
+    with pytest.raises(SettingsError, match=r"STREAMS_SERVES=.*'nope' is not in STREAMS_QUEUES"):
+        Settings()
