@@ -10,7 +10,7 @@ engine.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import aiokafka
@@ -68,6 +68,7 @@ class BatchConsumer(driver.Consumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._reading: Reading[TP] = Reading()
+        self._committing = asyncio.Lock()
 
     def read_again(self, tp: TP) -> None:
         """What was fetched of this partition did not arrive: go back to where its reader is."""
@@ -141,23 +142,27 @@ class BatchConsumer(driver.Consumer):
             pass
 
     async def commit_watermarks(self) -> None:
-        """Commit what is acknowledged now; also while partitions are being revoked."""
-        assigned = self.assignment()
-        watermarks = {tp: self.watermark(tp) for tp in self.watched() if tp in assigned}
-        offsets = {
-            tp: offset
-            for tp, offset in watermarks.items()
-            if offset is not None and self._should_commit(tp, offset)
-        }
-        if offsets:  # aiokafka takes an empty commit for a mistake
-            await self._thread.commit(offsets)
-            self._committed_offset.update(offsets)
+        """Commit what is acknowledged now; also while partitions are being revoked.
 
-    def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
-        yield from self.watched()
+        One commit follows the other: the broker would take an older one that comes later, too.
+        """
+        async with self._committing:
+            assigned = self.assignment()
+            watermarks = {tp: self.watermark(tp) for tp in self.watched() if tp in assigned}
+            offsets = {
+                tp: offset
+                for tp, offset in watermarks.items()
+                if offset is not None and self._should_commit(tp, offset)
+            }
+            # aiokafka takes an empty commit for a mistake
+            if offsets and await self._thread.commit(offsets):
+                self._committed_offset.update(offsets)
+                self.app.monitor.on_tp_commit(offsets)
 
-    def _new_offset(self, tp: TP) -> int | None:
-        return self.watermark(tp)
+    async def _commit_tps(self, tps: Iterable[TP], start_new_transaction: bool) -> bool:
+        """Faust's periodic commit; its own looks at the offsets, waits, and then commits them."""
+        await self.commit_watermarks()
+        return True
 
     def _should_commit(self, tp: TP, offset: int) -> bool:
         committed = self._committed_offset[tp]
