@@ -77,6 +77,7 @@ class KafkaLog:
         self._kafka = dict(kafka or {})
         self._permit: Permit = permit or Always()
         self._producer: AIOKafkaProducer | None = None
+        self._is_over = False  # nothing is appended any more
         self._opening = asyncio.Lock()
         self._cached_partition = lru_cache(maxsize=50_000)(partition_of)
         self._reader: AIOKafkaConsumer | None = None
@@ -108,11 +109,16 @@ class KafkaLog:
         For a worker that is about to leave its partitions, or may have lost them: nothing of what
         it decided before may be written any more. Returns when what was sent is answered.
         """
-        await self.throw_away()
-        await self._usable_producer()
+        await self._throw_away()
+        with contextlib.suppress(LeaseLost):  # it ends meanwhile, and needs none
+            await self._usable_producer()
 
     async def throw_away(self) -> None:
         """As `renew`, for a worker that ends: it writes no more, and its broker may be gone."""
+        self._is_over = True
+        await self._throw_away()
+
+    async def _throw_away(self) -> None:
         producer, self._producer = self._producer, None
         if producer is None:
             return
@@ -257,8 +263,10 @@ class KafkaLog:
                 logger.error("the producer has broken down, and is replaced")
                 broken, self._producer = self._producer, None
                 await abandon_producer(broken)
-            if self._producer is None:
+            if self._producer is None and not self._is_over:
                 self._producer = await self._open_producer()
+            if self._is_over:  # perhaps since we began
+                raise LeaseLost("this worker ends, and writes no more")
             return self._producer
 
     async def _open_producer(self) -> AIOKafkaProducer:

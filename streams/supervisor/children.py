@@ -37,8 +37,14 @@ class Child:
     number: int
     port: int = 0  # of its web server, on loopback; another one for each process
     process: subprocess.Popen[bytes] | None = None
+    began: float = 0.0  # when its process did, by `time.monotonic`
+    is_over: bool = True  # that process has ended
     failures: int = 0  # short lives in a row
-    has_lasted: bool = False  # one of its processes did
+    has_lasted: bool = False  # an earlier process did
+
+    def lasts(self, now: float) -> bool:
+        """Whether it runs well, or did: what another says of its settings is not true of all."""
+        return self.has_lasted or (not self.is_over and now - self.began > LASTING)
 
 
 class Children:
@@ -88,14 +94,15 @@ class Children:
     async def _keep(self, child: Child) -> int:
         """Run one worker, again and again; the exit code of its last process."""
         while True:
-            began = time.monotonic()
+            child.began, child.is_over = time.monotonic(), False
             code = await self._run_once(child)
-            lasted = time.monotonic() - began > LASTING
+            child.is_over, now = True, time.monotonic()
+            lasted = now - child.began > LASTING
             child.has_lasted = child.has_lasted or lasted
             if self._ends.is_set():
                 # One that is stopped so early does not listen yet.
                 return 0 if code == -signal.SIGTERM else code
-            if code == MISCONFIGURED and not any(one.has_lasted for one in self.children):
+            if code == MISCONFIGURED and not any(one.lasts(now) for one in self.children):
                 self.end(signal.SIGTERM)  # it has said what is wrong
                 return code
             child.failures = 1 if lasted else child.failures + 1

@@ -77,6 +77,7 @@ class Engine:
         self._take_copy = take_copy
         self._copied = copied
         self._ends = False  # the grace period is over
+        self._is_cut_off = False  # and the last drain was: nothing is written any more
         self._on_failure = on_failure  # a partition can't go on: the worker must end
         self.control = Control(log, options.names.control)
         self.trimmer = Trimmer(self.queues, log, clock)
@@ -240,6 +241,7 @@ class Engine:
         if not drains:
             return True
         in_time, late = await asyncio.wait(drains, timeout=within)
+        self._is_cut_off = self._is_cut_off or bool(late and self._ends)
         for drain in late:
             drain.cancel()
         if late:
@@ -248,7 +250,12 @@ class Engine:
         return not late and all(drain.result() for drain in in_time)
 
     def resume(self) -> None:
-        """Go on after a drain with the partitions that are ours still."""
+        """Go on after a drain with the partitions that are ours still.
+
+        Not after the last drain, if it was cut off: what is half written then stays so.
+        """
+        if self._is_cut_off:
+            return
         for pipeline in self.queues.values():
             pipeline.resume(ends=self._ends)
         self.executor.resume()

@@ -1,0 +1,51 @@
+"""What the log of a worker writes once it has been thrown away, or renewed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from streams.errors import LeaseLost
+from streams.kafka.log import KafkaLog
+from streams.wire.admin import apply_topics, open_admin
+from streams.wire.topics import CONFIGS, Role, TopicSpec
+from streams.worker.ports import Append
+
+
+@pytest.fixture
+async def topic(kafka: str, prefix: str) -> str:
+    name = f"{prefix}thrown"
+    spec = TopicSpec(name=name, partitions=1, role=Role.EVENT, config=dict(CONFIGS[Role.EVENT]))
+    async with open_admin(kafka) as admin:
+        await apply_topics(admin, [spec])
+    return name
+
+
+@pytest.fixture
+async def log(kafka: str) -> AsyncIterator[KafkaLog]:
+    opened = KafkaLog(kafka, "thrown")
+    await opened.start()
+    yield opened
+    await opened.stop()
+
+
+async def test_a_renewed_log_writes(log: KafkaLog, topic: str) -> None:
+    await log.renew()
+    assert list(await log.append([Append(topic, 0, b"k", b"1")])) == [0]
+
+
+async def test_a_log_that_was_thrown_away_writes_nothing_more(log: KafkaLog, topic: str) -> None:
+    # given one that writes for the first time just as it is thrown away
+    await log._throw_away()
+    late = asyncio.create_task(log.append([Append(topic, 0, b"k", b"1")]))
+    await asyncio.sleep(0)  # it has begun to connect
+    await log.throw_away()
+    # then neither that nor anything after it is written, whoever asks for another producer
+    with pytest.raises(LeaseLost):
+        await late
+    await log.renew()
+    with pytest.raises(LeaseLost):
+        await log.append([Append(topic, 0, b"k", b"2")])
+    assert await log.end(topic, 0) == 0
