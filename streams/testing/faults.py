@@ -85,16 +85,16 @@ def label_of(records: Sequence[Append]) -> str:
     """Which write of the engine an append is."""
     first = records[0]
     topic = first.topic
-    task = asyncio.current_task()
+    if topic.endswith(".ledger"):
+        return "ledger"
+    if topic.endswith(".dead"):
+        return "letters"
+    task = asyncio.current_task()  # slow in Python 3.11
     name = "" if task is None else task.get_name()
     if topic.endswith(".retry"):
         if name.startswith("open-"):
             return "recovery"
         return "tombstones" if first.value is None or first.key == COMMANDS_READ else "entries"
-    if topic.endswith(".ledger"):
-        return "ledger"
-    if topic.endswith(".dead"):
-        return "letters"
     return "fan-out" if name.startswith("fan-out") else "child"
 
 

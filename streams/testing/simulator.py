@@ -10,7 +10,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 from streams.testing import workload
 from streams.testing.faults import Coverage
@@ -19,14 +18,8 @@ from streams.testing.loop import Livelock
 from streams.testing.schedule import Schedule, Size
 from streams.testing.stores import compare_stores
 from streams.testing.world import World
-from streams.wire.state import decode_ledger, decode_open
-from streams.worker import tables
 
 DEFAULT = Size()
-_DECODERS = {
-    "decode_open": lru_cache(2_000)(decode_open),
-    "decode_ledger": lru_cache(2_000)(decode_ledger),
-}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -46,21 +39,14 @@ class Report:
 
 @contextmanager
 def _cheaply() -> Iterator[None]:
-    """Without what nobody looks at here: logs, traces of jobs that fail as they should.
-
-    Values are decoded once, as the same ones are read again and again.
-    """
+    """Without what nobody looks at here: logs, traces of jobs that fail as they should."""
     logger = logging.getLogger("streams")
     level, limit = logger.level, getattr(sys, "tracebacklimit", 1_000)
-    names = vars(tables)
-    decoders = {name: names[name] for name in _DECODERS}
     logger.setLevel(logging.CRITICAL + 1)
     sys.tracebacklimit = 0
-    names.update(_DECODERS)
     try:
         yield
     finally:
-        names.update(decoders)
         sys.tracebacklimit = limit
         logger.setLevel(level)
 
