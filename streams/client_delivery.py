@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +14,7 @@ from aiokafka.errors import KafkaError
 from streams.errors import BrokerUnavailable, PayloadInvalid, StreamsError
 from streams.wire import producer as wire
 from streams.wire.envelope import Envelope, encode
+from streams.wire.outbox import Outbox, Sending
 from streams.wire.partition import partition_of
 
 Encoded = tuple[bytes, bytes, list[tuple[str, bytes]]]
@@ -35,6 +38,7 @@ class Delivery:
         self._producer: AIOKafkaProducer | None = None
         self._opening = asyncio.Lock()
         self._closed = True
+        self._outbox = Outbox(self.producer)
 
     async def open(self) -> None:
         """Connect.
@@ -47,10 +51,15 @@ class Delivery:
 
     async def close(self) -> None:
         """Send what is buffered, then disconnect; a broker that is down does not hold this up."""
+        began = time.monotonic()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.timeout_ms / 1000):
+                await self._outbox.flush()
         self._closed = True
         producer, self._producer = self._producer, None
         if producer is not None:
-            await wire.close_producer(producer, self.timeout_ms)
+            spent = int((time.monotonic() - began) * 1000)
+            await wire.close_producer(producer, max(0, self.timeout_ms - spent))
 
     async def producer(self) -> AIOKafkaProducer:
         """The producer; a new one if the last one has died."""
@@ -58,6 +67,8 @@ class Delivery:
             raise StreamsError(
                 "this JobClient is not open: use `async with JobClient(...) as jobs:`"
             )
+        if self._producer is not None and not wire.is_broken(self._producer):
+            return self._producer
         async with self._opening:
             if self._producer is not None and wire.is_broken(self._producer):
                 await wire.abandon_producer(self._producer)
@@ -98,31 +109,39 @@ class Delivery:
             TopicMismatch: there is no such topic.
         """
         encoded = [_encoded(envelope) for _, envelope in items]
-        sent: list[asyncio.Future[Any]] = []
-        partitions: list[int] = []
-        done = 0
+        sending = Sending(len(items))
         try:
             # An idempotent send never gives up by itself, so the clock is ours.
             async with asyncio.timeout(self.timeout_ms / 1000):
-                producer = await self.producer()
-                for (topic, _), (key, value, headers) in zip(items, encoded, strict=True):
-                    count = await wire.partitions_for(producer, topic)
-                    partitions.append(partition_of(key, count))
-                    sent.append(
-                        await producer.send(topic, value, key, partitions[-1], None, headers)
-                    )
-                for future in sent:
-                    await asyncio.shield(future)
-                    done += 1
+                partitions = await self._put(sending, items, encoded)
+                await sending.over
         except (TimeoutError, KafkaError) as error:
-            topic, envelope = items[done]
-            size = len(encoded[done][1])
-            raise wire.refusal(error, topic, size, self.timeout_ms, envelope.id) from error
+            topic, _ = items[sending.refused or 0]
+            size = len(encoded[sending.refused or 0][1])
+            first = items[sending.first_open][1].id
+            raise wire.refusal(error, topic, size, self.timeout_ms, first) from error
         except BrokerUnavailable as error:
-            raise BrokerUnavailable(str(error), job_id=items[0][1].id) from error
+            first = items[sending.first_open][1].id
+            raise BrokerUnavailable(str(error), job_id=first) from error
         finally:
-            for future in sent:
-                future.add_done_callback(_forget)
+            sending.give_up()
+        return partitions
+
+    async def _put(
+        self, sending: Sending, items: Sequence[tuple[str, Envelope]], encoded: Sequence[Encoded]
+    ) -> list[int]:
+        """Hand all of them to the outbox; the partition of each."""
+        counts: dict[str, int] = {}
+        partitions: list[int] = []
+        for index, (key, value, headers) in enumerate(encoded):
+            topic = items[index][0]
+            count = counts.get(topic)
+            if count is None:
+                count = await wire.partitions_for(await self.producer(), topic)
+                counts[topic] = count
+            partition = partition_of(key, count)
+            self._outbox.put((topic, partition), sending, index, key, value, headers)
+            partitions.append(partition)
         return partitions
 
     async def append(
@@ -153,9 +172,3 @@ def _encoded(envelope: Envelope) -> Encoded:
         raise PayloadInvalid(
             f"{envelope.name}: id, key or metadata is not valid Unicode: {error}", field="id"
         ) from error
-
-
-def _forget(future: asyncio.Future[Any]) -> None:
-    # What failed after the first failure was reported is known to nobody, else asyncio logs it.
-    if not future.cancelled():
-        future.exception()

@@ -12,6 +12,7 @@ from streams.errors import JobFailed, ResultTimeout
 from streams.jobs.durations import Duration, to_ms
 from streams.jobs.identity import JobKey
 from streams.jobs.states import State
+from streams.values import immutable
 from streams.wire.state import Command, encode_command
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class JobStatus:
     error: str | None = None  # why it failed last, or was ended
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@immutable(frozen=True, slots=True, kw_only=True)
 class Handle:
     """One job; asks Kafka alone. It stays usable as long as its client is open."""
 

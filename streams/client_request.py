@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
@@ -99,12 +100,11 @@ def check_event(event: object, metadata: Mapping[str, object]) -> None:
     Raises:
         TypeError: it is no event, or metadata has the name of an option.
     """
-    from streams.contracts import Event, JobPayload
-
+    job, fact = _contracts()
     kind = type(event).__name__
-    if isinstance(event, JobPayload):
+    if isinstance(event, job):
         raise TypeError(f"{kind} asks for a job: use enqueue(...); emit(...) publishes an Event")
-    if not isinstance(event, Event):
+    if not isinstance(event, fact):
         raise TypeError(_no_contract(event, "emit", "Event", "emit_raw(type, {...})"))
     refuse_options(metadata, "emit", OF_AN_EVENT)
 
@@ -115,16 +115,22 @@ def check_job(payload: object, metadata: Mapping[str, object], call: str = "enqu
     Raises:
         TypeError: it is no payload, or metadata has the name of an option.
     """
-    from streams.contracts import Event, JobPayload
-
+    job, fact = _contracts()
     kind = type(payload).__name__
-    if isinstance(payload, Event):
+    if isinstance(payload, fact):
         raise TypeError(f"{kind} is an event: use emit(...); {call}(...) takes a JobPayload")
-    if not isinstance(payload, JobPayload):
+    if not isinstance(payload, job):
         raise TypeError(
             _no_contract(payload, call, "JobPayload", "enqueue_raw(name, queue, {...})")
         )
     refuse_options(metadata, call, OF_A_JOB)
+
+
+@cache
+def _contracts() -> tuple[type[JobPayload], type[Event]]:
+    from streams.contracts import Event, JobPayload
+
+    return JobPayload, Event
 
 
 def check_raw_options(metadata: Mapping[str, object], call: str) -> None:

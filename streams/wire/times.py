@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -15,7 +16,8 @@ EARLIEST: Final = (datetime(1, 1, 2, tzinfo=UTC) - _EPOCH) // _MS
 
 def show_time(ms: int) -> str:
     """`2026-11-24T02:15:00.000Z`; `ms` at most `LATEST`."""
-    return (_EPOCH + timedelta(milliseconds=ms)).isoformat(timespec="milliseconds")[:-6] + "Z"
+    second, rest = divmod(ms, 1000)
+    return f"{_show_second(second)}.{rest:03d}Z"
 
 
 def parse_time(text: str) -> int:
@@ -24,6 +26,25 @@ def parse_time(text: str) -> int:
     Raises:
         ValueError: not a time, or none that could be written again in UTC.
     """
+    if len(text) == 24 and text[19] == "." and text[23] == "Z":  # as we write it
+        rest = text[20:23]
+        if rest.isascii() and rest.isdigit():
+            ms = _parse(text[:20] + "000Z") + int(rest)
+            if ms <= LATEST:
+                return ms
+    return _parse(text)
+
+
+# Times of one moment share their second, and the calendar is what is expensive about them.
+
+
+@lru_cache(maxsize=256)
+def _show_second(second: int) -> str:
+    return (_EPOCH + timedelta(seconds=second)).isoformat(timespec="seconds")[:-6]
+
+
+@lru_cache(maxsize=256)
+def _parse(text: str) -> int:
     moment = datetime.fromisoformat(text.strip().upper())
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
