@@ -7,7 +7,7 @@ An open entry is one line of JSON, a newline, and the payload untouched: readabl
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -198,6 +198,52 @@ def decode_open(key: bytes, value: bytes) -> OpenEntry:
         )
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise UndecodableRecord(f"not an open entry: {error}") from error
+
+
+class Head(NamedTuple):
+    """What is kept in order about an open entry, and counted: see `worker/tables.py`."""
+
+    state: State
+    arrival: int
+    due: int | None
+    lane: bytes | None  # that it blocks; None if it blocks none
+    size: int  # of its payload, in bytes
+
+
+def head_of(entry: OpenEntry) -> Head:
+    """The head of an entry."""
+    blocks = entry.blocks and entry.job.ordering_key is not None
+    lane = entry.record_key if blocks else None
+    return Head(entry.state, entry.arrival, entry.due, lane, len(entry.payload))
+
+
+def decode_head(key: bytes, value: bytes) -> Head:
+    """The head of the entry that `encode_open` wrote, for a third of what the entry costs.
+
+    Raises:
+        UndecodableRecord: these bytes are not an open entry.
+    """
+    try:
+        job = JobKey.decode(key)
+        end = value.find(b"\n")
+        m = orjson.loads(value if end < 0 else value[:end])
+        if not m.keys() >= _REQUIRED or type(m["headers"]) is not list or len(m["origin"]) < 3:
+            raise ValueError("a field is missing")
+        if m["history"]:
+            _read_history(m["history"])
+        lane = None
+        if m["blocks"] and job.ordering_key is not None and m["key"] is not None:
+            lane = m["key"].encode("latin-1")
+        size = 0 if end < 0 else len(value) - end - 1
+        return Head(_STATES[m["state"]], m["arrival"], m["due"], lane, size)
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+        raise UndecodableRecord(f"not an open entry: {error}") from error
+
+
+_REQUIRED = frozenset(
+    {"state", "time", "generation", "run", "attempts", "arrival", "due", "blocks", "reason"}
+    | {"failure", "first_failure", "letter_pending", "origin", "history", "key", "headers"}
+)
 
 
 def encode_ledger(record: LedgerRecord) -> tuple[bytes, bytes]:

@@ -48,9 +48,8 @@ class Openings:
 
     def note(self, entry: OpenEntry) -> None:
         """An entry was written: it may be due before all that was looked at."""
-        row = due_row(entry, entry.job.encode())
-        if row is not None and row < self._due_cursor:
-            self._due_cursor = row
+        if entry.due is not None:
+            self._due_cursor = min(self._due_cursor, due_row(entry.due, entry.job.encode()))
 
     @property
     def has_work(self) -> bool:

@@ -16,6 +16,7 @@ from streams.worker.tables import Batch, Tables
 logger = logging.getLogger(__name__)
 
 AT_ONCE = 200  # records applied before other work of the worker gets its turn
+_SLOTS = 2 * 1024 * 1024  # bytes, for each partition that is built from nothing
 # Local state that is older is rebuilt: tombstones that it has not seen may be gone (the retry and
 # ledger topics keep them for 24 hours).
 STALE_AFTER_MS = 20 * 60 * 60 * 1000
@@ -45,6 +46,7 @@ class Recovery:
         self._over: dict[bytes, None] = {}
         # Asked once: a look may go through all that was removed before the first one that is left.
         self._has_ledger = tables.has_ledger()
+        self._keys: _Keys | None = None  # of the retry topic, while it is read into an empty table
         self._void: dict[tuple[str, bytes], None] = {}  # topic, key: its last record is void
 
     async def begin(self, log: Log, now: int) -> None:
@@ -55,6 +57,8 @@ class Recovery:
             logger.info("%s/%d: local state is rebuilt: %s", place.topic, place.partition, why)
             tables.clear()
             self._has_ledger = False
+        if not tables.counts.entries:
+            self._keys = _Keys()
         if tables.is_being_recovered():
             await self._find_all_over()
 
@@ -64,14 +68,14 @@ class Recovery:
         epoch, valid = self._separate(topic, records)
         self._has_ledger = self._has_ledger or topic == self.place.ledger
         batch = self.tables.batch()
-        for record in _apply(batch, self.place, valid):
+        for record in self._put(batch, valid):
             self._tell(record)
         batch.reflect(topic, records[-1].offset + 1)
         batch.enter(topic, epoch)
         # From here on the store knows more than was done about it: see `_find_all_over`.
         batch.be_recovered(False)
         batch.write()
-        self._note_what_is_over(batch, valid)
+        self._note_what_is_over(valid)
 
     async def catch_up(self, log: Log) -> int:
         """Read both topics to their ends; returns how many records that were."""
@@ -88,6 +92,7 @@ class Recovery:
                 batch = self.tables.batch()
                 batch.reflect(topic, end)
                 batch.write()
+        self._keys = None
         return read
 
     async def finish(self, log: Log, now: int) -> int:
@@ -104,7 +109,22 @@ class Recovery:
     def _topics(self) -> tuple[str, str]:
         return (self.place.retry, self.place.ledger)
 
-    def _note_what_is_over(self, batch: Batch, records: Sequence[Record]) -> None:
+    def _put(self, batch: Batch, records: Sequence[Record]) -> list[Record]:
+        """Put records into a batch, the last one of each key; returns those that can't be read."""
+        unreadable = []
+        latest = {record.key or b"": record for record in records}
+        for key, record in latest.items():
+            if record.topic == self.place.retry:
+                is_new = self._keys is not None and self._keys.is_first(key)
+                commands = self.place.commands
+                is_readable = batch.apply_retry(key, record.value, commands, is_new=is_new)
+            else:
+                is_readable = batch.apply_ledger(key, record.value)
+            if not is_readable:
+                unreadable.append(record)
+        return unreadable
+
+    def _note_what_is_over(self, records: Sequence[Record]) -> None:
         """Compare the jobs of what was just applied with the ledger, if both tables have any."""
         tables, over = self.tables, self._over
         if not tables.counts.entries or not self._has_ledger:
@@ -115,7 +135,7 @@ class Recovery:
             if key.startswith(b"#"):
                 continue
             ledger = tables.ledger(key)  # of most keys there is none, and that costs little
-            entry = None if ledger is None else batch.entry(key)
+            entry = None if ledger is None else tables.open(key)
             if entry is not None and ledger is not None and ledger.position >= entry.position:
                 over[key] = None
             else:
@@ -202,18 +222,21 @@ def _unusable(tables: Tables, ends: Mapping[str, int], now: int) -> str | None:
     return None
 
 
-def _apply(batch: Batch, place: Place, records: Sequence[Record]) -> list[Record]:
-    """Put records into a batch, the last one of each key; returns those that can't be read."""
-    unreadable = []
-    latest = {record.key or b"": record for record in records}
-    for key, record in latest.items():
-        if record.topic == place.retry:
-            is_readable = batch.apply_retry(key, record.value, place.commands)
-        else:
-            is_readable = batch.apply_ledger(key, record.value)
-        if not is_readable:
-            unreadable.append(record)
-    return unreadable
+class _Keys:
+    """Says of most keys that come for the first time that they do; never of another one.
+
+    It asks a table in memory what would be asked of the disk otherwise.
+    """
+
+    def __init__(self) -> None:
+        self._seen = bytearray(_SLOTS)
+
+    def is_first(self, key: bytes) -> bool:
+        slot = hash(key) % _SLOTS
+        if self._seen[slot]:
+            return False
+        self._seen[slot] = 1
+        return True
 
 
 def _epoch_of(record: Record) -> int | None:

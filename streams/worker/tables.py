@@ -9,11 +9,14 @@ from dataclasses import dataclass, replace
 from streams.errors import UndecodableRecord
 from streams.jobs.states import State
 from streams.wire.state import (
+    Head,
     LedgerRecord,
     OpenEntry,
+    decode_head,
     decode_ledger,
     decode_open,
     encode_open,
+    head_of,
 )
 from streams.worker.ports import Change, Store
 
@@ -46,9 +49,9 @@ def lane_of(entry: OpenEntry) -> bytes | None:
     return None if entry.job.ordering_key is None else entry.record_key
 
 
-def due_row(entry: OpenEntry, state_key: bytes) -> bytes | None:
-    """The entry's row in the index by due time."""
-    return None if entry.due is None else _number.pack(max(entry.due, 0)) + state_key
+def due_row(due: int, state_key: bytes) -> bytes:
+    """The row of an entry in the index by due time."""
+    return _number.pack(max(due, 0)) + state_key
 
 
 def _lane_prefix(lane: bytes) -> bytes:
@@ -56,14 +59,11 @@ def _lane_prefix(lane: bytes) -> bytes:
     return _length.pack(len(lane)) + lane
 
 
-def _lane_row(entry: OpenEntry, state_key: bytes) -> bytes | None:
-    lane = lane_of(entry)
-    if lane is None or not entry.blocks:
-        return None
+def _lane_row(head: Head, lane: bytes, state_key: bytes) -> bytes:
     # What has started comes before all that waits, whatever its arrival: nothing of a key starts
     # while a started job of it is not over.
-    waits = b"\x01" if entry.state is State.PARKED else b"\x00"
-    return _lane_prefix(lane) + waits + _number.pack(entry.arrival) + state_key
+    waits = b"\x01" if head.state is State.PARKED else b"\x00"
+    return _lane_prefix(lane) + waits + _number.pack(head.arrival) + state_key
 
 
 @dataclass(slots=True, kw_only=True)
@@ -205,36 +205,33 @@ class Batch:
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
         self._changes: list[Change] = []
-        self._entries: dict[bytes, OpenEntry | None] = {}  # as they will be
+        self._heads: dict[bytes, Head | None] = {}  # as they will be
         self._counts = replace(tables.counts)
-
-    def entry(self, state_key: bytes) -> OpenEntry | None:
-        """A job's entry as it will be."""
-        if state_key in self._entries:
-            return self._entries[state_key]
-        return self._tables.open(state_key)
 
     def put_open(self, entry: OpenEntry) -> None:
         """Set an entry and move its index rows."""
         state_key, value = encode_open(entry)
-        self._put_open(state_key, entry, value)
+        self._put_open(state_key, head_of(entry), value)
 
-    def _put_open(self, state_key: bytes, entry: OpenEntry, value: bytes) -> None:
-        self._drop_rows(state_key)
+    def _put_open(
+        self, state_key: bytes, head: Head, value: bytes, *, is_new: bool = False
+    ) -> None:
+        if not is_new:
+            self._drop_rows(state_key)
         changes = self._changes
         changes.append(Change(OPEN, state_key, value))
-        if (due := due_row(entry, state_key)) is not None:
-            changes.append(Change(DUE, due, b""))
-        if (row := _lane_row(entry, state_key)) is not None:
-            changes.append(Change(LANE, row, b""))
-        self._entries[state_key] = entry
-        self._count(entry, 1)
+        if head.due is not None:
+            changes.append(Change(DUE, due_row(head.due, state_key), b""))
+        if head.lane is not None:
+            changes.append(Change(LANE, _lane_row(head, head.lane, state_key), b""))
+        self._heads[state_key] = head
+        self._count(head, 1)
 
     def drop_open(self, state_key: bytes) -> None:
         """Remove an entry and its index rows."""
         self._drop_rows(state_key)
         self._changes.append(Change(OPEN, state_key, None))
-        self._entries[state_key] = None
+        self._heads[state_key] = None
 
     def put_ledger(self, state_key: bytes, value: bytes) -> None:
         """Set a ledger record, as it is encoded."""
@@ -268,8 +265,13 @@ class Batch:
         """Note that the store reflects its topics at this time."""
         self._changes.append(Change(META, _SEEN, b"%d" % now))
 
-    def apply_retry(self, key: bytes, value: bytes | None, commands: str) -> bool:
-        """Apply one record of the retry topic; False if it can't be read."""
+    def apply_retry(
+        self, key: bytes, value: bytes | None, commands: str, *, is_new: bool = False
+    ) -> bool:
+        """Apply one record of the retry topic; False if it can't be read.
+
+        `is_new`: the table has no entry with this key, which need not be looked for.
+        """
         try:
             if key == COMMANDS_READ:
                 self.reflect(commands, int(value or b"0"))
@@ -280,7 +282,7 @@ class Batch:
             elif value is None:
                 self.drop_open(key)
             else:
-                self._put_open(key, decode_open(key, value), value)
+                self._put_open(key, decode_head(key, value), value, is_new=is_new)
         except (UndecodableRecord, ValueError):
             return False
         return True
@@ -311,24 +313,32 @@ class Batch:
         self._tables.counts = replace(self._counts)
 
     def _drop_rows(self, state_key: bytes) -> None:
-        before = self.entry(state_key)
+        before = self._head(state_key)
         if before is None:
             return
-        if (due := due_row(before, state_key)) is not None:
-            self._changes.append(Change(DUE, due, None))
-        if (row := _lane_row(before, state_key)) is not None:
-            self._changes.append(Change(LANE, row, None))
+        if before.due is not None:
+            self._changes.append(Change(DUE, due_row(before.due, state_key), None))
+        if before.lane is not None:
+            self._changes.append(Change(LANE, _lane_row(before, before.lane, state_key), None))
         self._count(before, -1)
 
-    def _count(self, entry: OpenEntry, sign: int) -> None:
+    def _head(self, state_key: bytes) -> Head | None:
+        if state_key in self._heads:
+            return self._heads[state_key]
+        if not self._tables.counts.entries:
+            return None
+        value = self._tables.store.get(OPEN, state_key)
+        return None if value is None else decode_head(state_key, value)
+
+    def _count(self, head: Head, sign: int) -> None:
         c = self._counts
         c.entries += sign
-        if entry.blocks and lane_of(entry) is not None:
+        if head.lane is not None:
             c.blocking += sign
-        if entry.state not in _UNBOUNDED:
+        if head.state not in _UNBOUNDED:
             c.bounded += sign
-            c.bounded_bytes += sign * len(entry.payload)
-        if entry.state is State.DEAD:
+            c.bounded_bytes += sign * head.size
+        if head.state is State.DEAD:
             c.dead += sign
-        if entry.arrival >= c.arrivals_end:
-            c.arrivals_end = entry.arrival + 1
+        if head.arrival >= c.arrivals_end:
+            c.arrivals_end = head.arrival + 1

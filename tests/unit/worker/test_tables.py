@@ -7,16 +7,26 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from parts import NOW, entry_of, ledger_of
 
+from streams.errors import UndecodableRecord
 from streams.jobs.identity import JobKey
 from streams.jobs.states import State
 from streams.kafka.store import RocksStore
 from streams.testing.memory import MemoryStore
-from streams.wire.state import LedgerRecord, OpenEntry, encode_ledger, encode_open
+from streams.wire.state import (
+    LedgerRecord,
+    OpenEntry,
+    decode_head,
+    decode_open,
+    encode_ledger,
+    encode_open,
+    head_of,
+)
 from streams.worker.ports import Store
 from streams.worker.tables import AT_WORK, COMMANDS_READ, COMMITTED, DUE, LANE, Tables, due_row
 
@@ -124,7 +134,7 @@ class Model:
     def _check_due(self) -> None:
         tables = self.tables
         rows = sorted(
-            row for e in self.open.values() if (row := due_row(e, e.job.encode())) is not None
+            due_row(e.due, e.job.encode()) for e in self.open.values() if e.due is not None
         )
         assert [row for row, _ in tables.store.scan(DUE, b"", None)] == rows
         times = sorted(e.due for e in self.open.values() if e.due is not None)
@@ -220,6 +230,35 @@ def test_what_is_applied_from_a_topic_is_what_was_written() -> None:
     assert (read.applied(COMMANDS), read.committed()) == (5, 9)
     assert read.owner_at_work() == b"w1"
     assert read.counts == written.counts
+
+
+@pytest.mark.parametrize("state", list(State))
+@pytest.mark.parametrize("blocks", [False, True])
+@pytest.mark.parametrize("due", [None, -1, NOW])
+@pytest.mark.parametrize("job", [JOB, replace(JOB, ordering_key=None)])
+def test_the_head_of_an_entry_is_read_without_the_rest(
+    state: State, blocks: bool, due: int | None, job: JobKey
+) -> None:
+    entry = entry_of(job, state=state, blocks=blocks, due=due, arrival=7)
+    for record_key in (b"\xffstep:1", None):
+        whole = replace(entry, record_key=record_key)
+        assert decode_head(*encode_open(whole)) == head_of(whole)
+        assert head_of(whole).size == len(whole.payload)
+
+
+def test_what_lacks_a_field_is_not_an_entry() -> None:
+    key, value = encode_open(entry_of(JOB))
+    head, _, payload = value.partition(b"\n")
+    fields = orjson.loads(head)
+    for name in fields:
+        damaged = orjson.dumps({k: v for k, v in fields.items() if k != name}) + b"\n" + payload
+        try:
+            decode_open(key, damaged)
+        except UndecodableRecord:
+            with pytest.raises(UndecodableRecord):
+                decode_head(key, damaged)
+        else:
+            assert decode_head(key, damaged) == decode_head(key, value)
 
 
 @pytest.mark.parametrize(
