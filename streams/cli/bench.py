@@ -11,7 +11,7 @@ import typer
 
 from streams.cli import exits
 from streams.cli.output import JSON, fail, print_table
-from streams.dev.bench.names import NAMES, NOT_YET
+from streams.dev.bench.names import NAMES
 
 _NAME = typer.Argument(None, metavar="|".join(NAMES), help="One of them; without it, all.")
 _JOBS = typer.Option(None, min=1, help="How many jobs a round has.")
@@ -55,8 +55,6 @@ def bench(
 def _chosen(name: str | None) -> tuple[str, ...]:
     if name is None:
         return NAMES
-    if name in NOT_YET:
-        fail(f"bench {name}: not available yet ({NOT_YET[name]})", exits.USAGE)
     if name not in NAMES:
         fail(f"there is no bench {name!r}; there are: {', '.join(NAMES)}", exits.USAGE)
     return (name,)

@@ -54,19 +54,22 @@ class _Slots:
     free: int
     arrived: deque[Attempt] = field(default_factory=deque)
     due: deque[Attempt] = field(default_factory=deque)
+    put_back: deque[Attempt] = field(default_factory=deque)  # had a slot and did not start
     due_is_next: bool = True
 
     def wait(self, attempt: Attempt) -> None:
         (self.due if attempt.was_opened else self.arrived).append(attempt)
 
     def remove(self, attempt: Attempt) -> bool:
-        line = self.due if attempt.was_opened else self.arrived
-        if attempt not in line:
-            return False
-        line.remove(attempt)
-        return True
+        for line in (self.due if attempt.was_opened else self.arrived, self.put_back):
+            if attempt in line:
+                line.remove(attempt)
+                return True
+        return False
 
     def next(self) -> Attempt | None:
+        if self.put_back:
+            return self.put_back.popleft()
         if not self.due and not self.arrived:
             return None
         if self.due and (self.due_is_next or not self.arrived):
@@ -179,6 +182,10 @@ class LoopExecutor:
         running.task = asyncio.create_task(self._run(attempt, running))
 
     async def _run(self, attempt: Attempt, running: _Running) -> None:
+        if not self._may_start_now and attempt.cancelled is None and not running.silent:
+            # This process may have been frozen since it was to start, for longer than its lease.
+            self._put_back(attempt, running)
+            return
         outcome: Outcome
         try:
             outcome = await self._outcome(attempt, running)
@@ -187,6 +194,14 @@ class LoopExecutor:
         except BaseException as error:  # a panic of native code, say: it must not hold its key
             outcome = self._failed(attempt, error)
         self._end(attempt, running, outcome)
+
+    def _put_back(self, attempt: Attempt, running: _Running) -> None:
+        """It waits for its slot again, before all others."""
+        running.task = None
+        slots = self._slots[attempt.definition.runs_in]
+        slots.put_back.append(attempt)
+        self._give_back(slots)
+        self._note_if_idle()
 
     def _interrupt(self, attempt: Attempt, running: _Running) -> None:
         """Cancel a running handler; one that does not unwind loses its slot all the same."""
@@ -229,11 +244,17 @@ class LoopExecutor:
         # at by the garbage collector: in a ring it would stay for a very long time.
         running.alarm = running.task = running.attempt = None
         slots = self._slots[attempt.definition.runs_in]
-        slots.free += 1
-        self.running -= 1
+        self._give_back(slots)
         self._start_next(slots)
         if not running.silent:
             running.done(attempt, outcome)
+        self._note_if_idle()
+
+    def _give_back(self, slots: _Slots) -> None:
+        slots.free += 1
+        self.running -= 1
+
+    def _note_if_idle(self) -> None:
         if not self.running:
             self._idle.set()
             self._deadlines.clear()

@@ -4,10 +4,35 @@ from __future__ import annotations
 
 from typing import Final
 
-from streams.dev.bench import drain, enqueue, fanout, io, latency, recovery, unordered
+from streams.dev.bench import (
+    drain,
+    enqueue,
+    failing,
+    fanout,
+    hot,
+    io,
+    latency,
+    ledger,
+    processes,
+    recovery,
+    start,
+    unordered,
+)
 from streams.dev.bench.bench import Bench
 
-BENCHES: Final[dict[str, Bench]] = {
-    module.BENCH.name: module.BENCH
-    for module in (drain, unordered, io, fanout, enqueue, latency, recovery)
-}
+_MODULES: Final = (
+    drain,
+    unordered,
+    io,
+    fanout,
+    enqueue,
+    latency,
+    recovery,
+    hot,
+    failing,
+    processes,
+    start,
+    ledger,
+)
+
+BENCHES: Final[dict[str, Bench]] = {module.BENCH.name: module.BENCH for module in _MODULES}

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from streams.client_request import now_ms
 from streams.dev.bench import handlers, load
 from streams.dev.bench.bench import Bench, BenchFailed, Figures
 from streams.dev.bench.cpu import CpuSampler
-from streams.dev.bench.recount import Ledger, records_of, recount, wait_for_records
+from streams.dev.bench.recount import Ledger, Offsets, records_of, recount, wait_for_records
 from streams.dev.bench.stage import PARTITIONS, Ground, Stage
 from streams.dev.bench.statistics import Window, window_of
 from streams.dev.bench.worker import BenchProcess
@@ -20,20 +21,33 @@ PLAIN_FAUST: Final = Path(__file__).parents[3] / "tests" / "bench" / "plain_faus
 _PLAIN_EVENTS: Final = 20_000  # its rate is steady: more would only take longer
 
 
-async def fill_queue(ground: Ground, name: str, count: int) -> dict[str, int]:
-    """Put jobs of one kind into the queue; their ids, numbered in order."""
+async def fill_queue(
+    ground: Ground, name: str, count: int, *, first: int = 0, keys: int = load.KEYS
+) -> dict[str, int]:
+    """Put jobs of one kind into the queue, from number `first` on; their ids, numbered in order."""
     now = now_ms()
-    envelopes = (load.job_envelope(name, handlers.QUEUE, n, now) for n in range(count))
+    numbers = range(first, first + count)
+    envelopes = (load.job_envelope(name, handlers.QUEUE, n, now, keys=keys) for n in numbers)
     topic = ground.names.queue(handlers.QUEUE)
     await load.fill(ground.bootstrap, topic, load.placed(envelopes, PARTITIONS))
-    return {load.id_of(n): n for n in range(count)}
+    return {load.id_of(n): n for n in numbers}
 
 
 async def drain_queue(
-    stage: Stage, ground: Ground, expected: dict[str, int], **settings: str
+    stage: Stage,
+    ground: Ground,
+    expected: dict[str, int],
+    *,
+    since: Offsets | None = None,
+    watch: Callable[[BenchProcess], Any] = lambda worker: None,
+    worker: BenchProcess | None = None,
+    **settings: str,
 ) -> tuple[Ledger, CpuSampler]:
-    """Start a worker on a full queue, let it finish everything, and recount what it left."""
-    with ground.worker(**settings) as worker:
+    """Start a worker on a full queue, let it finish everything, and recount what it left.
+
+    `since` is where the ledger ended before; `watch` is called before the worker is stopped.
+    """
+    with worker or ground.worker(**settings) as worker:
         async with CpuSampler(worker.pid) as cpu:
             await wait_for_records(
                 ground.bootstrap,
@@ -41,10 +55,12 @@ async def drain_queue(
                 len(expected),
                 worker.check,
                 tell=stage.tell,
+                since=since,
             )
+        watch(worker)
         await worker.stop()
     try:
-        return await recount(ground, handlers.QUEUE, expected), cpu
+        return await recount(ground, handlers.QUEUE, expected, since), cpu
     except BenchFailed as error:
         raise BenchFailed(f"{error}; the worker said last:\n{worker.said}") from error
 

@@ -8,7 +8,10 @@ import time
 from typing import Final
 
 from streams.contracts import Event, JobPayload
+from streams.dev.bench.load import KEYS
+from streams.jobs.context import JobContext
 from streams.jobs.decorator import job
+from streams.jobs.retry import Fixed, Retry
 
 QUEUE: Final = "default"
 IO_SECONDS: Final = 0.01
@@ -56,12 +59,25 @@ class Hold(JobPayload, name="bench.hold", queue=QUEUE, key="account"):
     email: str
 
 
+class Failing(JobPayload, name="bench.failing", queue=QUEUE, key="account"):
+    """Ask for what fails the first time, for every second job of a key."""
+
+    account: int
+    n: int
+    email: str
+
+
 class Happened(Event, type="bench.happened", key="account"):
     """Something happened."""
 
     account: int
     n: int
     email: str
+
+
+def fails_first(n: int) -> bool:
+    """Whether job `n` of `failing` fails at first: every second one of a key."""
+    return bool((n // KEYS + n) % 2)
 
 
 @job
@@ -97,6 +113,13 @@ async def hold(payload: Hold) -> None:
         os.close(file)
     if is_first:
         await asyncio.sleep(120)
+
+
+@job(retry=Retry(attempts=2, backoff=Fixed("1s")))
+async def failing(payload: Failing, ctx: JobContext) -> None:
+    """Fail at the first attempt, every second time."""
+    if ctx.attempt == 1 and fails_first(payload.n):
+        raise ConnectionError("try again")
 
 
 @job(name="bench.subscriber", queue=QUEUE)

@@ -17,6 +17,8 @@ from aiokafka.admin import AIOKafkaAdminClient
 from streams.dev.bench.bench import BenchFailed
 from streams.dev.bench.stage import PARTITIONS, Ground
 
+Offsets = Mapping[int, int]  # by partition
+
 _EVERY: Final = 0.1  # seconds between two looks at the ends of a topic
 _STUCK_S: Final = 30.0  # without a single new record
 _QUIET_S: Final = 0.3  # watched on after the last one, for what comes twice
@@ -52,8 +54,9 @@ async def wait_for_records(
     *,
     tell: Callable[[str], None] = lambda text: None,
     patience_s: float = _STUCK_S,
+    since: Offsets | None = None,
 ) -> None:
-    """Until a topic has `count` records of jobs.
+    """Until a topic has `count` records of jobs, from the offsets `since` on.
 
     Seen from its end offsets, which costs the broker nothing; only then are those left out that
     the engine writes about itself, and waited on if some are.
@@ -62,9 +65,12 @@ async def wait_for_records(
         BenchFailed: nothing was added for `patience_s`, or `check` raised it.
     """
     about_itself = 0
+    before = sum((since or {}).values())
     while True:
-        await _wait_for_end(bootstrap, topic, count + about_itself, check, tell, patience_s)
-        found = Counter([is_job(record.key) async for record in records_of(bootstrap, topic)])
+        end = before + count + about_itself
+        await _wait_for_end(bootstrap, topic, end, before, check, tell, patience_s)
+        records = records_of(bootstrap, topic, since)
+        found = Counter([is_job(record.key) async for record in records])
         if found[True] >= count:
             break
         about_itself = found[False]
@@ -74,23 +80,25 @@ async def wait_for_records(
 async def _wait_for_end(
     bootstrap: str,
     topic: str,
-    count: int,
+    end: int,
+    before: int,
     check: Callable[[], None],
     tell: Callable[[str], None],
     patience_s: float,
 ) -> None:
     async with reading(bootstrap) as consumer:
         seen, since, told = -1, time.monotonic(), time.monotonic()
-        while seen < count:
+        while seen < end:
             check()
             now = sum((await consumer.end_offsets(places(topic))).values())
             if now > seen:
                 seen, since = now, time.monotonic()
             elif time.monotonic() - since > patience_s:
-                raise BenchFailed(f"{topic} has {seen} of {count} records, and no more came")
+                has = f"{seen - before} of {end - before}"
+                raise BenchFailed(f"{topic} has {has} records, and no more came")
             if time.monotonic() - told > 5:
                 told = time.monotonic()
-                tell(f"{seen:,} of {count:,}")
+                tell(f"{seen - before:,} of {end - before:,}")
             await asyncio.sleep(_EVERY)
 
 
@@ -99,11 +107,23 @@ def is_job(key: bytes) -> bool:
     return not key.startswith(b"#")
 
 
-async def records_of(bootstrap: str, topic: str) -> AsyncIterator[Any]:
-    """Every record of a topic up to its end, in order within a partition."""
+async def ends_of(bootstrap: str, topic: str) -> Offsets:
+    """The end of each partition."""
+    async with reading(bootstrap) as consumer:
+        ends = await consumer.end_offsets(places(topic))
+    return {place.partition: end for place, end in ends.items()}
+
+
+async def records_of(
+    bootstrap: str, topic: str, since: Offsets | None = None
+) -> AsyncIterator[Any]:
+    """Every record of a topic (from some offsets on) to its end, in order within a partition."""
     async with reading(bootstrap) as consumer:
         every = places(topic)
         consumer.assign(every)
+        for place in every:
+            if since is not None:
+                consumer.seek(place, since[place.partition])
         ends = await consumer.end_offsets(every)
         while left := [p for p in every if await consumer.position(p) < ends[p]]:
             for batch in (await consumer.getmany(*left, timeout_ms=200)).values():
@@ -157,14 +177,18 @@ def faults(ledger: Ledger, expected: Mapping[str, int]) -> list[str]:
     return found
 
 
-async def recount(ground: Ground, queue: str, expected: Mapping[str, int]) -> Ledger:
+async def recount(
+    ground: Ground, queue: str, expected: Mapping[str, int], since: Offsets | None = None
+) -> Ledger:
     """Read the ledger, and compare it and the committed offsets with what was enqueued.
+
+    `since` is where it ended before they were.
 
     Raises:
         BenchFailed: they do not add up.
     """
     ledger = Ledger()
-    async for record in records_of(ground.bootstrap, ground.names.ledger(queue)):
+    async for record in records_of(ground.bootstrap, ground.names.ledger(queue), since):
         if record.value is not None and is_job(record.key):
             ledger.take(record.key, record.value, record.timestamp)
     wrong = faults(ledger, expected)

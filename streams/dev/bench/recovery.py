@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
@@ -48,9 +48,11 @@ async def _recover(stage: Stage, count: int) -> tuple[float, float]:
     ground = stage.ground()
     await ground.make_topics()
     stage.tell(f"filling the retry topic with {count:,} entries")
-    expected: dict[str, int] = {}
+    due_now = _last_of_each_partition(count)
+    expected = {load.id_of(n): n for n in due_now}
     topic = ground.names.retry(handlers.QUEUE)
-    await load.fill(ground.bootstrap, topic, _entries(ground, count, expected))
+    entries = scheduled_entries(ground, count, due_now=due_now)
+    await load.fill(ground.bootstrap, topic, entries)
     stage.tell("starting a worker")
     began = time.time()
     with ground.worker() as worker:
@@ -65,24 +67,17 @@ async def _recover(stage: Stage, count: int) -> tuple[float, float]:
     return ready, max(ready, max(found.stamps) / 1000 - began)
 
 
-def _entries(ground: Ground, count: int, expected: dict[str, int]) -> Iterator[load.Placed]:
-    """Scheduled jobs, due in a week; the last one of each partition is due already."""
+def scheduled_entries(
+    ground: Ground, count: int, *, first: int = 0, due_now: Collection[int] = ()
+) -> Iterator[load.Placed]:
+    """Scheduled jobs, numbered from `first` on, due in a week but for some that are due now."""
     name = handlers.Noop.__job_name__
     now = now_ms()
-    places: dict[int, int] = {}
-    last: dict[int, int] = {}
-    for n in range(count):
-        account = n % load.KEYS
-        if account not in places:
-            places[account] = partition_of(f"{name}:{account}".encode(), PARTITIONS)
-        last[places[account]] = n
-    due_now = set(last.values())
-    for n in range(count):
+    places = account_places()
+    for n in range(first, first + count):
         envelope = load.job_envelope(name, handlers.QUEUE, n, now)
         key, payload, headers = encode(envelope)
         partition = places[n % load.KEYS]
-        if n in due_now:
-            expected[envelope.id] = n
         entry = OpenEntry(
             job=JobKey(name=name, ordering_key=envelope.key, id=envelope.id),
             state=State.SCHEDULED,
@@ -99,6 +94,17 @@ def _entries(ground: Ground, count: int, expected: dict[str, int]) -> Iterator[l
             origin=(ground.names.queue(handlers.QUEUE), partition, 0),
         )
         yield partition, (*encode_open(entry), [])
+
+
+def account_places() -> list[int]:
+    """The partition of each account's jobs."""
+    name = handlers.Noop.__job_name__
+    return [partition_of(f"{name}:{n}".encode(), PARTITIONS) for n in range(load.KEYS)]
+
+
+def _last_of_each_partition(count: int) -> set[int]:
+    places = account_places()
+    return set({places[n % load.KEYS]: n for n in range(count)}.values())
 
 
 # A worker that is killed

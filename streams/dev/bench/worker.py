@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, Self
 from urllib.error import URLError
@@ -18,6 +18,7 @@ from streams.dev.bench.bench import BenchFailed
 from streams.dev.children import end, spawn
 from streams.dev.ports import free_port
 
+FAUST: Final = (sys.executable, "-m", "faust", "-A", "streams.app", "worker")
 _READY_S: Final = 300.0
 _STOP_S: Final = 40.0
 
@@ -91,12 +92,20 @@ class BenchProcess:
 class BenchWorker(BenchProcess):
     """A worker with default settings, but for what is given; no `STREAMS_*` of ours reaches it."""
 
-    def __init__(self, bootstrap: str, prefix: str, folder: Path, **settings: str) -> None:
+    def __init__(
+        self,
+        bootstrap: str,
+        prefix: str,
+        folder: Path,
+        *,
+        command: Sequence[str] = FAUST,
+        **settings: str,
+    ) -> None:
         self._port = free_port()
         kept = {n: v for n, v in os.environ.items() if not n.startswith("STREAMS_")}
         name = settings.pop("name", "worker")
         super().__init__(
-            [sys.executable, "-m", "faust", "-A", "streams.app", "worker"],
+            list(command),
             {
                 **kept,
                 "KAFKA_BOOTSTRAP_SERVERS": bootstrap,
@@ -111,18 +120,18 @@ class BenchWorker(BenchProcess):
             folder / f"{name}.log",
         )
 
-    async def ready(self) -> float:
+    async def ready(self, patience_s: float = _READY_S) -> float:
         """Seconds from its start until it says that every partition is recovered.
 
         Raises:
-            BenchFailed: it did not within five minutes, or has ended.
+            BenchFailed: it did not in time, or has ended.
         """
-        while time.monotonic() - self.started < _READY_S:
+        while time.monotonic() - self.started < patience_s:
             self.check()
             if await asyncio.to_thread(self._answers_ready):
                 return time.monotonic() - self.started
             await asyncio.sleep(0.02)
-        raise BenchFailed(f"the worker was not ready within {_READY_S:.0f} s")
+        raise BenchFailed(f"the worker was not ready within {patience_s:.0f} s")
 
     def _answers_ready(self) -> bool:
         try:

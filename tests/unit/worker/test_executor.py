@@ -11,8 +11,8 @@ from dataclasses import replace
 import pytest
 from parts import attempt, definition_of
 
-from streams import JobPayload, job
-from streams.jobs.outcome import Outcome
+from streams import JobContext, JobPayload, job
+from streams.jobs.outcome import Cancelled, Outcome
 from streams.kafka.clock import WallClock
 from streams.worker.attempt import Attempt
 from streams.worker.executor import LoopExecutor
@@ -81,3 +81,42 @@ async def test_attempts_that_are_over_are_freed_while_another_one_goes_on() -> N
     assert [a for a in gc.get_objects() if isinstance(a, Attempt)] == [going]
     latch.set()
     await over.acquire()
+
+
+async def test_what_was_about_to_start_when_the_process_was_frozen_does_not() -> None:
+    may_start = True
+    started: list[str] = []
+
+    @job
+    async def step(payload: Step, ctx: JobContext) -> None:
+        started.append(ctx.id)
+
+    over = asyncio.Event()
+    ended: list[Outcome] = []
+
+    def done(attempt: Attempt, outcome: Outcome) -> None:
+        ended.append(outcome)
+        if len(ended) == 3:
+            over.set()
+
+    executor = LoopExecutor(WallClock(), lambda event: None, may_start=lambda: may_start)
+    # given jobs that are to start in the next turn of the loop
+    taken = [attempt(definition_of(step), str(n), None) for n in range(3)]
+    for each in taken:
+        executor.submit(each, done)
+    assert executor.running == 3
+    # when the lease ends before it comes
+    may_start = False
+    for _ in range(5):
+        await asyncio.sleep(0)
+    # then none has started, and one that is cancelled is over
+    assert (started, executor.running) == ([], 0)
+    taken[2].cancelled = "not needed"
+    executor.cancel(taken[2], "not needed")
+    assert ended == [Cancelled(reason="not needed")]
+    # and the others start in their order once it is there again
+    may_start = True
+    executor.go_on()
+    await over.wait()
+    assert started == ["0", "1"]
+    assert executor.running == 0
