@@ -207,6 +207,17 @@ class Oracle:
             if run.epoch.process is process:
                 run.job.killed += 1
 
+    def taken(self, place: Partition) -> None:
+        """A partition is opened: what had ended before, and is not durably over, is in doubt."""
+        for process, recorded in self._recorded.items():
+            kept = []
+            for at, job in recorded:
+                if job.place == place and job.state == "running" and not self._runs(job):
+                    job.killed += 1
+                else:
+                    kept.append((at, job))
+            self._recorded[process] = kept
+
     def _runs(self, job: Watched) -> bool:
         return any(run.job is job for run in self._running)
 

@@ -226,6 +226,7 @@ class World(MemoryCluster):
     # -- who is told ---------------------------------------------------------------------------
 
     def _opened(self, process: WorkerProcess, place: Partition) -> None:
+        self.oracle.taken(place)
         owner, name = self.coordinator.owner, process.name
         epoch = Epoch(process, place, lambda: (o := owner(place)) is not None and o.name == name)
         self.oracle.epochs[(id(process), place)] = epoch

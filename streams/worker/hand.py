@@ -67,13 +67,24 @@ class Hand:
         else:
             lane.waiting.append(attempt)
 
+    def pass_on(self, attempt: Attempt) -> None:
+        """Its job has ended for good, whatever is decided next: the next of its key starts now.
+
+        It stays in hand until it is put down. So a key is not held up by a write for each job.
+        """
+        lane = None if attempt.lane is None else self._lanes.get(attempt.lane)
+        if lane is not None and lane.running is attempt and lane.waiting and not self.paused:
+            lane.running = lane.waiting.popleft()
+            attempt.passed_on = True
+            self._start(lane.running)
+
     def put_down(self, attempt: Attempt, *, is_blocked: bool) -> Sequence[Attempt]:
         """Its outcome is decided: the next of its key starts, unless the key is blocked now.
 
         Then what waited is returned: it is no longer in hand.
         """
         self._forget(attempt)
-        if attempt.lane is None:
+        if attempt.lane is None or attempt.passed_on:
             return ()
         lane = self._lanes[attempt.lane]
         if attempt is not lane.running:

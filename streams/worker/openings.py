@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from collections import OrderedDict
 from dataclasses import replace
+from itertools import islice
 
 from streams.jobs.lifecycle import Happening
 from streams.jobs.states import State
@@ -21,6 +22,7 @@ from streams.worker.tables import due_row
 OPENED_MAX = 10_000  # jobs in hand that came from the open table, for a partition
 BYTES_MAX = 64 * 1024 * 1024  # of payloads in hand, for a partition
 SWEPT_AT_ONCE = 1_000  # keys looked at in a turn after a partition was opened
+ALONG_MAX = 100  # parked jobs of one key in hand
 DUE_AT_ONCE = 1_000  # entries looked at in a turn, however many came due at once
 
 SUSPECTS_LOOK_MS = 1_000
@@ -35,6 +37,7 @@ class Openings:
         self._owned = owned
         # In order: a turn is the same again. A plain dict gets slow when emptied from its front.
         self._touched: OrderedDict[bytes, None] = OrderedDict()
+        self._along: dict[bytes, int] = {}  # how many of a lane come along with the next one
         self._early: list[tuple[int, bytes]] = []  # (arrival, lane): reading has not passed it
         self._sweep: bytes | None = b""  # from which lane on to look, after opening
         self._due_cursor = b""  # below it nothing is due that is not in hand
@@ -48,6 +51,8 @@ class Openings:
 
     def note(self, entry: OpenEntry) -> None:
         """An entry was written: it may be due before all that was looked at."""
+        if entry.state is not State.PARKED and entry.record_key is not None:
+            self._along.pop(entry.record_key, None)
         if entry.due is not None:
             self._due_cursor = min(self._due_cursor, due_row(entry.due, entry.job.encode()))
 
@@ -78,6 +83,7 @@ class Openings:
             self._look_at_swept(settlement, now)
         else:
             self._touched.clear()
+            self._along.clear()
             self._early.clear()
             self._sweep = None
 
@@ -131,7 +137,10 @@ class Openings:
         if owned.hand.has_lane(lane) or lane in settlement.blocking:
             return  # in the latter case this turn touches it again
         entry = owned.tables.first_blocker(lane)
-        if entry is None or entry.state is State.DEAD:
+        if entry is None:
+            self._along.pop(lane, None)
+            return
+        if entry.state is State.DEAD:
             return
         state_key = entry.job.encode()
         if state_key in settlement.closes or state_key in settlement.opens:
@@ -142,6 +151,36 @@ class Openings:
             return
         if entry.due is None or entry.due <= now:
             self._start(entry, lane, settlement, now)
+            if entry.state is State.PARKED and owned.hand.has_lane(lane):
+                self._take_along(lane, settlement, now)
+
+    def _take_along(self, lane: bytes, settlement: Settlement, now: int) -> None:
+        """Let what is parked right behind the first wait in hand, so that no write is between them.
+
+        Twice as many each time, until one of the key is not over with its first attempt.
+        """
+        count = self._along.get(lane, 1)
+        self._along[lane] = min(2 * count, ALONG_MAX)
+        others = islice(self._owned.tables.blockers(lane), 1, 1 + count)
+        for entry in others:
+            if not self._has_room or not self._may_come_along(entry, lane, settlement):
+                return
+            self._start(entry, lane, settlement, now)
+
+    def _may_come_along(self, entry: OpenEntry, lane: bytes, settlement: Settlement) -> bool:
+        owned, state_key = self._owned, entry.job.encode()
+        return (
+            entry.state is State.PARKED
+            and entry.due is None
+            and not entry.starts
+            and entry.arrival < owned.watermark.position
+            and owned.registry.by_name(entry.job.name) is not None
+            and owned.lane_of_entry(entry) == lane
+            and not owned.suspicion.covers_entry(state_key, entry)
+            and state_key not in settlement.opens
+            and state_key not in settlement.closes
+            and state_key not in owned.hand
+        )
 
     def _start(
         self, entry: OpenEntry, lane: bytes | None, settlement: Settlement, now: int

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections import deque
 
-from streams.jobs.outcome import Cancelled, Completed, Discarded, Outcome
+from streams.jobs.outcome import (
+    Cancelled,
+    Completed,
+    Dead,
+    Discarded,
+    Outcome,
+    Retrying,
+    Snoozed,
+)
 from streams.worker import settle
 from streams.worker.attempt import Attempt
 from streams.worker.owned import Owned
@@ -27,11 +35,23 @@ class Outcomes:
         self._ended.append((attempt, outcome))
 
     def conclude_all(self, settlement: Settlement, now: int) -> None:
-        """Conclude what ended."""
+        """Conclude what ended.
+
+        Entries are written before the ledger: a job that stays open must not be written with those
+        of its key that ended before it, or a crash in between would put it before them.
+        """
+        later: deque[tuple[Attempt, Outcome]] = deque()
         while self._ended:
             attempt, outcome = self._ended.popleft()
-            if self._owned.hand.get(attempt.state_key) is attempt:
-                self.conclude(attempt, outcome, settlement, now)
+            if self._owned.hand.get(attempt.state_key) is not attempt:
+                continue
+            if attempt.lane in settlement.passed and isinstance(outcome, Retrying | Snoozed | Dead):
+                later.append((attempt, outcome))
+                continue
+            if attempt.passed_on and attempt.lane is not None:
+                settlement.passed.add(attempt.lane)
+            self.conclude(attempt, outcome, settlement, now)
+        self._ended = later
 
     def conclude(
         self, attempt: Attempt, outcome: Outcome, settlement: Settlement, now: int

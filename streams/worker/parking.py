@@ -21,6 +21,8 @@ def park_attempts(
 ) -> None:
     """Park jobs that are not in hand any more; each keeps its place in the order of arrival."""
     for attempt in attempts:
+        if attempt.was_opened and _is_parked(attempt.entry):
+            continue  # it is still, and in its place
         entry = attempt.entry or new_entry(
             attempt.job,
             attempt.record,
@@ -31,6 +33,10 @@ def park_attempts(
         park_entry(owned, entry, attempt.lane, settlement, now)
         if attempt.offset is not None:
             settlement.finished.append(attempt.offset)
+
+
+def _is_parked(entry: OpenEntry | None) -> bool:
+    return entry is not None and entry.state is State.PARKED and entry.due is None
 
 
 def park_entry(

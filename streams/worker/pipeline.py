@@ -16,7 +16,7 @@ from typing import Any
 
 from streams.errors import AppendFailed
 from streams.jobs.lifecycle import Listener
-from streams.jobs.outcome import Outcome
+from streams.jobs.outcome import Completed, Discarded, Expired, Outcome
 from streams.jobs.registry import Registry
 from streams.wire.envelope import Record
 from streams.wire.state import Command, OpenEntry
@@ -293,6 +293,8 @@ class Pipeline:
 
     def _attempt_ended(self, attempt: Attempt, outcome: Outcome) -> None:
         self._outcomes.arrive(attempt, outcome)
+        if isinstance(outcome, Completed | Discarded | Expired):
+            self.hand.pass_on(attempt)
         self._stir()
 
     def _stir(self) -> None:

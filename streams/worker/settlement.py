@@ -45,6 +45,7 @@ class Settlement:
     pending_letters: list[OpenEntry] = field(default_factory=list)  # sent in this turn
     finished: list[int] = field(default_factory=list)
     blocking: set[bytes] = field(default_factory=set)  # lanes that an entry of this turn blocks
+    passed: set[bytes] = field(default_factory=set)  # lanes of which one ended and the next began
     touched: set[bytes] = field(default_factory=set)  # lanes to look at afterwards
     events: list[LifecycleEvent] = field(default_factory=list)
     commands_read: int | None = None  # the offset after the last command that was obeyed

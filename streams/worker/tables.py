@@ -116,10 +116,15 @@ class Tables:
         """The open job of a lane that all others of it wait for: a started one, else the first."""
         if not self.counts.blocking:
             return None
+        return next(self.blockers(lane), None)
+
+    def blockers(self, lane: bytes) -> Iterator[OpenEntry]:
+        """The open jobs of a lane that others of it wait for, in the order of their turns."""
         prefix = _lane_prefix(lane)
         for row, _ in self.store.scan(LANE, prefix, prefix + b"\xff"):
-            return self.open(row[len(prefix) + 1 + _number.size :])
-        return None
+            entry = self.open(row[len(prefix) + 1 + _number.size :])
+            if entry is not None:
+                yield entry
 
     def lane_heads(self, start: bytes) -> Iterator[tuple[bytes, bytes]]:
         """(where to go on after it, lane) of each lane with blocking jobs, from `start` on."""

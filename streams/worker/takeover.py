@@ -56,8 +56,11 @@ class TakeOvers:
             attempt = self._held.popleft()
             if not self._is_held(attempt):
                 continue
-            if attempt.started is not None and (
-                self._is_long(attempt, now) or attempt.record.offset < limit
+            is_passed = attempt.lane in settlement.passed  # its entry must not come before theirs
+            if (
+                attempt.started is not None
+                and (self._is_long(attempt, now) or attempt.record.offset < limit)
+                and not is_passed
             ):
                 self._take_over(attempt, settlement, now)
             else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -274,6 +274,42 @@ async def test_a_job_that_ends_its_workers_halts_its_key_too():
     await cluster.kill(worker)
 
 
+async def test_jobs_of_one_key_do_not_wait_for_a_write_each(monkeypatch: pytest.MonkeyPatch):
+    watch = Watch()
+    count = 200
+
+    @job
+    async def step(payload: Step, ctx: JobContext) -> None:
+        await watch.run(payload.account, payload.n)
+        if payload.fails and ctx.attempt == 1:
+            raise ValueError("not yet")
+
+    async with sandbox(step) as box:
+        # given that a write takes as long as many short jobs
+        log = box.cluster.log
+        append = log.append
+        writes = 0
+
+        async def slowly(records: Sequence[Append]) -> Sequence[int]:
+            nonlocal writes
+            writes += 1
+            for _ in range(50):
+                await asyncio.sleep(0)
+            return await append(records)
+
+        monkeypatch.setattr(log, "append", slowly)
+        # when many jobs of one key come, of which one fails
+        for n in range(count):
+            send(box, Step(account=1, n=n, fails=int(n == 100)))
+        await box.advance("1m")
+        # then they have run in order, the rest behind the one that failed
+        expected = [*range(101), *range(100, count)]
+        assert watch.started == watch.ended == expected
+        assert [job.state for job in box.jobs()] == ["completed"] * count
+        # with far fewer writes than jobs
+        assert writes < count / 3
+
+
 async def test_a_key_whose_waiting_job_is_cancelled_during_a_rebalance_goes_on():
     watch = Watch()
 
@@ -287,6 +323,7 @@ async def test_a_key_whose_waiting_job_is_cancelled_during_a_rebalance_goes_on()
         await turns(box.cluster, lambda: watch.started == [1] and len(pipeline(box).hand) == 2)
         # when the first ends and the second is cancelled while the partition is drained
         one = pipeline(box)
+        one.hand.paused = True  # the first thing that a drain does
         watch.held[1].set()
         await turns(box.cluster, lambda: watch.ended == [1])
         one.command(Command(kind="cancel", job=keys[1]), 0, 2)

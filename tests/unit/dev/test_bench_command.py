@@ -12,7 +12,7 @@ from streams.cli import exits, main
 from streams.dev.bench import run
 from streams.dev.bench.bench import BenchFailed
 from streams.dev.bench.catalog import BENCHES
-from streams.dev.bench.names import NAMES, NOT_YET
+from streams.dev.bench.names import NAMES
 from streams.dev.bench.run import result_of
 
 ROUNDS = [
@@ -44,9 +44,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return asked
 
 
-def test_every_name_has_its_bench_and_none_that_is_to_come() -> None:
+def test_every_name_has_its_bench() -> None:
     assert tuple(BENCHES) == NAMES
-    assert not NOT_YET.keys() & BENCHES.keys()
 
 
 def test_the_last_line_is_one_object_with_the_medians(
@@ -94,13 +93,6 @@ def test_the_broker_may_come_from_the_environment(
     assert call("io") == exits.DONE
 
     assert asked["bootstrap"] == "c:1"
-
-
-@pytest.mark.parametrize("name", NOT_YET)
-def test_what_is_to_come_says_so(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert call(name, "--json") == exits.USAGE
-
-    assert f"bench {name}: not available yet" in capsys.readouterr().err
 
 
 def test_an_unknown_name_is_told_those_there_are(capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,7 +24,7 @@ STEP = definition_of(step)
 KEYS = ("step:1", "step:2", None)
 LANES = (b"step:1", b"step:2")
 # As often as it takes to get somewhere; with a number that chooses, and a flag.
-MOVES = ("take",) * 6 + ("end",) * 4 + ("pause", "resume", "give back")
+MOVES = ("take",) * 6 + ("end",) * 4 + ("pass on",) * 2 + ("pause", "resume", "give back")
 SCRIPTS = st.lists(
     st.tuples(st.sampled_from(MOVES), st.integers(0, 11), st.booleans()), min_size=15, max_size=50
 )
@@ -57,6 +57,8 @@ class Model:
     def end(self, number: int, is_blocked: bool) -> None:
         """One ends: it may be running, or waiting and cancelled."""
         ended = self.in_hand[number % len(self.in_hand)]
+        if ended.lane is not None and ended.submitted:
+            ended = self.lanes[ended.lane][0]  # what has ended is put down in this order
         followers = list(self.hand.put_down(ended, is_blocked=is_blocked))
         if ended.lane is None:
             self.loose.remove(ended)
@@ -64,12 +66,22 @@ class Model:
             return
         lane = self.lanes[ended.lane]
         lane.remove(ended)
-        if ended.submitted and is_blocked:
+        if ended.submitted and is_blocked and not ended.passed_on:
             # all that waited goes with it, in order
             assert followers == lane
             lane.clear()
         else:
             assert followers == []
+
+    def pass_on(self, lane_key: bytes) -> None:
+        """What runs has ended for good: the next one starts, though it is in hand still."""
+        running = [each for each in self.lanes[lane_key] if each.submitted and not each.passed_on]
+        waiting = [each for each in self.lanes[lane_key] if not each.submitted]
+        for each in running:
+            self.hand.pass_on(each)
+            assert each.passed_on == bool(waiting and not self.hand.paused)
+        for each in waiting[:1]:
+            assert each.submitted == bool(running and not self.hand.paused)
 
     def give_back(self, lane_key: bytes) -> None:
         lane = self.lanes[lane_key]
@@ -80,9 +92,10 @@ class Model:
     def check(self) -> None:
         hand, in_hand = self.hand, self.in_hand
         for lane_key, lane in self.lanes.items():
-            # one runs, the first; during a pause perhaps none
-            running = [each for each in lane if each.submitted]
-            assert running == lane[:1] or (hand.paused and running == [])
+            # one runs, the first that is not over; during a pause perhaps none
+            going = [each for each in lane if not each.passed_on]
+            running = [each for each in going if each.submitted]
+            assert running == going[:1] or (hand.paused and running == [])
             assert hand.has_lane(lane_key) == bool(lane)
             starts = [a.record.offset for a in self.executor.submitted if a.lane == lane_key]
             assert starts == sorted(set(starts))
@@ -107,6 +120,8 @@ def test_of_each_key_one_runs_and_they_start_in_order(
                 model.take(number, flag)
             case "end" if model.in_hand:
                 model.end(number, flag)
+            case "pass on":
+                model.pass_on(LANES[flag])
             case "give back":
                 model.give_back(LANES[flag])
             case "pause":

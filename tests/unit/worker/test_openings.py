@@ -128,7 +128,21 @@ def test_of_each_key_the_first_starts_once_it_may_and_nothing_else(
         settle(owned, openings, release(openings))
     assert not openings.has_work
     started = [each.job for each in executor.submitted]
-    assert len(owned.hand) == len(started)
+    # (what is parked right behind one that was parked itself waits in hand with it)
+    in_line = [each for each in owned.hand if not each.submitted]
+    assert len(owned.hand) == len(started) + len(in_line)
+    going = {each.lane: each for each in owned.hand if each.submitted}
+    for each in in_line:
+        first = going[each.lane].entry
+        assert first is not None and each.entry is not None
+        assert first.state is each.entry.state is State.PARKED
+        assert each.entry.due is None and each.entry.arrival < POSITION
+        now_open = [
+            e for e in owned.tables.entries() if e.job.ordering_key == first.job.ordering_key
+        ]
+        now_open = [e for e in now_open if e.blocks]
+        now_open.sort(key=lambda e: (e.state is State.PARKED, e.arrival, e.job.encode()))
+        assert [e.job for e in now_open[:2]] == [first.job, each.job]
     # then an unordered job started as soon as it was due
     due = [
         e
