@@ -13,6 +13,7 @@ from streams.testing.worker import MemoryWorker
 from streams.wire.state import OpenEntry, encode_ledger, letter_of
 from streams.worker.hand import Hand, Lane
 from streams.worker.openings import Openings
+from streams.worker.outcomes import Outcomes
 from streams.worker.owned import Owned
 from streams.worker.pipeline import Pipeline
 from streams.worker.ports import Append
@@ -134,6 +135,20 @@ def not_held_after_a_drain(patch: Patch) -> None:
     )
 
 
+def entry_before_what_ended_before_it(patch: Patch) -> None:
+    """A job that stays open is written at once, before the ledger has those of its key."""
+    conclude_all = Outcomes.conclude_all
+
+    class Nothing(set[bytes]):
+        def add(self, element: bytes) -> None: ...
+
+    def at_once(self: Outcomes, settlement: Settlement, now: int) -> None:
+        settlement.passed = Nothing()
+        conclude_all(self, settlement, now)
+
+    patch.setattr(Outcomes, "conclude_all", at_once)
+
+
 def started_early(patch: Patch) -> None:
     """What is due in a second is due now."""
     release = Openings.release
@@ -169,6 +184,7 @@ CONTROLS: dict[str, Callable[[Patch], None]] = {
         settled_beside_its_predecessor,
         written_at_once,
         not_held_after_a_drain,
+        entry_before_what_ended_before_it,
         started_early,
         letter_never_repeated,
     )
