@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice
+from types import CodeType, TracebackType
 
 from streams.values import immutable
 
 MESSAGE_KEPT = 2_000  # characters
 TRACE_KEPT = 8_000
+FEW_FRAMES = 30  # of a deeper trace, repetitions are left out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,12 +29,51 @@ def failure_of(error: BaseException) -> Failure:
     """An exception as a bounded value; of a long trace the end is kept."""
     kind = type(error)
     module = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
-    trace = "".join(traceback.format_exception(error))
+    trace = trace_of(error)
     return Failure(
         type=f"{module}{kind.__qualname__}",
         message=writable(_text(error))[:MESSAGE_KEPT],
         trace=writable(trace)[-TRACE_KEPT:],
     )
+
+
+def trace_of(error: BaseException) -> str:
+    """What `traceback.format_exception` says, which looks at the sources again for each frame.
+
+    A handler fails in the same few places: what was said of a place is remembered.
+    """
+    frames = list(islice(_frames(error.__traceback__), FEW_FRAMES + 1))
+    context = None if error.__suppress_context__ else error.__context__
+    is_plain = error.__cause__ is None and context is None
+    if not is_plain or len(frames) > FEW_FRAMES or isinstance(error, BaseExceptionGroup):
+        return "".join(traceback.format_exception(error))
+    said = [_said_of(*frame) for frame in frames]
+    said += traceback.format_exception_only(error)
+    return "".join(["Traceback (most recent call last):\n", *said] if frames else said)
+
+
+_Frame = tuple[CodeType, int, int]  # its code, the instruction, the line
+
+
+def _frames(trace: TracebackType | None) -> Iterator[_Frame]:
+    while trace is not None:
+        yield trace.tb_frame.f_code, trace.tb_lasti, trace.tb_lineno
+        trace = trace.tb_next
+
+
+@lru_cache(maxsize=1_000)
+def _said_of(code: CodeType, instruction: int, line: int) -> str:
+    positions = next(islice(code.co_positions(), instruction // 2, None))
+    _, end_line, column, end_column = positions
+    place = traceback.FrameSummary(
+        code.co_filename,
+        line,
+        code.co_name,
+        end_lineno=end_line,
+        colno=column,
+        end_colno=end_column,
+    )
+    return traceback.StackSummary.from_list([place]).format()[0]
 
 
 def writable(text: str) -> str:

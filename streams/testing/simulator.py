@@ -39,15 +39,13 @@ class Report:
 
 @contextmanager
 def _cheaply() -> Iterator[None]:
-    """Without what nobody looks at here: logs, traces of jobs that fail as they should."""
+    """Without logs, at which nobody looks here."""
     logger = logging.getLogger("streams")
-    level, limit = logger.level, getattr(sys, "tracebacklimit", 1_000)
+    level = logger.level
     logger.setLevel(logging.CRITICAL + 1)
-    sys.tracebacklimit = 0
     try:
         yield
     finally:
-        sys.tracebacklimit = limit
         logger.setLevel(level)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 
@@ -136,7 +137,8 @@ class Openings:
         owned = self._owned
         if owned.hand.has_lane(lane) or lane in settlement.blocking:
             return  # in the latter case this turn touches it again
-        entry = owned.tables.first_blocker(lane)
+        blockers = owned.tables.blockers(lane)
+        entry = next(blockers, None)
         if entry is None:
             self._along.pop(lane, None)
             return
@@ -152,17 +154,18 @@ class Openings:
         if entry.due is None or entry.due <= now:
             self._start(entry, lane, settlement, now)
             if entry.state is State.PARKED and owned.hand.has_lane(lane):
-                self._take_along(lane, settlement, now)
+                self._take_along(blockers, lane, settlement, now)
 
-    def _take_along(self, lane: bytes, settlement: Settlement, now: int) -> None:
+    def _take_along(
+        self, behind: Iterator[OpenEntry], lane: bytes, settlement: Settlement, now: int
+    ) -> None:
         """Let what is parked right behind the first wait in hand, so that no write is between them.
 
         Twice as many each time, until one of the key is not over with its first attempt.
         """
         count = self._along.get(lane, 1)
         self._along[lane] = min(2 * count, ALONG_MAX)
-        others = islice(self._owned.tables.blockers(lane), 1, 1 + count)
-        for entry in others:
+        for entry in islice(behind, count):
             if not self._has_room or not self._may_come_along(entry, lane, settlement):
                 return
             self._start(entry, lane, settlement, now)
