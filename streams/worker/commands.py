@@ -35,6 +35,11 @@ class Commands:
     def __bool__(self) -> bool:
         return bool(self._arrived)
 
+    @property
+    def are_pending(self) -> bool:
+        """Whether one waits for its turn, or for its job."""
+        return bool(self._arrived or self._ahead)
+
     def arrive(self, command: Command, offset: int, queue_end: int) -> None:
         """Take the command read at `offset` of its topic, when the queue ended at `queue_end`."""
         self._arrived.append((command, offset, queue_end))

@@ -49,11 +49,7 @@ class Intake:
         if envelope.key is not None and self._is_misplaced(record):
             self._forward(record, settlement)
             return
-        definition = owned.registry.by_name(envelope.name)
-        strict = definition is None or definition.ordering == "strict"
-        job = JobKey(name=envelope.name, ordering_key=envelope.key, id=envelope.id)
-        state_key = job.encode()
-        lane = record.key if strict and envelope.key is not None else None
+        definition, job, state_key, lane = self._identify(record, envelope)
         verdict = self._triage(envelope, definition, state_key, lane, settlement, now)
         if verdict is Verdict.DUPLICATE:
             owned.tell(settlement, Happening.DUPLICATE, job, now)
@@ -92,6 +88,46 @@ class Intake:
                 owned.tell(settlement, Happening.SCHEDULED, job, now, due=entry.due)
             case Verdict.EXPIRE:
                 settle.conclude(attempt, Expired(), settlement, owned.place, now)
+
+    def admit_at_once(self, record: Record, pending: Settlement, now: int) -> bool:
+        """Admit a job while an earlier turn is being written, by what will be known after it.
+
+        False: something is to be written about it. It waits for its own turn, as all that comes
+        behind it does.
+        """
+        owned = self._owned
+        if record.offset < owned.watermark.position or self._commands.are_pending:
+            return False
+        if owned.suspicion.covers_arrival(record.offset):
+            return False
+        try:
+            check_size(record)
+            envelope = decode(record)
+        except UndecodableRecord:
+            return False
+        if envelope.key is not None and self._is_misplaced(record):
+            return False
+        definition, job, state_key, lane = self._identify(record, envelope)
+        if definition is None:
+            return False
+        verdict = self._triage(envelope, definition, state_key, lane, pending, now)
+        if verdict is not Verdict.ADMIT:
+            return False
+        owned.watermark.begin(record.offset)
+        attempt = attempt_of(job, record, envelope, definition, lane=lane)
+        self._take_overs.watch(attempt)
+        owned.hand.take(attempt)
+        return True
+
+    def _identify(
+        self, record: Record, envelope: Envelope
+    ) -> tuple[JobDefinition | None, JobKey, bytes, bytes | None]:
+        """What handles it, its identity, the key of its state, and its lane."""
+        definition = self._owned.registry.by_name(envelope.name)
+        strict = definition is None or definition.ordering == "strict"
+        job = JobKey(name=envelope.name, ordering_key=envelope.key, id=envelope.id)
+        lane = record.key if strict and envelope.key is not None else None
+        return definition, job, job.encode(), lane
 
     def _triage(
         self,

@@ -139,6 +139,7 @@ class Pipeline:
         self._intake = Intake(owned, self._commands, self._take_overs)
         self._arrived: deque[Sequence[Record]] = deque()
         self._delivered = start  # the offset behind the last record of what arrived
+        self._writing: Settlement | None = None  # the turn that is being written
         self._letters_sent: list[OpenEntry] = []  # dead, and their letter is durable
         self._kept = start  # the commit that is kept in state
         self._kept_at = 0
@@ -277,9 +278,24 @@ class Pipeline:
 
     def deliver(self, records: Sequence[Record]) -> None:
         """Take a fetched batch; it is never refused."""
-        self._arrived.append(records)
         self._delivered = max(self._delivered, records[-1].offset + 1)
+        left = self._admit_at_once(records)
+        if left:
+            self._arrived.append(left)
         self._stir()
+
+    def _admit_at_once(self, records: Sequence[Record]) -> Sequence[Record]:
+        """Start what can start beside the write that is under way; what has to wait for its turn.
+
+        So a job does not wait for a write that has nothing to do with it.
+        """
+        if self._writing is None or self._arrived or self._draining or self._held:
+            return records
+        now = self._clock.now()
+        for at, record in enumerate(records):
+            if not self._has_room or not self._intake.admit_at_once(record, self._writing, now):
+                return records[at:]
+        return ()
 
     def command(self, command: Command, offset: int, queue_end: int) -> None:
         """Take the command read at `offset` of its topic, when the queue ended at `queue_end`."""
@@ -377,11 +393,14 @@ class Pipeline:
     async def _settle(self, settlement: Settlement) -> None:
         """Write, then acknowledge; a write that fails stops this partition until it succeeds."""
         tries = 0
+        if self._is_marked:
+            self._writing = settlement
         while True:
             try:
                 await settlement.write(self._log, self.tables, self.place)
                 break
             except (AppendFailed, OSError) as error:
+                self._writing = None  # nothing more starts until it is written
                 pause = RETRY_PAUSES_MS[min(tries, len(RETRY_PAUSES_MS) - 1)]
                 tries += 1
                 logger.warning(
@@ -392,6 +411,7 @@ class Pipeline:
                     pause,
                 )
                 await self._pause(pause)
+        self._writing = None
         for offset in settlement.finished:
             self.watermark.finish(offset)
         if settlement.at_work is not None:

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from streams.testing.worker import MemoryWorker
+from streams.wire.envelope import Record
 from streams.wire.state import OpenEntry, encode_ledger, letter_of
 from streams.worker.hand import Hand, Lane
+from streams.worker.intake import Intake
 from streams.worker.openings import Openings
 from streams.worker.outcomes import Outcomes
 from streams.worker.owned import Owned
@@ -149,6 +151,16 @@ def entry_before_what_ended_before_it(patch: Patch) -> None:
     patch.setattr(Outcomes, "conclude_all", at_once)
 
 
+def admitted_beside_what_is_being_written(patch: Patch) -> None:
+    """What arrives during a write is decided by what was known before it."""
+    admit_at_once = Intake.admit_at_once
+
+    def by_the_past(self: Intake, record: Record, pending: Settlement, now: int) -> bool:
+        return admit_at_once(self, record, Settlement(at=pending.at), now)
+
+    patch.setattr(Intake, "admit_at_once", by_the_past)
+
+
 def started_early(patch: Patch) -> None:
     """What is due in a second is due now."""
     release = Openings.release
@@ -185,6 +197,7 @@ CONTROLS: dict[str, Callable[[Patch], None]] = {
         written_at_once,
         not_held_after_a_drain,
         entry_before_what_ended_before_it,
+        admitted_beside_what_is_being_written,
         started_early,
         letter_never_repeated,
     )

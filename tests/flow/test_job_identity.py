@@ -699,7 +699,7 @@ async def test_a_repeated_run_finds_its_own_children_and_a_changed_one_makes_new
     async with Sandbox(*family.handlers, partitions=1) as box:
         send(box, Step(account=1), "parent")
         if how == "hangs":  # a crash in the middle of the run repeats it
-            await turns(box, lambda: len(family.ran) == 3)
+            await turns(box, lambda: len(box.jobs(state="completed")) == 3)
             await restart(box)
         await box.advance("10s")
         assert family.runs == []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 
 import pytest
 
@@ -403,3 +403,40 @@ async def _until(condition: Callable[[], bool], work: Coroutine[object, object, 
     while not condition():
         await asyncio.sleep(0)
     task.cancel()
+
+
+async def test_a_job_does_not_wait_for_a_write_that_has_nothing_to_do_with_it(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    started: list[int] = []
+
+    @job
+    async def step(payload: Step) -> None:
+        started.append(payload.n)
+
+    async with Sandbox(step, partitions=1) as box:
+        # given a job whose ledger record is being written
+        log = box.cluster.log
+        append, writes, written = log.append, asyncio.Event(), asyncio.Event()
+
+        async def slowly(records: Sequence[Append]) -> Sequence[int]:
+            writes.set()
+            await written.wait()
+            return await append(records)
+
+        monkeypatch.setattr(log, "append", slowly)
+        enqueuing = [asyncio.create_task(box.enqueue(Step(account=1, n=1), id="1"))]
+        await writes.wait()
+        assert started == [1]
+        # when others come: of other keys, a copy of it, the next of its key, and one more
+        for n, (account, id_) in enumerate([(2, "2"), (3, "3"), (1, "1"), (1, "5"), (4, "6")], 2):
+            enqueuing.append(asyncio.create_task(box.enqueue(Step(account=account, n=n), id=id_)))
+        for _ in range(100):
+            await asyncio.sleep(0)
+        # then those start that come before the one that must wait
+        assert started == [1, 2, 3]
+        written.set()
+        await asyncio.gather(*enqueuing)
+        await box.cluster.settle()
+        assert started == [1, 2, 3, 5, 6]
+        assert len(box.jobs(state="completed")) == 5
