@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
@@ -39,6 +40,7 @@ class Delivery:
         self._opening = asyncio.Lock()
         self._closed = True
         self._outbox = Outbox(self.producer)
+        self._partition_of = lru_cache(maxsize=50_000)(partition_of)
 
     async def open(self) -> None:
         """Connect.
@@ -110,11 +112,19 @@ class Delivery:
         """
         encoded = [_encoded(envelope) for _, envelope in items]
         sending = Sending(len(items))
+        # An idempotent send never gives up by itself, so the clock is ours.
+        until = asyncio.get_running_loop().time() + self.timeout_ms / 1000
         try:
-            # An idempotent send never gives up by itself, so the clock is ours.
-            async with asyncio.timeout(self.timeout_ms / 1000):
-                partitions = await self._put(sending, items, encoded)
-                await sending.over
+            counts = await self._partition_counts({topic for topic, _ in items}, until)
+            partitions: list[int] = []
+            for index, (key, value, headers) in enumerate(encoded):
+                topic, envelope = items[index]
+                # What has no key is spread by its id, which does not come again.
+                place = partition_of if envelope.key is None else self._partition_of
+                partitions.append(place(key, counts[topic]))
+                self._outbox.put((topic, partitions[-1]), sending, index, key, value, headers)
+            self._outbox.bound(sending, until)
+            await sending.over
         except (TimeoutError, KafkaError) as error:
             topic, _ = items[sending.refused or 0]
             size = len(encoded[sending.refused or 0][1])
@@ -127,22 +137,16 @@ class Delivery:
             sending.give_up()
         return partitions
 
-    async def _put(
-        self, sending: Sending, items: Sequence[tuple[str, Envelope]], encoded: Sequence[Encoded]
-    ) -> list[int]:
-        """Hand all of them to the outbox; the partition of each."""
-        counts: dict[str, int] = {}
-        partitions: list[int] = []
-        for index, (key, value, headers) in enumerate(encoded):
-            topic = items[index][0]
-            count = counts.get(topic)
-            if count is None:
-                count = await wire.partitions_for(await self.producer(), topic)
-                counts[topic] = count
-            partition = partition_of(key, count)
-            self._outbox.put((topic, partition), sending, index, key, value, headers)
-            partitions.append(partition)
-        return partitions
+    async def _partition_counts(self, topics: set[str], until: float) -> dict[str, int]:
+        """How many partitions each of these topics has."""
+        producer = self._producer
+        if not self._closed and producer is not None and not wire.is_broken(producer):
+            known = {topic: wire.known_partitions(producer, topic) for topic in topics}
+            if all(known.values()):
+                return known
+        async with asyncio.timeout_at(until):
+            producer = await self.producer()
+            return {topic: await wire.partitions_for(producer, topic) for topic in topics}
 
     async def append(
         self, topic: str, *, key: bytes, value: bytes, partition: int, job_id: str

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import count
+from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import ProducerClosed
@@ -14,6 +16,8 @@ from aiokafka.errors import ProducerClosed
 from streams.wire.producer import Headers
 
 Place = tuple[str, int]  # topic, partition
+
+SPARE: Final = 1_000
 
 
 class Sending:
@@ -71,6 +75,37 @@ class Outbox:
         self._producer = producer
         self._waiting: dict[Place, deque[_Waiting]] = {}
         self._flushing: set[asyncio.Task[None]] = set()
+        self._bounded: list[tuple[float, int, Sending]] = []  # a heap by time
+        self._numbers = count()
+        self._sweep_at = SPARE  # bounded ones, most of which are over by then
+        self._alarm: asyncio.TimerHandle | None = None
+
+    def bound(self, sending: Sending, until: float) -> None:
+        """Refuse it with `TimeoutError` if it is not over at `until`, by the loop's time.
+
+        All of them share one alarm, which is cheaper than `asyncio.timeout` around each.
+        """
+        if len(self._bounded) >= self._sweep_at:
+            self._bounded = [each for each in self._bounded if not each[2].over.done()]
+            heapq.heapify(self._bounded)
+            self._sweep_at = SPARE + 2 * len(self._bounded)
+        heapq.heappush(self._bounded, (until, next(self._numbers), sending))
+        if self._alarm is None or until < self._alarm.when():
+            self._set_alarm(until)
+
+    def _set_alarm(self, when: float) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm = asyncio.get_running_loop().call_at(when, self._look)
+
+    def _look(self) -> None:
+        self._alarm = None
+        now = asyncio.get_running_loop().time()
+        while self._bounded and (self._bounded[0][0] <= now or self._bounded[0][2].over.done()):
+            sending = heapq.heappop(self._bounded)[2]
+            sending._refuse(sending.first_open, TimeoutError())
+        if self._bounded:
+            self._set_alarm(self._bounded[0][0])
 
     def put(
         self, place: Place, sending: Sending, index: int, key: bytes, value: bytes, headers: Headers

@@ -142,15 +142,19 @@ def refusal(
     )
 
 
+def known_partitions(producer: AIOKafkaProducer, topic: str) -> int:
+    """How many partitions `topic` has, as far as the producer knows; 0: it does not know it."""
+    return len(producer.client.cluster.partitions_for_topic(topic) or ())
+
+
 async def partitions_for(producer: AIOKafkaProducer, topic: str) -> int:
     """How many partitions `topic` has; never creates it, whatever the broker would do.
 
     Raises:
         TopicMismatch: there is no such topic.
     """
-    known = producer.client.cluster.partitions_for_topic(topic)
-    if known:
-        return len(known)
+    if known := known_partitions(producer, topic):
+        return known
     loop = asyncio.get_running_loop()
     until = loop.time() + _TOPIC_WAIT_S
     while not await _exists(producer, topic):

@@ -10,7 +10,7 @@ import pytest
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
 from streams.errors import StreamsError
-from streams.wire.outbox import Outbox, Sending
+from streams.wire.outbox import SPARE, Outbox, Sending
 
 PLACE = ("jobs.default", 0)
 ROOM = 3  # records in a batch
@@ -180,3 +180,25 @@ async def test_a_failure_after_a_batch_was_handed_over_says_nothing_of_that_batc
     producer.answers[0].set_result(None)
     await one.over
     await outbox.flush()
+
+
+async def test_each_is_bounded_by_a_time_of_its_own(outbox: Outbox, producer: Producer) -> None:
+    now = asyncio.get_running_loop().time()
+    late, later, soon = put(outbox, "ab"), put(outbox, "c"), put(outbox, "d")
+    outbox.bound(later, now + 3_600)
+    outbox.bound(late, now + 0.02)
+    outbox.bound(soon, now + 0.01)
+    for sending in (soon, late):
+        with pytest.raises(TimeoutError):
+            await sending.over
+    assert asyncio.get_running_loop().time() >= now + 0.02
+    assert not later.over.done()
+
+
+async def test_what_is_over_is_not_kept_until_its_time(outbox: Outbox, producer: Producer) -> None:
+    until = asyncio.get_running_loop().time() + 3_600
+    for _ in range(5 * SPARE):
+        sending = put(outbox, "a")
+        outbox.bound(sending, until)
+        sending.give_up()
+    assert len(outbox._bounded) <= SPARE
