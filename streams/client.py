@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from contextvars import ContextVar, Token
@@ -238,28 +237,13 @@ class JobClient:
         handles: list[Handle] = []
         chunk: list[Envelope] = []
         size = 0
-        on_its_way: asyncio.Task[list[Handle]] | None = None  # while the next one is made
-        try:
-            async for payload in each(payloads):
-                given = None if id is None else id(payload)
-                chunk.append(self._job(payload, given, queue, options, metadata))
-                size += len(chunk[-1].payload)
-                if len(chunk) >= _CHUNK or size >= _CHUNK_BYTES:
-                    if on_its_way is not None:
-                        handles += await on_its_way
-                    sending = self._send_jobs(chunk, id_given=id is not None)
-                    on_its_way = asyncio.create_task(sending)
-                    await asyncio.sleep(0)  # it starts now
-                    chunk, size = [], 0
-            if on_its_way is not None:
-                handles += await on_its_way
-        except Exception:
-            if on_its_way is not None:
-                await on_its_way  # what is before the error is enqueued, or failed before it
-            raise
-        finally:
-            if on_its_way is not None:
-                on_its_way.cancel()
+        async for payload in each(payloads):
+            given = None if id is None else id(payload)
+            chunk.append(self._job(payload, given, queue, options, metadata))
+            size += len(chunk[-1].payload)
+            if len(chunk) >= _CHUNK or size >= _CHUNK_BYTES:
+                handles += await self._send_jobs(chunk, id_given=id is not None)
+                chunk, size = [], 0
         if chunk:
             handles += await self._send_jobs(chunk, id_given=id is not None)
         return handles

@@ -47,7 +47,10 @@ def trace_of(error: BaseException) -> str:
     is_plain = error.__cause__ is None and context is None
     if not is_plain or len(frames) > FEW_FRAMES or isinstance(error, BaseExceptionGroup):
         return "".join(traceback.format_exception(error))
-    said = [_said_of(*frame) for frame in frames]
+    try:
+        said = [_said_of(code.co_filename, code, at, line) for code, at, line in frames]
+    except Exception:  # a frame that somebody made by hand
+        return "".join(traceback.format_exception(error))
     said += traceback.format_exception_only(error)
     return "".join(["Traceback (most recent call last):\n", *said] if frames else said)
 
@@ -62,11 +65,12 @@ def _frames(trace: TracebackType | None) -> Iterator[_Frame]:
 
 
 @lru_cache(maxsize=1_000)
-def _said_of(code: CodeType, instruction: int, line: int) -> str:
+def _said_of(file: str, code: CodeType, instruction: int, line: int) -> str:
+    # With its file: equal code of two files is equal.
     positions = next(islice(code.co_positions(), instruction // 2, None))
     _, end_line, column, end_column = positions
     place = traceback.FrameSummary(
-        code.co_filename,
+        file,
         line,
         code.co_name,
         end_lineno=end_line,

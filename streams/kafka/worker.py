@@ -19,6 +19,7 @@ from streams.jobs.durations import to_ms
 from streams.jobs.lifecycle import Listener
 from streams.jobs.registry import Registry
 from streams.kafka import faust_command as faust_command  # takes over Faust's command `worker`
+from streams.kafka.assignment import Assignment
 from streams.kafka.clock import WallClock
 from streams.kafka.commands import CommandReader
 from streams.kafka.disk import StateFolder, claim_folder
@@ -39,7 +40,6 @@ from streams.wire.state import Command
 from streams.wire.topics import TopicNames, specs
 from streams.worker.control import Control
 from streams.worker.engine import Engine, EngineOptions
-from streams.worker.fan_out import FanOut
 from streams.worker.pipeline import Pipeline
 from streams.worker.presence import Roster
 from streams.worker.recovery import Recovery
@@ -61,17 +61,6 @@ def tune_garbage_collection() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
-
-
-class PartitionSource:
-    """The acknowledged prefix of one partition, as the consumer will commit it."""
-
-    def __init__(self) -> None:
-        self.watermark: int | None = None
-
-    def release(self, watermark: int) -> None:
-        """Everything below is settled or taken over."""
-        self.watermark = watermark
 
 
 class WithoutWeb(faust.App.BootStrategy):
@@ -159,11 +148,14 @@ class JobsApp(faust.App):
         )
         self._queues = {self.names.queue(queue): queue for queue in serves}
         self._events = {self.names.event(kind): kind for kind in registry.event_types()}
-        self._sources: dict[TP, PartitionSource] = {}
-        self._targets: dict[TP, Pipeline | FanOut] = {}
-        self._opening: dict[TP, asyncio.Task[None]] = {}
-        self._generation = 0  # of the group, when partitions were assigned last
-        self._is_assigned = False  # and what is ours is open, or being opened
+        self._ours = Assignment(
+            self.engine,
+            self._commands,
+            self.names,
+            queues=self._queues,
+            events=self._events,
+            on_failure=self._end_with,
+        )
         self._folder: StateFolder | None = None
         self._add_agents()
 
@@ -174,9 +166,9 @@ class JobsApp(faust.App):
 
     def _new_consumer(self) -> BatchConsumer:
         consumer: BatchConsumer = super()._new_consumer()
-        consumer.readers = lambda: self._targets
-        consumer.watermark = self._watermark
-        consumer.watched = lambda: list(self._sources)
+        consumer.readers = lambda: self._ours.targets
+        consumer.watermark = self._ours.watermark
+        consumer.watched = self._ours.partitions
         consumer.lease = self._lease
         return consumer
 
@@ -209,7 +201,7 @@ class JobsApp(faust.App):
                 self._end_with(error)
 
     def _deliver(self, tp: TP, batch: Batch) -> None:
-        target = self._targets.get(tp)
+        target = self._ours.targets.get(tp)
         if target is None or not batch.follows(target):
             self.consumer.read_again(tp)
             return
@@ -280,8 +272,7 @@ class JobsApp(faust.App):
         except Exception as error:  # what is not committed is delivered again, and is known
             logger.warning("the last commit failed: %s", error)
         await super().on_stop()
-        for task in self._opening.values():
-            task.cancel()
+        self._ours.stop()
         if self._following is not None:
             self._following.cancel()
             await asyncio.gather(self._following, return_exceptions=True)
@@ -327,21 +318,13 @@ class JobsApp(faust.App):
             log=self._log,
             clock=self._clock,
             open_recovery=self.engine.open_recovery,
-            owned=self._places_of_ours,
+            owned=self._ours.places,
             places=[
                 (queue, partition)
                 for queue in self._queues.values()
                 for partition in range(settings.partitions)
             ],
         )
-
-    def _places_of_ours(self) -> list[tuple[str, int]]:
-        """What we own or are about to own."""
-        return [
-            (self._queues[tp.topic], tp.partition)
-            for tp in self._sources
-            if tp.topic in self._queues
-        ]
 
     async def _follow(self, standbys: Standbys) -> None:
         try:
@@ -368,10 +351,7 @@ class JobsApp(faust.App):
         """
         try:
             is_drained = await self.engine.drain(self._lease.remaining)
-            opening = list(self._opening)
-            for tp in opening:  # half open, it would start to work while others recover it
-                await self._close(tp)
-            if opening or not is_drained:
+            if await self._ours.abandon_openings() or not is_drained:
                 # What is on its way must not arrive after the next owner has recovered.
                 await self._log.renew()
             if self._lease.is_held:
@@ -379,30 +359,24 @@ class JobsApp(faust.App):
         except Exception as error:
             logger.exception("draining before a rebalance failed")
             self._end_with(error)
-        await super()._on_partitions_revoked(revoked)
+        try:
+            await super()._on_partitions_revoked(revoked)
+        except Exception as error:  # aiokafka would log it, and go on
+            logger.exception("giving up partitions failed")
+            self._end_with(error)
 
     async def _on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         try:
             await self._take_assignment(assigned, generation_id)
+            await super()._on_partitions_assigned(assigned, generation_id)
         except Exception as error:  # aiokafka would log it, and go on with half an assignment
             logger.exception("taking an assignment failed")
             self._end_with(error)
-        await super()._on_partitions_assigned(assigned, generation_id)
 
     async def _take_assignment(self, assigned: set[TP], generation: int) -> None:
-        """Close what went away, go on with what came back, open what is new.
-
-        Nobody else can have had a partition only if this worker took part in every generation in
-        between. Otherwise all that it holds in memory is of the past, and so is what its producer
-        still buffers.
-        """
-        self._is_assigned = False
-        is_next = generation == self._generation + 1
-        self._generation = generation
-        for tp in set(self._sources) - assigned if is_next else set(self._sources):
-            await self._close(tp)
-        if not is_next:
-            await self._log.renew()
+        """Close what went away, go on with what came back, open what is new."""
+        if not await self._ours.keep(assigned, generation):
+            await self._log.renew()  # what its producer still buffers is of the past, too
         self.engine.resume()
         committed: dict[TP, int] = {}
         if assigned:
@@ -410,50 +384,7 @@ class JobsApp(faust.App):
             if answer.stopped:
                 return  # we are stopping: what is new waits for the next rebalance, when we leave
             committed = answer.result
-        for tp in assigned:
-            if tp not in self._targets and tp not in self._opening:
-                start = committed.get(tp) or 0
-                self._sources[tp] = PartitionSource()
-                self._opening[tp] = asyncio.create_task(self._open(tp, max(start, 0)))
-        self._is_assigned = True
-
-    async def _open(self, tp: TP, start: int) -> None:
-        source = self._sources[tp]
-        try:
-            if tp.topic in self._events:
-                kind = self._events[tp.topic]
-                fan_out = await self.engine.open_events(kind, tp.partition, source)
-                fan_out.skip_to(start)
-                self._targets[tp] = fan_out
-            elif tp.topic in self._queues:
-                queue = self._queues[tp.topic]
-                pipeline = await self.engine.open_queue(queue, tp.partition, source, start)
-                commands = pipeline.place.commands
-                self._commands.add(commands, tp.partition, pipeline.tables.applied(commands))
-                self._targets[tp] = pipeline
-        except Exception as error:
-            logger.exception("opening %s/%d failed", tp.topic, tp.partition)
-            self._end_with(error)
-        finally:
-            self._opening.pop(tp, None)
-
-    async def _close(self, tp: TP) -> None:
-        self._sources.pop(tp, None)
-        opening = self._opening.pop(tp, None)
-        if opening is not None:
-            opening.cancel()
-            await asyncio.gather(opening, return_exceptions=True)
-        self._targets.pop(tp, None)
-        if tp.topic in self._events:
-            await self.engine.close_events(self._events[tp.topic], tp.partition)
-        elif tp.topic in self._queues:
-            queue = self._queues[tp.topic]
-            self._commands.remove(self.names.commands(queue), tp.partition)
-            await self.engine.close_queue(queue, tp.partition)
-
-    def _watermark(self, tp: TP) -> int | None:
-        source = self._sources.get(tp)
-        return None if source is None else source.watermark
+        self._ours.open(assigned, committed)
 
     def _end_with(self, error: BaseException) -> None:
         """A partition failed: end the worker, and let its successor start from durable state."""
@@ -467,7 +398,7 @@ class JobsApp(faust.App):
 
     def health(self) -> Health:
         """Ready once every assigned partition is recovered."""
-        ready = self._is_assigned and not self._opening
+        ready = self._ours.is_open
         settings = self.streams_settings
         thresholds = Thresholds(waiting=settings.health_waiting, failed=settings.health_failed)
         return health(self.readings(), thresholds, ready=ready)

@@ -196,7 +196,7 @@ def decode_open(key: bytes, value: bytes) -> OpenEntry:
             ),
             payload=payload,
         )
-    except (ValueError, KeyError, TypeError, IndexError) as error:
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         raise UndecodableRecord(f"not an open entry: {error}") from error
 
 
@@ -227,10 +227,15 @@ def decode_head(key: bytes, value: bytes) -> Head:
         job = JobKey.decode(key)
         end = value.find(b"\n")
         m = orjson.loads(value if end < 0 else value[:end])
-        if not m.keys() >= _REQUIRED or type(m["headers"]) is not list or len(m["origin"]) < 3:
+        if not m.keys() >= _REQUIRED:
             raise ValueError("a field is missing")
-        if m["history"]:
-            _read_history(m["history"])
+        # What `decode_open` would refuse later must not get into the table.
+        _read_history(m["history"])
+        _read_failure(m["failure"])
+        _ = m["origin"][0], m["origin"][1], m["origin"][2]
+        for _, text in m["headers"]:
+            if text is not None and not text.isascii():
+                text.encode("latin-1")
         lane = None
         if m["blocks"] and job.ordering_key is not None and m["key"] is not None:
             lane = m["key"].encode("latin-1")

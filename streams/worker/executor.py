@@ -26,6 +26,7 @@ from streams.worker.ports import Alarm, Clock
 Done = Callable[[Attempt, Outcome], None]
 
 RESULT_MAX = 64 * 1024  # bytes of JSON kept with a job
+PUT_BACK_MS = 1_000  # after which what could not start is looked at again
 UNWIND_MS = 5_000  # for a handler that was interrupted; then its slot is taken from it
 
 logger = logging.getLogger(__name__)
@@ -149,10 +150,11 @@ class LoopExecutor:
         """Run the attempt as soon as there is a slot."""
         attempt.handle = _Running(attempt, done)
         slots = self._slots[attempt.definition.runs_in]
-        if slots.free and self._may_start_now:
+        if slots.free and self._may_start_now and not slots.put_back:
             self._start(attempt, slots)
         else:
             slots.wait(attempt)
+            self._start_next(slots)
 
     def cancel(self, attempt: Attempt, reason: str) -> None:
         """Interrupt the attempt, or take it from the queue."""
@@ -200,6 +202,8 @@ class LoopExecutor:
         running.task = None
         slots = self._slots[attempt.definition.runs_in]
         slots.put_back.append(attempt)
+        if len(slots.put_back) == 1:  # also if nobody tells that the lease goes on
+            self._clock.call_at(self._clock.now() + PUT_BACK_MS, self.go_on)
         self._give_back(slots)
         self._note_if_idle()
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,12 +22,13 @@ from streams.wire.envelope import Record
 from streams.wire.state import Command, OpenEntry
 from streams.worker.attempt import Attempt
 from streams.worker.commands import Commands
+from streams.worker.gate import Gate
 from streams.worker.hand import Hand
 from streams.worker.intake import Intake
 from streams.worker.openings import BYTES_MAX, Openings
 from streams.worker.outcomes import Outcomes
 from streams.worker.owned import Owned
-from streams.worker.ports import Alarm, Append, Clock, Executor, Log, Source
+from streams.worker.ports import Alarm, Clock, Executor, Log, Source
 from streams.worker.settlement import Place, Settlement
 from streams.worker.suspects import Suspicion
 from streams.worker.tables import Tables
@@ -49,49 +50,6 @@ class Bounds:
 
     entries: int = 2_000_000
     bytes: int = 2 * 1024 * 1024 * 1024
-
-
-class _Gate:
-    """The log, as long as this worker may go on with what it is writing."""
-
-    def __init__(self, log: Log) -> None:
-        self._log = log
-        self._opened = asyncio.Event()
-        self._opened.set()
-
-    def open(self) -> None:
-        """Let appends through again."""
-        self._opened.set()
-
-    def close(self) -> None:
-        """Let no other append begin."""
-        self._opened.clear()
-
-    @property
-    def is_open(self) -> bool:
-        """Whether appends may begin."""
-        return self._opened.is_set()
-
-    async def append(self, records: Sequence[Append]) -> Sequence[int]:
-        """Append, once the gate is open."""
-        await self._opened.wait()
-        return await self._log.append(records)
-
-    def read(self, topic: str, partition: int, start: int) -> AsyncIterator[Sequence[Record]]:
-        """As the log does."""
-        return self._log.read(topic, partition, start)
-
-    async def end(self, topic: str, partition: int) -> int:
-        """As the log does."""
-        return await self._log.end(topic, partition)
-
-    async def offset_at(self, topic: str, partition: int, time: int) -> int | None:
-        """As the log does."""
-        return await self._log.offset_at(topic, partition, time)
-
-    async def trim(self, topic: str, partition: int, before: int) -> None:
-        """As the log does."""
-        await self._log.trim(topic, partition, before)
 
 
 class Pipeline:
@@ -116,7 +74,7 @@ class Pipeline:
         self.place = place
         self.watermark = Watermark(start)
         self.tables = tables
-        self._log = _Gate(log)
+        self._log = Gate(log)
         self._source = source
         self._clock = clock
         self._notify = notify
@@ -140,6 +98,7 @@ class Pipeline:
         self._arrived: deque[Sequence[Record]] = deque()
         self._delivered = start  # the offset behind the last record of what arrived
         self._writing: Settlement | None = None  # the turn that is being written
+        self._is_refused = False  # that write failed, and is to be tried again
         self._letters_sent: list[OpenEntry] = []  # dead, and their letter is durable
         self._kept = start  # the commit that is kept in state
         self._kept_at = 0
@@ -309,7 +268,7 @@ class Pipeline:
 
     def _attempt_ended(self, attempt: Attempt, outcome: Outcome) -> None:
         self._outcomes.arrive(attempt, outcome)
-        if isinstance(outcome, Completed | Discarded | Expired):
+        if isinstance(outcome, Completed | Discarded | Expired) and not self._is_refused:
             self.hand.pass_on(attempt)
         self._stir()
 
@@ -326,6 +285,7 @@ class Pipeline:
             # What was decided in this turn is unknown: only a restart from durable state is right.
             logger.exception("%s/%d failed", self.place.topic, self.place.partition)
             self._has_failed = True
+            self._writing, self.hand.paused = None, True  # nothing could be settled any more
             self._idle.set()  # nobody must wait for its turns any more
             self._on_failure(error)
 
@@ -400,7 +360,7 @@ class Pipeline:
                 await settlement.write(self._log, self.tables, self.place)
                 break
             except (AppendFailed, OSError) as error:
-                self._writing = None  # nothing more starts until it is written
+                self._writing, self._is_refused = None, True  # nothing more starts until then
                 pause = RETRY_PAUSES_MS[min(tries, len(RETRY_PAUSES_MS) - 1)]
                 tries += 1
                 logger.warning(
@@ -411,7 +371,7 @@ class Pipeline:
                     pause,
                 )
                 await self._pause(pause)
-        self._writing = None
+        self._writing, self._is_refused = None, False
         for offset in settlement.finished:
             self.watermark.finish(offset)
         if settlement.at_work is not None:

@@ -24,6 +24,7 @@ from streams.jobs.lifecycle import Happening
 from streams.testing.sandbox import Sandbox
 from streams.wire.envelope import Envelope, JobOverrides, encode
 from streams.worker.ports import Append
+from streams.worker.settlement import Settlement
 
 
 class Signed(Event, type="user.signed_up", key="user_id"):
@@ -396,6 +397,32 @@ async def test_a_partition_that_cannot_go_on_says_so(monkeypatch: pytest.MonkeyP
         monkeypatch.setattr(pipeline._intake, "admit", fail)
         await asyncio.wait_for(_until(lambda: bool(told), box.enqueue(Loose(n=1))), 10)
         assert str(told[0]) == "a fault of the engine"
+
+
+async def test_a_partition_that_cannot_go_on_starts_nothing_more(monkeypatch: pytest.MonkeyPatch):
+    started: list[int] = []
+
+    @job
+    async def step(payload: Step) -> None:
+        started.append(payload.n)
+
+    async def fail(*_: object) -> None:
+        raise RuntimeError("a fault of the engine")
+
+    async with Sandbox(step, partitions=1) as box:
+        pipeline = box.cluster.workers[0].engine.queues[("default", 0)]
+        told: list[BaseException] = []
+        pipeline._on_failure = told.append
+        monkeypatch.setattr(Settlement, "write", fail)
+        enqueuing = [asyncio.create_task(box.enqueue(Step(account=1, n=1)))]
+        await asyncio.wait_for(_until(lambda: bool(told), asyncio.sleep(0)), 10)
+        for n in (2, 3):
+            enqueuing.append(asyncio.create_task(box.enqueue(Step(account=n, n=n))))
+        for _ in range(100):
+            await asyncio.sleep(0)
+        for task in enqueuing:
+            task.cancel()
+        assert started == [1]
 
 
 async def _until(condition: Callable[[], bool], work: Coroutine[object, object, object]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from streams import Fixed, JobContext, JobPayload, PermanentError, Retry, RetryAfter, Snooze, job
+from streams.errors import AppendFailed
 from streams.jobs.identity import JobKey
 from streams.testing.cluster import MemoryCluster
 from streams.testing.sandbox import Sandbox
@@ -308,6 +309,37 @@ async def test_jobs_of_one_key_do_not_wait_for_a_write_each(monkeypatch: pytest.
         assert [job.state for job in box.jobs()] == ["completed"] * count
         # with far fewer writes than jobs
         assert writes < count / 3
+
+
+async def test_a_key_stops_while_its_ends_cannot_be_written(monkeypatch: pytest.MonkeyPatch):
+    watch = Watch()
+
+    @job
+    async def step(payload: Step) -> None:
+        await watch.run(payload.account, payload.n)
+
+    async with sandbox(step) as box:
+        append = box.cluster.log.append
+        refuses = True
+
+        async def refuse(records: Sequence[Append]) -> Sequence[int]:
+            await asyncio.sleep(0)
+            if refuses:
+                raise AppendFailed("too few replicas")
+            return await append(records)
+
+        monkeypatch.setattr(box.cluster.log, "append", refuse)
+        for n in range(100):
+            send(box, Step(account=1, n=n))
+        for _ in range(2_000):
+            box.cluster.workers[0].pump()
+            await asyncio.sleep(0)
+        # a few of them have run, by the time that the first write was refused
+        assert 0 < len(watch.started) < 10
+        refuses = False
+        box.cluster.clock.set(box.cluster.clock.now() + 5_000)  # the next try
+        await box.cluster.settle()
+        assert watch.started == watch.ended == list(range(100))
 
 
 async def test_a_key_whose_waiting_job_is_cancelled_during_a_rebalance_goes_on():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+import types
 from collections.abc import Callable
 
 import pytest
@@ -91,3 +92,22 @@ def test_a_trace_is_what_the_standard_library_says(fail: Callable[[], None]) -> 
 def test_an_error_that_was_never_raised_has_no_frames() -> None:
     error = ValueError("told, not raised")
     assert trace_of(error) == "".join(traceback.format_exception(error))
+
+
+def test_equal_code_of_two_files_is_told_apart() -> None:
+    source = "def handler():\n    raise ValueError('no')\n"
+    for file in ("billing.py", "shipping.py"):
+        space: dict[str, Callable[[], None]] = {}
+        exec(compile(source, file, "exec"), space)
+        with pytest.raises(ValueError) as caught:
+            space["handler"]()
+        assert f'File "{file}", line 2' in trace_of(caught.value)
+
+
+def test_a_trace_that_somebody_made_by_hand_does_not_hide_the_error() -> None:
+    with pytest.raises(ValueError) as caught:
+        plain()
+    trace = caught.value.__traceback__
+    assert trace is not None
+    made = types.TracebackType(None, trace.tb_frame, -1, trace.tb_lineno)
+    assert "ValueError: plain" in trace_of(caught.value.with_traceback(made))

@@ -24,10 +24,12 @@ class Broker:
         self.committed: dict[TP, int] = {}
         self.asked = False
         self.accepts = True
+        self.steps = iter([10])  # of the loop, until it takes each commit
 
     async def commit(self, offsets: Mapping[TP, int]) -> bool:
         self.asked = True
-        await asyncio.sleep(0)
+        for _ in range(next(self.steps, 1)):
+            await asyncio.sleep(0)
         if self.accepts:
             self.committed.update(offsets)
         return self.accepts
@@ -69,6 +71,19 @@ async def test_a_commit_that_began_before_another_does_not_end_after_it(
     watermarks[TP0] = 43
     await consumer.commit_watermarks()
     await periodic
+    assert broker.committed == {TP0: 43}
+
+
+async def test_a_commit_that_takes_long_holds_the_next_one_back(
+    consumer: BatchConsumer, broker: Broker, watermarks: dict[TP, int]
+) -> None:
+    watermarks[TP0] = 42
+    slow = asyncio.create_task(consumer.commit_watermarks())
+    while not broker.asked:
+        await asyncio.sleep(0)
+    watermarks[TP0] = 43
+    await consumer.commit_watermarks()
+    await slow
     assert broker.committed == {TP0: 43}
 
 

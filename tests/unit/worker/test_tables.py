@@ -262,6 +262,39 @@ def test_what_lacks_a_field_is_not_an_entry() -> None:
 
 
 @pytest.mark.parametrize(
+    "damage",
+    [
+        {"failure": ["type"]},
+        {"failure": {"type": 1}},
+        {"headers": [["name"]]},
+        {"headers": [["name", 7]]},
+        {"headers": [["name", "\u0416"]]},
+        {"headers": {}},
+        {"headers": None},
+        {"origin": {}},
+        {"origin": ["topic", 1]},
+        {"history": [[1, 2]]},
+        {"history": None},
+        {"key": 7},
+        {"key": "\u0416"},
+        {"state": "lost"},
+    ],
+    ids=str,
+)
+def test_what_could_not_be_read_later_is_not_an_entry(damage: dict[str, object]) -> None:
+    key, value = encode_open(entry_of(JOB, blocks=True))
+    head, _, payload = value.partition(b"\n")
+    damaged = orjson.dumps(orjson.loads(head) | damage) + b"\n" + payload
+    try:
+        entry = decode_open(key, damaged)
+    except UndecodableRecord:
+        with pytest.raises(UndecodableRecord):
+            decode_head(key, damaged)
+    else:
+        assert decode_head(key, damaged) == head_of(entry)
+
+
+@pytest.mark.parametrize(
     ("key", "value"),
     [
         (JOB.encode(), b"junk"),

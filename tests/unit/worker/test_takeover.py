@@ -121,3 +121,16 @@ def test_what_ended_is_forgotten() -> None:
         owned.hand.put_down(each, is_blocked=False)
     assert watch.next_look(NOW) == NOW + LONG_MS
     assert list(look(watch, NOW + LONG_MS).opens) == [taken[2].state_key]
+
+
+def test_a_run_is_not_taken_over_in_the_turn_that_writes_what_ended_before_it() -> None:
+    owned, _ = owned_by_us(step)
+    watch = TakeOvers(owned)
+    taken = admit(owned, watch, "1", "step:1", 0)
+    settlement = Settlement(at=NOW + LONG_MS)
+    assert taken.lane is not None
+    settlement.passed.add(taken.lane)
+    watch.take_over_long(settlement, NOW + LONG_MS)
+    assert not settlement.opens
+    # the next look finds it
+    assert look(watch, NOW + LONG_MS + LOOK_MS).opens
