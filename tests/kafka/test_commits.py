@@ -6,7 +6,7 @@ import asyncio
 import shutil
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -118,22 +118,22 @@ async def test_gaps_in_the_log_of_a_queue_hold_nothing_up(
                 # and transactions in it: one that is aborted, one that is committed
                 await _enqueue(client, set(range(5)))
                 async with _transactions(kafka) as producer:
-                    await _send_in_transaction(producer, place.topic, range(2000, 2005), False)
+                    await _send_in_transaction(producer, log, place.topic, range(2000, 2005), False)
                     await _enqueue(client, set(range(5, 10)))
-                    await _send_in_transaction(producer, place.topic, range(10, 15), True)
+                    await _send_in_transaction(producer, log, place.topic, range(10, 15), True)
                     await _enqueue(client, set(range(15, 20)))
                     # then a worker runs what was enqueued, and what was committed
                     worker = fleet.start("worker")
                     await _settled(kafka, prefix, set(range(20)), fleet)
                     # also what comes when a gap was the last that it saw
-                    await _send_in_transaction(producer, place.topic, range(2005, 2010), False)
+                    await _send_in_transaction(producer, log, place.topic, range(2005, 2010), False)
                     await _enqueue(client, set(range(20, 25)))
                     await _settled(kafka, prefix, set(range(25)), fleet)
                     assert worker.stop() == 0, worker.log
                     # when its commit is within what is trimmed, before a gap that was the end
                     at_rest = (await group.committed())[place]
                     assert at_rest == await log.end(place.topic, 0)
-                    await _send_in_transaction(producer, place.topic, range(2010, 2015), False)
+                    await _send_in_transaction(producer, log, place.topic, range(2010, 2015), False)
                 end = await log.end(place.topic, 0)
                 assert end == at_rest + 6
                 await log.trim(place.topic, 0, end)
@@ -303,9 +303,13 @@ async def _transactions(kafka: str) -> AsyncIterator[AIOKafkaProducer]:
 
 
 async def _send_in_transaction(
-    producer: AIOKafkaProducer, topic: str, numbers: Iterable[int], commits: bool
+    producer: AIOKafkaProducer, log: KafkaLog, topic: str, numbers: range, commits: bool
 ) -> None:
-    """Steps that count if the transaction is committed; its end is a record, too."""
+    """Steps that count if the transaction is committed; its end is a record, too.
+
+    The broker answers before it has written that one: it is there on return.
+    """
+    before = await log.end(topic, 0)
     await producer.begin_transaction()
     for n in numbers:
         job = Envelope(
@@ -319,6 +323,8 @@ async def _send_in_transaction(
         key, value, headers = encode(job)
         await producer.send_and_wait(topic, value, key, 0, headers=headers)
     await (producer.commit_transaction() if commits else producer.abort_transaction())
+    while await log.end(topic, 0) < before + len(numbers) + 1:
+        await asyncio.sleep(0.01)  # the broker tells only who asks
 
 
 def _answer(offset: int) -> Callable[[str, int], Awaitable[int]]:
