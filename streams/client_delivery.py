@@ -40,6 +40,7 @@ class Delivery:
         self._opening = asyncio.Lock()
         self._closed = True
         self._outbox = Outbox(self.producer)
+        self._asking: dict[str, asyncio.Task[int]] = {}  # for the partitions of a topic
         self._partition_of = lru_cache(maxsize=50_000)(partition_of)
 
     async def open(self) -> None:
@@ -146,7 +147,22 @@ class Delivery:
                 return known
         async with asyncio.timeout_at(until):
             producer = await self.producer()
-            return {topic: await wire.partitions_for(producer, topic) for topic in topics}
+            return {topic: await self._look_up(producer, topic) for topic in topics}
+
+    async def _look_up(self, producer: AIOKafkaProducer, topic: str) -> int:
+        """One question for all who ask at the same time: thousands would keep the broker busy."""
+        asking = self._asking.get(topic)
+        if asking is None:
+            asking = asyncio.create_task(wire.partitions_for(producer, topic))
+            self._asking[topic] = asking
+
+            def over(task: asyncio.Task[int]) -> None:
+                self._asking.pop(topic, None)
+                if not task.cancelled():
+                    task.exception()  # seen, also if nobody waits any more
+
+            asking.add_done_callback(over)
+        return await asyncio.shield(asking)
 
     async def append(
         self, topic: str, *, key: bytes, value: bytes, partition: int, job_id: str

@@ -147,8 +147,11 @@ class BatchConsumer(driver.Consumer):
         One commit follows the other: the broker would take an older one that comes later, too.
         """
         async with self._committing:
+            watched = self.watched()
+            if not watched:  # perhaps it never started, and has no assignment to ask for
+                return
             assigned = self.assignment()
-            watermarks = {tp: self.watermark(tp) for tp in self.watched() if tp in assigned}
+            watermarks = {tp: self.watermark(tp) for tp in watched if tp in assigned}
             offsets = {
                 tp: offset
                 for tp, offset in watermarks.items()

@@ -166,7 +166,7 @@ async def test_a_read_yields_no_empty_batch_where_it_ends_in_a_gap(
         async with JobClient(kafka, source="test", prefix=prefix) as client:
             await _enqueue(client, {0})
             async with _transactions(kafka) as producer:
-                await _send_in_transaction(producer, topic, range(1, 4), False)
+                await _send_in_transaction(producer, log, topic, range(1, 4), False)
             end = await log.end(topic, 0)
             assert end == 5
             # nothing but the gap is left
