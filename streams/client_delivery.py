@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -19,6 +20,14 @@ from streams.wire.outbox import Outbox, Sending
 from streams.wire.partition import partition_of
 
 Encoded = tuple[bytes, bytes, list[tuple[str, bytes]]]
+
+
+@dataclass(slots=True)
+class _Question:
+    """One that several callers wait for."""
+
+    asking: asyncio.Task[int]
+    waiting: int = 0
 
 
 class Delivery:
@@ -40,7 +49,7 @@ class Delivery:
         self._opening = asyncio.Lock()
         self._closed = True
         self._outbox = Outbox(self.producer)
-        self._asking: dict[str, asyncio.Task[int]] = {}  # for the partitions of a topic
+        self._asked: dict[tuple[AIOKafkaProducer, str], _Question] = {}  # for a topic's partitions
         self._partition_of = lru_cache(maxsize=50_000)(partition_of)
 
     async def open(self) -> None:
@@ -151,18 +160,19 @@ class Delivery:
 
     async def _look_up(self, producer: AIOKafkaProducer, topic: str) -> int:
         """One question for all who ask at the same time: thousands would keep the broker busy."""
-        asking = self._asking.get(topic)
-        if asking is None:
+        of = (producer, topic)
+        question = self._asked.get(of)
+        if question is None:
             asking = asyncio.create_task(wire.partitions_for(producer, topic))
-            self._asking[topic] = asking
-
-            def over(task: asyncio.Task[int]) -> None:
-                self._asking.pop(topic, None)
-                if not task.cancelled():
-                    task.exception()  # seen, also if nobody waits any more
-
-            asking.add_done_callback(over)
-        return await asyncio.shield(asking)
+            question = self._asked[of] = _Question(asking)
+        question.waiting += 1
+        try:
+            return await asyncio.shield(question.asking)
+        finally:
+            question.waiting -= 1
+            if not question.waiting:  # it is answered, or all have given up: it must not go on
+                question.asking.cancel()
+                self._asked.pop(of, None)
 
     async def append(
         self, topic: str, *, key: bytes, value: bytes, partition: int, job_id: str
