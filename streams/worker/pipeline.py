@@ -2,7 +2,8 @@
 
 One task works in turns: conclude what ended, obey commands, release what is due, admit what
 arrived, take over what runs long, and settle all of it in one go. State is only read between
-settles, so a turn always sees everything that was decided before it.
+settles, so a turn always sees everything that was decided before it. What needs no write does not
+wait for its turn: an arrival that can start at once, and the next job of a key whose last one ended.
 """
 
 from __future__ import annotations
@@ -155,7 +156,7 @@ class Pipeline:
         self._draining = ends
         self._held = False
         self._log.open()
-        if not ends:
+        if not ends and not self._has_failed:
             self.hand.resume()
         self._stir()
 
