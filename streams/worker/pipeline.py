@@ -3,7 +3,7 @@
 One task works in turns: conclude what ended, obey commands, release what is due, admit what
 arrived, take over what runs long, and settle all of it in one go. State is only read between
 settles, so a turn always sees everything that was decided before it. What needs no write does not
-wait for its turn: an arrival that can start at once, and the next job of a key whose last one ended.
+wait for its turn: an arrival that can start at once, the next job of a key whose last one ended.
 """
 
 from __future__ import annotations

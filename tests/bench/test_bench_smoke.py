@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from streams.replay.reader import partition_counts
 
 STREAMS = Path(sys.executable).with_name("streams")
@@ -36,3 +38,32 @@ def test_drain_measures_recounts_and_leaves_nothing_behind(kafka: str, tmp_path:
     left = asyncio.run(partition_counts(kafka))
     assert not [topic for topic in left if topic.startswith("bench-")]
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.long  # each starts workers of its own
+@pytest.mark.parametrize(
+    ("name", "jobs", "figures"),
+    [
+        ("hot", 3_000, ["jobs_per_second"]),
+        ("failing", 4_000, ["jobs_per_second", "failed_share"]),
+        ("processes", 6_000, ["one_per_second", "two_per_second", "ratio"]),
+        ("start", 2_000, ["warm_seconds"]),
+        ("ledger", 30_000, ["ratio", "rss_mb", "recovered_seconds"]),
+    ],
+)
+def test_the_others_measure_and_recount(
+    kafka: str, tmp_path: Path, name: str, jobs: int, figures: list[str]
+) -> None:
+    done = subprocess.run(
+        [STREAMS, "bench", name, "--jobs", str(jobs), "--bootstrap", kafka, "--json"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert result["bench"] == name
+    assert all(result[figure] > 0 for figure in figures)
+    if name == "failing":
+        assert result["failed_share"] == 0.5
