@@ -60,7 +60,8 @@ class World(MemoryCluster):
     def start(self, name: str, skew: int = 0) -> WorkerProcess:
         """Start a worker."""
         process = WorkerProcess(name, self.loop, self.clock, skew)
-        worker = MemoryWorker(
+        worker = process.context.run(
+            MemoryWorker,
             self,
             name,
             network=FaultyNetwork(self, process),

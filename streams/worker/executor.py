@@ -22,6 +22,7 @@ from streams.jobs.retry import outcome_of_error
 from streams.worker.attempt import Attempt
 from streams.worker.deadlines import Deadlines
 from streams.worker.ports import Alarm, Clock
+from streams.worker.tasks import Tasks
 
 Done = Callable[[Attempt, Outcome], None]
 
@@ -38,7 +39,8 @@ _any = TypeAdapter(Any)
 class _Running:
     attempt: Attempt | None  # None: it is over, and holds nothing of it
     done: Done
-    task: asyncio.Task[None] | None = None
+    has_slot: bool = False
+    task: asyncio.Task[None] | None = None  # in which it has begun
     alarm: Alarm | None = None  # it is interrupted, and loses its slot at that time
     timed_out: bool = False
     silent: bool = False
@@ -107,6 +109,7 @@ class LoopExecutor:
         self._accepting = True
         self._paused = False
         self.running = 0  # attempts that hold a slot
+        self._tasks: Tasks[Attempt] = Tasks(self._run)
         self._idle = asyncio.Event()
         self._deadlines: Deadlines[_Running] = Deadlines(clock, _is_over, self._time_out)
 
@@ -161,7 +164,7 @@ class LoopExecutor:
         running: _Running = attempt.handle
         if running.over:
             return  # its outcome is on its way
-        if running.task is not None:
+        if running.has_slot:
             self._interrupt(attempt, running)
         elif self._slots[attempt.definition.runs_in].remove(attempt):
             running.done(attempt, Cancelled(reason=reason))
@@ -172,7 +175,7 @@ class LoopExecutor:
         if running is None or running.over:
             return
         running.silent = True
-        if running.task is not None:
+        if running.has_slot:
             self._interrupt(attempt, running)
         else:
             self._slots[attempt.definition.runs_in].remove(attempt)
@@ -181,13 +184,16 @@ class LoopExecutor:
         slots.free -= 1
         self.running += 1
         running: _Running = attempt.handle
-        running.task = asyncio.create_task(self._run(attempt, running))
+        running.has_slot = True
+        self._tasks.start(attempt.job.name, attempt)
 
-    async def _run(self, attempt: Attempt, running: _Running) -> None:
+    async def _run(self, attempt: Attempt, task: asyncio.Task[None]) -> None:
+        running: _Running = attempt.handle
         if not self._may_start_now and attempt.cancelled is None and not running.silent:
             # This process may have been frozen since it was to start, for longer than its lease.
             self._put_back(attempt, running)
             return
+        running.task = task
         outcome: Outcome
         try:
             outcome = await self._outcome(attempt, running)
@@ -199,7 +205,7 @@ class LoopExecutor:
 
     def _put_back(self, attempt: Attempt, running: _Running) -> None:
         """It waits for its slot again, before all others."""
-        running.task = None
+        running.has_slot = False
         slots = self._slots[attempt.definition.runs_in]
         slots.put_back.append(attempt)
         if len(slots.put_back) == 1:  # also if nobody tells that the lease goes on
@@ -209,9 +215,8 @@ class LoopExecutor:
 
     def _interrupt(self, attempt: Attempt, running: _Running) -> None:
         """Cancel a running handler; one that does not unwind loses its slot all the same."""
-        assert running.task is not None
-        if attempt.started is None:
-            return  # a task cancelled before its first step never takes it; it looks by itself
+        if running.task is None or attempt.started is None:
+            return  # it looks by itself when it begins
         running.task.cancel()
         if running.alarm is not None:
             running.alarm.cancel()
