@@ -141,4 +141,6 @@ class Dead:
     failure: Failure
 
 
-Outcome = Completed | Retrying | Snoozed | Discarded | Expired | Cancelled | Dead
+Ending = Completed | Discarded | Expired | Cancelled
+Opening = Retrying | Snoozed | Dead  # its job is in the open table afterwards
+Outcome = Ending | Opening

@@ -201,7 +201,6 @@ def _envelope(
 ) -> Envelope:
     time = _time(headers, h.CE_TIME)
     options = headers.get(h.CE_OPTIONS)
-    others = headers.keys() - _OURS
     return Envelope(
         id=id_,
         name=name,
@@ -211,13 +210,17 @@ def _envelope(
         queue=headers.get(h.CE_QUEUE),
         key=key,
         content_type=headers.get(h.CONTENT_TYPE) or h.JSON,
-        not_before=_time(headers, h.CE_NOTBEFORE),
-        expires=_time(headers, h.CE_EXPIRES),
+        not_before=_time(headers, h.CE_NOTBEFORE) if h.CE_NOTBEFORE in headers else None,
+        expires=_time(headers, h.CE_EXPIRES) if h.CE_EXPIRES in headers else None,
         parent=headers.get(h.CE_PARENT),
         options=None if options is None else decode_overrides(options),
         traceparent=headers.get(h.TRACEPARENT) or headers.get(h.CE_TRACEPARENT),
-        extensions={n[3:]: headers[n] for n in headers if n in others} if others else {},
+        extensions={} if headers.keys() <= _OURS else _extensions(headers),
     )
+
+
+def _extensions(headers: dict[str, str]) -> dict[str, str]:
+    return {name[3:]: text for name, text in headers.items() if name not in _OURS}
 
 
 def _time(headers: dict[str, str], name: str) -> int | None:

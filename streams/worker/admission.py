@@ -35,8 +35,7 @@ def attempt_of(
     expires = envelope.expires
     if expires is None and definition.expires_ms is not None:
         # Waiting counts from when it was sent and could run: a child carries its parent's time.
-        could_run = max(envelope.time, record.timestamp, envelope.not_before or 0)
-        expires = could_run + definition.expires_ms
+        expires = max(record.timestamp, could_start(envelope)) + definition.expires_ms
     return Attempt(
         job=job,
         state_key=job.encode(),
@@ -50,13 +49,18 @@ def attempt_of(
         generation=0 if entry is None else entry.generation,
         run=0 if entry is None else entry.run,
         used=0 if entry is None else entry.attempts,
-        due=max(envelope.time, envelope.not_before or 0)
-        if entry is None or entry.due is None
-        else entry.due,
+        due=could_start(envelope) if entry is None or entry.due is None else entry.due,
         retry=retry,
         timeout_ms=timeout_ms,
         expires=expires,
     )
+
+
+def could_start(envelope: Envelope) -> int:
+    """When a job could start at the earliest, in milliseconds since the epoch."""
+    if envelope.not_before is None:
+        return envelope.time
+    return max(envelope.time, envelope.not_before)
 
 
 def new_entry(

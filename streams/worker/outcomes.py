@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections import deque
+from typing import Final
 
 from streams.jobs.outcome import (
     Cancelled,
     Completed,
-    Dead,
     Discarded,
+    Opening,
     Outcome,
-    Retrying,
-    Snoozed,
 )
 from streams.worker import settle
 from streams.worker.attempt import Attempt
 from streams.worker.owned import Owned
 from streams.worker.parking import park_attempts
 from streams.worker.settlement import Settlement
+
+_MEANT: Final = (Completed, Discarded)  # by the handler; they count though it was cancelled
 
 
 class Outcomes:
@@ -45,7 +46,7 @@ class Outcomes:
             attempt, outcome = self._ended.popleft()
             if self._owned.hand.get(attempt.state_key) is not attempt:
                 continue
-            if attempt.lane in settlement.passed and isinstance(outcome, Retrying | Snoozed | Dead):
+            if attempt.lane in settlement.passed and isinstance(outcome, Opening):
                 later.append((attempt, outcome))
                 continue
             if attempt.passed_on and attempt.lane is not None:
@@ -59,7 +60,7 @@ class Outcomes:
         """Settle one attempt; the next of its key may start as soon as this is decided."""
         owned = self._owned
         owned.suspicion.suspects.ended(attempt.state_key)
-        if attempt.cancelled is not None and not isinstance(outcome, Completed | Discarded):
+        if attempt.cancelled is not None and not isinstance(outcome, _MEANT):
             outcome = Cancelled(reason=attempt.cancelled)
         settle.conclude(attempt, outcome, settlement, owned.place, now)
         followers = owned.hand.put_down(attempt, is_blocked=attempt.lane in settlement.blocking)

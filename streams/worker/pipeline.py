@@ -13,7 +13,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 from streams.errors import AppendFailed
 from streams.jobs.lifecycle import Listener
@@ -42,6 +42,7 @@ ADMITTED_MAX = 5_000  # jobs in hand for a partition; past it the queue is held 
 HELD_MAX = 100_000  # offsets between the commit and the read position
 ARRIVED_MAX = 4  # batches that wait for their turn
 COMMIT_MS = 500  # how often a commit is kept in state
+_OVER: Final = (Completed, Discarded, Expired)  # whatever is decided next
 RETRY_PAUSES_MS = (100, 500, 2_000, 5_000)  # between tries of a settle that failed
 
 
@@ -269,7 +270,7 @@ class Pipeline:
 
     def _attempt_ended(self, attempt: Attempt, outcome: Outcome) -> None:
         self._outcomes.arrive(attempt, outcome)
-        if isinstance(outcome, Completed | Discarded | Expired) and not self._is_refused:
+        if isinstance(outcome, _OVER) and not self._is_refused:
             self.hand.pass_on(attempt)
         self._stir()
 

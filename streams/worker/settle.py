@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Final
 
 from streams.jobs.identity import JobKey
 from streams.jobs.lifecycle import Happening, LifecycleEvent
@@ -11,6 +12,7 @@ from streams.jobs.outcome import (
     Completed,
     Dead,
     Discarded,
+    Ending,
     Expired,
     Failure,
     Outcome,
@@ -26,15 +28,30 @@ from streams.worker.settlement import Place, Settlement
 from streams.worker.suspects import Suspicion
 from streams.worker.tables import lane_of
 
+# Made once: `A | B` makes a type each time, which takes longer than to look into it.
+_FAILED: Final = (Retrying, Dead)
+_COMES_DUE: Final = (Retrying, Snoozed)
+
 
 def conclude(
     attempt: Attempt, outcome: Outcome, settlement: Settlement, place: Place, now: int
 ) -> None:
     """Settle one attempt; a job that never started has no attempt in its history."""
-    failure = outcome.failure if isinstance(outcome, Retrying | Dead) else None
+    failure = outcome.failure if isinstance(outcome, _FAILED) else None
     history = _with_attempt(attempt, outcome, failure, place, now)
     used = attempt.used + (attempt.started is not None and not isinstance(outcome, Snoozed))
     match outcome:
+        case Completed() if not attempt.definition.ledger:
+            settlement.leave(
+                attempt.state_key, was_open=attempt.entry is not None, lane=attempt.lane
+            )
+        case Completed() | Discarded() | Cancelled() | Expired():
+            settlement.end(
+                attempt.state_key,
+                _ledger_after(attempt, outcome, history, used, now),
+                was_open=attempt.entry is not None,
+                lane=attempt.lane,
+            )
         case Retrying(after_ms=after_ms):
             _keep_open(
                 attempt,
@@ -65,31 +82,6 @@ def conclude(
             dead = replace(entry, state=State.DEAD, due=now, blocks=halts, letter_pending=True)
             settlement.open(dead, attempt.lane)
             send_letter(dead, settlement, place)
-        case Completed() if not attempt.definition.ledger:
-            settlement.leave(
-                attempt.state_key, was_open=attempt.entry is not None, lane=attempt.lane
-            )
-        case _:
-            state, result, reason = _ending(outcome)
-            settlement.end(
-                attempt.state_key,
-                LedgerRecord(
-                    job=attempt.job,
-                    state=state,
-                    time=attempt.envelope.time,
-                    generation=attempt.generation,
-                    run=attempt.run,
-                    attempts=used,
-                    ended=now,
-                    unique_for_ms=attempt.definition.unique_for_ms,
-                    result=result,
-                    reason=reason,
-                    failure=None if attempt.entry is None else attempt.entry.failure,
-                    history=history,
-                ),
-                was_open=attempt.entry is not None,
-                lane=attempt.lane,
-            )
     if attempt.offset is not None:
         settlement.finished.append(attempt.offset)
     if attempt.entry is not None and (lane := lane_of(attempt.entry)) is not None:
@@ -313,7 +305,31 @@ def _entry_after(
     )
 
 
-def _ending(outcome: Outcome) -> tuple[State, bytes | None, str]:
+def _ledger_after(
+    attempt: Attempt,
+    outcome: Ending,
+    history: tuple[AttemptRecord, ...],
+    used: int,
+    now: int,
+) -> LedgerRecord:
+    state, result, reason = _ending(outcome)
+    return LedgerRecord(
+        job=attempt.job,
+        state=state,
+        time=attempt.envelope.time,
+        generation=attempt.generation,
+        run=attempt.run,
+        attempts=used,
+        ended=now,
+        unique_for_ms=attempt.definition.unique_for_ms,
+        result=result,
+        reason=reason,
+        failure=None if attempt.entry is None else attempt.entry.failure,
+        history=history,
+    )
+
+
+def _ending(outcome: Ending) -> tuple[State, bytes | None, str]:
     match outcome:
         case Completed(result=result):
             return State.COMPLETED, result, ""
@@ -323,7 +339,6 @@ def _ending(outcome: Outcome) -> tuple[State, bytes | None, str]:
             return State.CANCELLED, None, reason
         case Expired():
             return State.EXPIRED, None, "it waited longer than it was worth"
-    raise AssertionError(f"not an ending: {outcome!r}")
 
 
 def _with_attempt(
@@ -366,7 +381,7 @@ def _event_of(
         key=attempt.job.ordering_key,
         attempt=attempt.number,
         ran_ms=None if attempt.started is None else now - attempt.started,
-        due=_due_of(outcome, now),
+        due=_due_of(outcome, now) if isinstance(outcome, _COMES_DUE) else None,
         error_type=None if failure is None else failure.type,
         error=None if failure is None else failure.message,
         traceparent=attempt.envelope.traceparent,
@@ -374,13 +389,8 @@ def _event_of(
     )
 
 
-def _due_of(outcome: Outcome, now: int) -> int | None:
-    match outcome:
-        case Retrying(after_ms=after_ms):
-            return now + after_ms
-        case Snoozed(for_ms=for_ms):
-            return now + for_ms
-    return None
+def _due_of(outcome: Retrying | Snoozed, now: int) -> int:
+    return now + (outcome.after_ms if isinstance(outcome, Retrying) else outcome.for_ms)
 
 
 def _plain_event(happening: Happening, job: JobKey, place: Place, now: int) -> LifecycleEvent:
