@@ -31,6 +31,7 @@ class MemoryCluster:
         self.log = MemoryLog(self.clock, partitions)
         self.names = TopicNames("")
         self.listeners = tuple(listeners)
+        self.gather_ms = 0  # its time stands still until it is told to pass
         topics = [self.names.queue(queue) for queue in registry.queues()]
         topics += [self.names.event(kind) for kind in sorted(registry.event_types())]
         places = [(topic, partition) for partition in range(partitions) for topic in topics]

@@ -42,7 +42,12 @@ class MemoryWorker:
         self.network = network
         self.engine = Engine(
             cluster.registry,
-            EngineOptions(worker=name, names=cluster.names, partitions=cluster.log.partitions),
+            EngineOptions(
+                worker=name,
+                names=cluster.names,
+                partitions=cluster.log.partitions,
+                gather_ms=cluster.gather_ms,
+            ),
             log=log or WorkerLog(cluster.log, network, self._check_lease),
             clock=clock or cluster.clock,
             open_store=lambda queue, partition: cluster.store(name, queue, partition),

@@ -18,6 +18,7 @@ from streams.testing.watched import Epoch
 from streams.testing.worker import MemoryWorker
 from streams.testing.workload import REGISTRY, Work
 from streams.wire.envelope import Record
+from streams.worker.pipeline import GATHER_MS
 
 PARTITIONS = 2
 
@@ -28,6 +29,7 @@ class World(MemoryCluster):
     def __init__(self, seed: int, *, tracing: bool = False) -> None:
         super().__init__(REGISTRY, partitions=PARTITIONS)
         self.rng = random.Random(seed)
+        self.gather_ms = GATHER_MS if seed % 2 else 0
         self.loop = VirtualLoop(self.clock)  # type: ignore[abstract]  # what it needs is there
         self.oracle = Oracle(self.clock.now)
         self.coverage: Coverage = Coverage()

@@ -34,7 +34,8 @@ class Attempt:
     expires: int | None = None
     started: int | None = None
     submitted: bool = False
-    passed_on: bool = False  # it ended, and the next of its key has started
+    is_over: bool = False  # it ended for good, whatever is decided next
+    passed_on: bool = False  # and the next of its key has started
     cancelled: str | None = None  # the reason, once somebody asked
     handle: Any = field(default=None, repr=False)  # the executor's own
 

@@ -17,7 +17,7 @@ from streams.worker.children import ChildSender
 from streams.worker.control import Control
 from streams.worker.executor import LoopExecutor
 from streams.worker.fan_out import FanOut
-from streams.worker.pipeline import Pipeline
+from streams.worker.pipeline import GATHER_MS, Pipeline
 from streams.worker.ports import Clock, Log, Source, Store
 from streams.worker.presence import RUNNING_TOLD, Presence
 from streams.worker.recovery import Recovery
@@ -41,6 +41,7 @@ class EngineOptions:
     threads: int = 5
     grace_ms: int = 25_000
     unique_for_ms: int = 86_400_000
+    gather_ms: int = GATHER_MS  # see `worker/pipeline.py`
     kept: Kept = field(default_factory=Kept)
 
 
@@ -167,6 +168,7 @@ class Engine:
                 suspects=self._suspects,
             ),
             on_failure=self._on_failure,
+            gather_ms=self.options.gather_ms,
         )
         self.queues[(queue, partition)] = pipeline
         pipeline.start()

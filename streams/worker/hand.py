@@ -64,14 +64,17 @@ class Hand:
         if lane is None:
             self._lanes[attempt.lane] = Lane(attempt)
             self._start(attempt)
-        else:
-            lane.waiting.append(attempt)
+            return
+        lane.waiting.append(attempt)
+        if lane.running is not None and lane.running.is_over:
+            self.pass_on(lane.running)
 
     def pass_on(self, attempt: Attempt) -> None:
         """Its job has ended for good, whatever is decided next: the next of its key starts now.
 
         It stays in hand until it is put down. So a key is not held up by a write for each job.
         """
+        attempt.is_over = True
         lane = None if attempt.lane is None else self._lanes.get(attempt.lane)
         if lane is not None and lane.running is attempt and lane.waiting and not self.paused:
             lane.running = lane.waiting.popleft()

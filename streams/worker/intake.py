@@ -90,7 +90,7 @@ class Intake:
                 settle.conclude(attempt, Expired(), settlement, owned.place, now)
 
     def admit_at_once(self, record: Record, pending: Settlement, now: int) -> bool:
-        """Admit a job while an earlier turn is being written, by what will be known after it.
+        """Admit a job without a turn, by what is known once `pending`, the last one, is written.
 
         False: something is to be written about it. It waits for its own turn, as all that comes
         behind it does.

@@ -3,7 +3,8 @@
 One task works in turns: conclude what ended, obey commands, release what is due, admit what
 arrived, take over what runs long, and settle all of it in one go. State is only read between
 settles, so a turn always sees everything that was decided before it. What needs no write does not
-wait for its turn: an arrival that can start at once, the next job of a key whose last one ended.
+wait for a turn: an arrival that can start at once, the next job of a key whose last one ended. So
+turns need not follow each other at once: what ends shortly after one is settled together.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ ADMITTED_MAX = 5_000  # jobs in hand for a partition; past it the queue is held 
 HELD_MAX = 100_000  # offsets between the commit and the read position
 ARRIVED_MAX = 4  # batches that wait for their turn
 COMMIT_MS = 500  # how often a commit is kept in state
+GATHER_MS = 10  # from one turn on, in which what ends is gathered for the next one
 _OVER: Final = (Completed, Discarded, Expired)  # whatever is decided next
 RETRY_PAUSES_MS = (100, 500, 2_000, 5_000)  # between tries of a settle that failed
 
@@ -72,6 +74,7 @@ class Pipeline:
         on_failure: Callable[[BaseException], None],
         suspicion: Suspicion,
         bounds: Bounds | None = None,
+        gather_ms: int = GATHER_MS,
     ) -> None:
         self.place = place
         self.watermark = Watermark(start)
@@ -109,6 +112,9 @@ class Pipeline:
         self._must_inspect = False
         self._is_marked = False  # in state, as being at work
         self._alarm: Alarm | None = None
+        self._gathered: Alarm | None = None  # when what has ended meanwhile is settled
+        self._gather_ms = gather_ms
+        self._turned_at = 0
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -163,8 +169,9 @@ class Pipeline:
 
     async def stop(self) -> None:
         """Give the partition up; what still runs is interrupted and its outcome dropped."""
-        if self._alarm is not None:
-            self._alarm.cancel()
+        for alarm in (self._alarm, self._gathered):
+            if alarm is not None:
+                alarm.cancel()
         for attempt in self.hand:
             self._suspects.ended(attempt.state_key)
         self.hand.abandon()
@@ -243,18 +250,23 @@ class Pipeline:
         left = self._admit_at_once(records)
         if left:
             self._arrived.append(left)
-        self._stir()
+            self._stir()
+        elif self._writing is None:
+            self._set_alarm()  # to look at what has just been admitted; after a turn it is set
 
     def _admit_at_once(self, records: Sequence[Record]) -> Sequence[Record]:
-        """Start what can start beside the write that is under way; what has to wait for its turn.
+        """Start what can start without a write; what can't waits for its turn, as all behind it.
 
         So a job does not wait for a write that has nothing to do with it.
         """
-        if self._writing is None or self._arrived or self._draining or self._held:
+        if not self._is_marked or self._is_refused or self._has_failed:
+            return records
+        if self._arrived or self._draining or self._held:
             return records
         now = self._clock.now()
+        pending = self._writing or Settlement()  # what is decided is in state, or in this
         for at, record in enumerate(records):
-            if not self._has_room or not self._intake.admit_at_once(record, self._writing, now):
+            if not self._has_room or not self._intake.admit_at_once(record, pending, now):
                 return records[at:]
         return ()
 
@@ -272,7 +284,21 @@ class Pipeline:
         self._outcomes.arrive(attempt, outcome)
         if isinstance(outcome, _OVER) and not self._is_refused:
             self.hand.pass_on(attempt)
-        self._stir()
+        if self._writing is None:  # else they are looked at after it
+            self._settle_soon()
+
+    def _settle_soon(self) -> None:
+        """Take a turn for what has ended, but not too soon after the last one.
+
+        A write for each few jobs would cost this worker and the broker more than the jobs do.
+        """
+        at = self._turned_at + self._gather_ms
+        if self._draining or self._held or self._arrived or self._clock.now() >= at:
+            self._stir()
+            return
+        self._idle.clear()
+        if self._gathered is None:
+            self._gathered = self._clock.call_at(at, self._stir)
 
     def _stir(self) -> None:
         self._idle.clear()
@@ -295,13 +321,19 @@ class Pipeline:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            settlement = self._turn(self._clock.now())
+            if self._gathered is not None:
+                self._gathered.cancel()
+                self._gathered = None
+            self._turned_at = self._clock.now()
+            settlement = self._turn(self._turned_at)
             if settlement:
                 await self._settle(settlement)
             if self._has_work:
                 self._wake.set()
+            elif self._outcomes and not self._held:
+                self._settle_soon()
             self._set_alarm()
-            if not self._wake.is_set():
+            if not self._wake.is_set() and self._gathered is None:
                 self._idle.set()
 
     def _turn(self, now: int) -> Settlement:
@@ -338,10 +370,10 @@ class Pipeline:
         """Whether the next turn has something to do, though nothing happens until then."""
         if self._held:
             return False
-        if self._letters_sent or self._outcomes or self._commands:
+        if self._letters_sent or self._commands:
             return True
         if self._draining:
-            return self._is_marked or self._kept < self.watermark.value
+            return bool(self._outcomes) or self._is_marked or self._kept < self.watermark.value
         return (
             not self._is_marked or self._openings.has_work or bool(self._arrived and self._has_room)
         )

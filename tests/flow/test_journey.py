@@ -394,7 +394,7 @@ async def test_a_partition_that_cannot_go_on_says_so(monkeypatch: pytest.MonkeyP
         pipeline = box.cluster.workers[0].engine.queues[("default", 0)]
         told: list[BaseException] = []
         pipeline._on_failure = told.append
-        monkeypatch.setattr(pipeline._intake, "admit", fail)
+        monkeypatch.setattr(pipeline._outcomes, "conclude_all", fail)
         await asyncio.wait_for(_until(lambda: bool(told), box.enqueue(Loose(n=1))), 10)
         assert str(told[0]) == "a fault of the engine"
 
