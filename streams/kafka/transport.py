@@ -1,4 +1,4 @@
-"""Faust's transport with whole batches: a fetched batch of a partition travels as one event.
+"""Faust's transport with whole batches: what was fetched of a topic travels as one event.
 
 Two things of Faust's consumer are replaced. Its loop handles records one by one and drops a batch
 whose partition was paused meanwhile (which loses it: the position has moved on); ours holds a
@@ -21,7 +21,7 @@ from faust.types import TP
 from mode.threads import WorkerThread
 
 from streams.kafka.lease import Lease
-from streams.kafka.reading import Reader, Reading
+from streams.kafka.reading import Batch, Reader, Reading
 
 FETCH_WAIT_MS = 50  # Faust's own 1500 would delay a partition that is released by as much
 HELD_BACK_WAIT = 0.02  # seconds, while every partition is held back
@@ -105,17 +105,17 @@ class BatchConsumer(driver.Consumer):
                     await asyncio.sleep(HELD_BACK_WAIT)
                     continue
                 batches = await self._getmany(active_partitions=set(wanted), timeout=POLL)
-                for tp, records in (batches or {}).items():
+                for topic in self._by_topic(batches or {}):
                     if self.should_stop:
                         break
-                    batch = self._reading.fetched(tp, records)
-                    if batch is None:
-                        continue
-                    message = self._to_message(tp, records[-1])
-                    message.value = batch
+                    # Faust looks at its partition only to find who listens to the topic.
+                    tp, batch = next(iter(topic.items()))
+                    message = self._to_message(tp, batch.records[-1])
+                    message.value = topic
                     message.key = None
                     await callback(message)
-                    self._read_offset[tp] = records[-1].offset
+                    for tp, batch in topic.items():
+                        self._read_offset[tp] = batch.records[-1].offset
         except self.consumer_stopped_errors:
             if not self.transport.app.should_stop:
                 raise
@@ -124,6 +124,15 @@ class BatchConsumer(driver.Consumer):
                 raise
         finally:
             self.diag.unset_flag(CONSUMER_FETCHING)
+
+    def _by_topic(self, fetched: Mapping[TP, list[Any]]) -> Iterable[dict[TP, Batch]]:
+        """The batches of each topic: an event for each partition would cost more than they do."""
+        topics: dict[str, dict[TP, Batch]] = {}
+        for tp, records in fetched.items():
+            batch = self._reading.fetched(tp, records)
+            if batch is not None:
+                topics.setdefault(tp.topic, {})[tp] = batch
+        return topics.values()
 
     async def _seek_for(self, readers: Mapping[TP, Reader]) -> bool:
         """Put each partition where its reader begins; False if one is not ours any more."""

@@ -186,19 +186,18 @@ class JobsApp(faust.App):
             self.agent(channel, name=f"streams.{name}")(self._hand_over)
 
     async def _hand_over(self, stream: Any) -> None:
-        """The body of both agents: an event is a whole batch."""
+        """The body of both agents: an event is what was fetched of a topic, by partition."""
         async for event in stream.noack().events():
             message = event.message
             # The engine's watermark acknowledges; Faust must not wait for an ack of its own.
             message.acked = True
             self.consumer._unacked_messages.discard(message)
-            try:
-                self._deliver(message.tp, message.value)
-            except Exception as error:  # Faust would acknowledge the event and go on
-                logger.exception(
-                    "handing over %s/%d failed", message.tp.topic, message.tp.partition
-                )
-                self._end_with(error)
+            for tp, batch in message.value.items():
+                try:
+                    self._deliver(tp, batch)
+                except Exception as error:  # Faust would acknowledge the event and go on
+                    logger.exception("handing over %s/%d failed", tp.topic, tp.partition)
+                    self._end_with(error)
 
     def _deliver(self, tp: TP, batch: Batch) -> None:
         target = self._ours.targets.get(tp)
