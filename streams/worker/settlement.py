@@ -122,7 +122,7 @@ class Settlement:
         if self.inspects:
             await own.inspect(place.retry)
             await own.inspect(place.ledger)
-        self._apply(tables, place, own.ends, ledgers)
+        self._apply(tables, place, own.ends, opens, ledgers)
 
     def _mark(self, place: Place) -> bytes | None:
         return place.worker.encode() if self.at_work else None
@@ -132,6 +132,7 @@ class Settlement:
         tables: Tables,
         place: Place,
         ends: dict[str, int],
+        opens: Iterable[tuple[bytes, bytes]],
         ledgers: Iterable[tuple[bytes, bytes]],
     ) -> None:
         batch: Batch = tables.batch()
@@ -146,8 +147,8 @@ class Settlement:
             batch.mark(self._mark(place))
             batch.enter(place.retry, self.epoch)
             batch.enter(place.ledger, self.epoch)
-        for entry in self.opens.values():
-            batch.put_open(entry)
+        for key, value in opens:
+            batch.put_open(self.opens[key], value)
         for key, value in ledgers:
             batch.put_ledger(key, value)
         for key in self.closes:

@@ -213,10 +213,11 @@ class Batch:
         self._heads: dict[bytes, Head | None] = {}  # as they will be
         self._counts = replace(tables.counts)
 
-    def put_open(self, entry: OpenEntry) -> None:
-        """Set an entry and move its index rows."""
-        state_key, value = encode_open(entry)
-        self._put_open(state_key, head_of(entry), value)
+    def put_open(self, entry: OpenEntry, value: bytes | None = None) -> None:
+        """Set an entry and move its index rows; `value`: as it was encoded for its topic."""
+        if value is None:
+            _, value = encode_open(entry)
+        self._put_open(entry.job.encode(), head_of(entry), value)
 
     def _put_open(
         self, state_key: bytes, head: Head, value: bytes, *, is_new: bool = False
