@@ -1,10 +1,11 @@
-"""Compares what owners keep on disk with what a fresh recovery makes of their topics."""
+"""Compares what owners keep, on disk and in memory, with what a fresh recovery makes of topics."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from streams.testing.memory import MemoryStore
+from streams.wire.state import decode_open
 from streams.worker.pipeline import Pipeline
 from streams.worker.recovery import Recovery
 from streams.worker.tables import DUE, LANE, LEDGER, OPEN, Tables
@@ -25,6 +26,9 @@ async def _compare(world: World, pipeline: Pipeline) -> None:
     place, ours = pipeline.place, pipeline.tables.store
     fresh = MemoryStore()
     await Recovery(Tables(fresh), place, lambda event: None).catch_up(world.log)
+    for key, value in ours.scan(OPEN, b"", None):
+        if pipeline.tables.open(key) != decode_open(key, value):
+            world.oracle.fault("safety", f"the open entry {key!r} in memory is not the one on disk")
     for table in (OPEN, LEDGER, DUE, LANE):
         mine = dict(ours.scan(table, b"", None))
         theirs = dict(fresh.scan(table, b"", None))

@@ -34,7 +34,7 @@ class Owned:
 
     def is_blocked(self, lane: bytes, settlement: Settlement) -> bool:
         """Whether an open job of this key makes all others of it wait."""
-        return lane in settlement.blocking or self.tables.first_blocker(lane) is not None
+        return lane in settlement.blocking or self.tables.is_blocked(lane)
 
     def lane_of_entry(self, entry: OpenEntry) -> bytes | None:
         """The lane that an open job runs in; a name that nobody knows here is held in order."""

@@ -19,6 +19,7 @@ from streams.wire.state import (
     head_of,
 )
 from streams.worker.ports import Change, Store
+from streams.worker.recent import Kept, Recent
 
 OPEN = "open"  # state key -> entry
 LEDGER = "ledger"  # state key -> record
@@ -86,6 +87,7 @@ class Tables:
 
     def __init__(self, store: Store) -> None:
         self.store = store
+        self.recent = Recent()
         packed = store.get(META, _COUNTS)
         if packed is not None and len(packed) != _counts.size:
             self.clear()  # of another version: its topics have it all
@@ -102,7 +104,10 @@ class Tables:
 
     def open(self, state_key: bytes) -> OpenEntry | None:
         """The entry of a job that is open."""
-        if not self.counts.entries:  # the usual case, and it costs nothing
+        kept = self.recent.get(state_key)
+        if kept is not None:
+            return kept.entry
+        if self.all_are_recent:  # the usual case, and it costs nothing
             return None
         value = self.store.get(OPEN, state_key)
         return None if value is None else decode_open(state_key, value)
@@ -112,19 +117,31 @@ class Tables:
         value = self.store.get(LEDGER, state_key)
         return None if value is None else decode_ledger(state_key, value)
 
-    def first_blocker(self, lane: bytes) -> OpenEntry | None:
-        """The open job of a lane that all others of it wait for: a started one, else the first."""
-        if not self.counts.blocking:
-            return None
-        return next(self.blockers(lane), None)
+    @property
+    def all_are_recent(self) -> bool:
+        """Whether the open table has nothing but recent entries."""
+        return len(self.recent) == self.counts.entries
+
+    def is_blocked(self, lane: bytes) -> bool:
+        """Whether there is an open job of a lane that others of it wait for."""
+        if self.recent.has_lane(lane):
+            return True
+        return next(self._lane(lane), None) is not None
 
     def blockers(self, lane: bytes) -> Iterator[OpenEntry]:
         """The open jobs of a lane that others of it wait for, in the order of their turns."""
-        prefix = _lane_prefix(lane)
-        for row, _ in self.store.scan(LANE, prefix, prefix + b"\xff"):
-            entry = self.open(row[len(prefix) + 1 + _number.size :])
+        for state_key in self._lane(lane):
+            entry = self.open(state_key)
             if entry is not None:
                 yield entry
+
+    def _lane(self, lane: bytes) -> Iterator[bytes]:
+        if self.recent.blocking == self.counts.blocking:  # they are all there are
+            yield from self.recent.lane(lane)
+            return
+        prefix = _lane_prefix(lane)
+        for row, _ in self.store.scan(LANE, prefix, prefix + b"\xff"):
+            yield row[len(prefix) + 1 + _number.size :]
 
     def lane_heads(self, start: bytes) -> Iterator[tuple[bytes, bytes]]:
         """(where to go on after it, lane) of each lane with blocking jobs, from `start` on."""
@@ -182,6 +199,7 @@ class Tables:
         for table in (DUE, LANE, OPEN, LEDGER, META):
             self.store.clear(table)
         self.counts = Counts()
+        self.recent = Recent()
 
     def owner_at_work(self) -> bytes | None:
         """The worker that took the partition last, if it has not drained it."""
@@ -211,13 +229,16 @@ class Batch:
         self._tables = tables
         self._changes: list[Change] = []
         self._heads: dict[bytes, Head | None] = {}  # as they will be
+        self._kept: dict[bytes, Kept] = {}  # those of them that are known as values
         self._counts = replace(tables.counts)
 
     def put_open(self, entry: OpenEntry, value: bytes | None = None) -> None:
         """Set an entry and move its index rows; `value`: as it was encoded for its topic."""
         if value is None:
             _, value = encode_open(entry)
-        self._put_open(entry.job.encode(), head_of(entry), value)
+        state_key, head = entry.job.encode(), head_of(entry)
+        self._put_open(state_key, head, value)
+        self._kept[state_key] = Kept(entry, head, len(value))
 
     def _put_open(
         self, state_key: bytes, head: Head, value: bytes, *, is_new: bool = False
@@ -231,6 +252,7 @@ class Batch:
         if head.lane is not None:
             changes.append(Change(LANE, _lane_row(head, head.lane, state_key), b""))
         self._heads[state_key] = head
+        self._kept.pop(state_key, None)
         self._count(head, 1)
 
     def drop_open(self, state_key: bytes) -> None:
@@ -238,6 +260,7 @@ class Batch:
         self._drop_rows(state_key)
         self._changes.append(Change(OPEN, state_key, None))
         self._heads[state_key] = None
+        self._kept.pop(state_key, None)
 
     def put_ledger(self, state_key: bytes, value: bytes) -> None:
         """Set a ledger record, as it is encoded."""
@@ -317,6 +340,13 @@ class Batch:
             self._changes.append(Change(META, _COUNTS, packed))
         self._tables.store.write(self._changes)
         self._tables.counts = replace(self._counts)
+        recent = self._tables.recent
+        for state_key in self._heads:
+            kept = self._kept.get(state_key)
+            if kept is None:
+                recent.drop(state_key)
+            else:
+                recent.put(state_key, kept)
 
     def _drop_rows(self, state_key: bytes) -> None:
         before = self._head(state_key)
@@ -331,7 +361,10 @@ class Batch:
     def _head(self, state_key: bytes) -> Head | None:
         if state_key in self._heads:
             return self._heads[state_key]
-        if not self._tables.counts.entries:
+        kept = self._tables.recent.get(state_key)
+        if kept is not None:
+            return kept.head
+        if self._tables.all_are_recent:
             return None
         value = self._tables.store.get(OPEN, state_key)
         return None if value is None else decode_head(state_key, value)

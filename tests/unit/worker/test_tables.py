@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import orjson
 import pytest
@@ -27,6 +28,7 @@ from streams.wire.state import (
     encode_open,
     head_of,
 )
+from streams.worker import recent
 from streams.worker.ports import Store
 from streams.worker.tables import AT_WORK, COMMANDS_READ, COMMITTED, DUE, LANE, Tables, due_row
 
@@ -64,6 +66,7 @@ def entries(draw: st.DrawFn) -> OpenEntry:
 
 MOVES = st.one_of(
     entries(),
+    st.tuples(st.just("applied"), entries()),  # as its topic has it
     st.sampled_from(JOBS),  # its entry is dropped
     st.builds(ledger_of, st.sampled_from(JOBS), run=st.integers(0, 3)),
     st.just("write"),
@@ -90,6 +93,10 @@ class Model:
                 self.batch.put_open(move)
                 self.open[move.job.encode()] = move
                 self.arrivals_end = max(self.arrivals_end, move.arrival + 1)
+            case ("applied", OpenEntry() as entry):
+                assert self.batch.apply_retry(*encode_open(entry), COMMANDS)
+                self.open[entry.job.encode()] = entry
+                self.arrivals_end = max(self.arrivals_end, entry.arrival + 1)
             case JobKey():
                 self.batch.drop_open(move.encode())
                 self.open.pop(move.encode(), None)
@@ -158,7 +165,8 @@ class Model:
                 (e for e in blockers if e.record_key == lane),
                 key=lambda e: (e.state is State.PARKED, e.arrival, e.job.encode()),
             )
-            assert tables.first_blocker(lane) == (of_lane[0] if of_lane else None)
+            assert list(tables.blockers(lane)) == of_lane
+            assert tables.is_blocked(lane) == bool(of_lane)
 
 
 def run(script: list[object], open_store: Callable[[], Store]) -> None:
@@ -175,10 +183,11 @@ def run(script: list[object], open_store: Callable[[], Store]) -> None:
 
 
 @settings(deadline=None, max_examples=60)
-@given(st.lists(MOVES, min_size=10, max_size=40))
-def test_counts_and_indexes_are_a_recount_in_memory(script: list[object]) -> None:
+@given(st.lists(MOVES, min_size=10, max_size=40), st.sampled_from([2, 5, recent.ENTRIES_MAX]))
+def test_counts_and_indexes_are_a_recount_in_memory(script: list[object], kept: int) -> None:
     disk = MemoryStore()
-    run(script, lambda: disk)
+    with mock.patch.object(recent, "ENTRIES_MAX", kept):
+        run(script, lambda: disk)
 
 
 @settings(deadline=None, max_examples=10)
