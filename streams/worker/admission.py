@@ -71,6 +71,8 @@ def new_entry(
     *,
     arrival: int,
     due: int | None = None,
+    blocks: bool = False,
+    reason: str = "",
 ) -> OpenEntry:
     """The first entry of a job that has not run."""
     return OpenEntry(
@@ -83,10 +85,11 @@ def new_entry(
         attempts=0,
         arrival=arrival,
         due=due,
-        blocks=False,
+        blocks=blocks,
         record_key=record.key,
         headers=record.headers,
         payload=record.value or b"",
+        reason=reason,
         origin=(record.topic, record.partition, record.offset),
     )
 

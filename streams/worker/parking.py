@@ -23,16 +23,25 @@ def park_attempts(
     for attempt in attempts:
         if attempt.was_opened and _is_parked(attempt.entry):
             continue  # it is still, and in its place
-        entry = attempt.entry or new_entry(
-            attempt.job,
-            attempt.record,
-            attempt.envelope,
-            State.PARKED,
-            arrival=attempt.record.offset,
-        )
-        park_entry(owned, entry, attempt.lane, settlement, now)
+        if attempt.entry is None:
+            settlement.open(_parked(attempt), attempt.lane)
+            owned.tell(settlement, Happening.PARKED, attempt.job, now)
+        else:
+            park_entry(owned, attempt.entry, attempt.lane, settlement, now)
         if attempt.offset is not None:
             settlement.finished.append(attempt.offset)
+
+
+def _parked(attempt: Attempt) -> OpenEntry:
+    return new_entry(
+        attempt.job,
+        attempt.record,
+        attempt.envelope,
+        State.PARKED,
+        arrival=attempt.record.offset,
+        blocks=attempt.lane is not None,
+        reason=REASON,
+    )
 
 
 def _is_parked(entry: OpenEntry | None) -> bool:

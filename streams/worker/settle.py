@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from streams.jobs.identity import JobKey
 from streams.jobs.lifecycle import Happening, LifecycleEvent
@@ -78,8 +78,17 @@ def conclude(
             )
         case Dead():
             halts = attempt.definition.on_dead == "halt" and attempt.lane is not None
-            entry = _entry_after(attempt, history, used, now, failure)
-            dead = replace(entry, state=State.DEAD, due=now, blocks=halts, letter_pending=True)
+            dead = _entry_after(
+                attempt,
+                history,
+                used,
+                now,
+                failure,
+                state=State.DEAD,
+                due=now,
+                blocks=halts,
+                letter_pending=True,
+            )
             settlement.open(dead, attempt.lane)
             send_letter(dead, settlement, place)
     if attempt.offset is not None:
@@ -278,10 +287,18 @@ def _keep_open(
     blocks: bool,
     failure: Failure | None,
 ) -> None:
-    entry = _entry_after(attempt, history, used, now, failure)
-    settlement.open(
-        replace(entry, state=state, run=attempt.run + 1, due=due, blocks=blocks), attempt.lane
+    entry = _entry_after(
+        attempt,
+        history,
+        used,
+        now,
+        failure,
+        state=state,
+        run=attempt.run + 1,
+        due=due,
+        blocks=blocks,
     )
+    settlement.open(entry, attempt.lane)
 
 
 def _entry_after(
@@ -290,6 +307,7 @@ def _entry_after(
     used: int,
     now: int,
     failure: Failure | None,
+    **changes: Any,
 ) -> OpenEntry:
     base = attempt.entry or new_entry(
         attempt.job, attempt.record, attempt.envelope, State.RUNNING, arrival=attempt.record.offset
@@ -302,6 +320,7 @@ def _entry_after(
         failure=failure or base.failure,
         first_failure=base.first_failure or (now if failure else None),
         reason="" if failure is None else f"{failure.type}: {failure.message}"[:200],
+        **changes,
     )
 
 
