@@ -6,7 +6,7 @@ An open entry is one line of JSON, a newline, and the payload untouched: readabl
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import orjson
@@ -17,7 +17,7 @@ from streams.jobs.outcome import Failure
 from streams.jobs.states import State
 from streams.values import immutable
 from streams.wire import headers as h
-from streams.wire.envelope import Record
+from streams.wire.envelope import Envelope, Record
 
 HISTORY_KEPT = 10
 
@@ -62,6 +62,8 @@ class OpenEntry:
     enqueued: int = 0  # when the broker took the record that it comes from
     origin: tuple[str, int, int] = ("", 0, 0)  # topic, partition, offset
     history: tuple[AttemptRecord, ...] = ()
+    # What its record says, if that was read by whoever made this; it is not written.
+    envelope: Envelope | None = field(default=None, repr=False, compare=False)
 
     @property
     def position(self) -> tuple[int, int, int]:

@@ -90,6 +90,7 @@ def new_entry(
         headers=record.headers,
         payload=record.value or b"",
         reason=reason,
+        envelope=envelope,
         origin=(record.topic, record.partition, record.offset),
     )
 

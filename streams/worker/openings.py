@@ -210,9 +210,8 @@ class Openings:
             settle.record_start(entry, lane, settlement, suspicion, now)
             return
         record = entry_record(entry)
-        owned.hand.take(
-            attempt_of(entry.job, record, decode(record), definition, lane=lane, entry=entry)
-        )
+        envelope = entry.envelope or decode(record)
+        owned.hand.take(attempt_of(entry.job, record, envelope, definition, lane=lane, entry=entry))
 
     def _release_due(self, settlement: Settlement, now: int) -> None:
         owned = self._owned
