@@ -15,8 +15,8 @@ from typing import Final, NamedTuple
 from streams.jobs.states import State
 from streams.wire.state import HISTORY_KEPT, Head, OpenEntry
 
-ENTRIES_MAX: Final = 5_000  # for a partition
-BYTES_MAX: Final = 4 * 1024 * 1024  # of what they are encoded
+ENTRIES_MAX: Final = 2_000  # for a partition
+BYTES_MAX: Final = 2 * 1024 * 1024  # of what they are encoded
 
 
 class Kept(NamedTuple):
