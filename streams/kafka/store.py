@@ -27,14 +27,12 @@ class RocksStore:
     def __init__(self, path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
         options = _options()
-        known = set(Rdict.list_cf(str(path), options)) if (path / "CURRENT").exists() else set()
-        families = {name: _options() for name in known if name != "default"}
+        known = Rdict.list_cf(str(path), options) if (path / "CURRENT").exists() else ()
+        # All of them at once: a table that is made on its own waits for the disk several times.
+        families = {name: _options() for name in {*known, *TABLES} - {"default"}}
         self._db = Rdict(
             str(path), options, column_families=families, access_type=AccessType.read_write()
         )
-        for table in TABLES:
-            if table not in known:
-                self._db.create_column_family(table, _options())
         self._tables: dict[str, Rdict] = {}
         self._handles: dict[str, Any] = {}
         for table in TABLES:
@@ -90,6 +88,7 @@ class RocksStore:
 def _options() -> Options:
     options = Options(raw_mode=True)
     options.create_if_missing(True)
+    options.create_missing_column_families(True)
     options.set_write_buffer_size(WRITE_BUFFER_BYTES)
     options.set_max_write_buffer_number(2)
     options.set_keep_log_file_num(2)
