@@ -16,7 +16,7 @@ WRITE_BUFFER_BYTES = 4 * 1024 * 1024
 # The index has a row for each block and is in memory whole: at RocksDB's own 4 KiB it takes more
 # than the filters, which answer most of what a ledger is asked for without index or block.
 BLOCK_BYTES = 16 * 1024
-CACHE_BYTES = 32 * 1024 * 1024
+CACHE_BYTES = 16 * 1024 * 1024
 
 _shared_cache: list[Cache] = []
 
