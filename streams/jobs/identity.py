@@ -38,13 +38,23 @@ class JobKey:
         Raises:
             ValueError: these bytes are no state key.
         """
-        parts = orjson.loads(key)
-        if type(parts) is list and len(parts) == 3:
-            name, ordering_key, id_ = parts
-            is_keyed = ordering_key is None or type(ordering_key) is str
-            if type(name) is str and type(id_) is str and is_keyed:
-                return cls(name=name, ordering_key=ordering_key, id=id_)
-        raise ValueError(f"not a state key: {key[:80]!r}")
+        name, ordering_key, id_ = read_state_key(key)
+        return cls(name=name, ordering_key=ordering_key, id=id_)
+
+
+def read_state_key(key: bytes) -> tuple[str, str | None, str]:
+    """Name, ordering key and id of the job of a state key.
+
+    Raises:
+        ValueError: these bytes are no state key.
+    """
+    parts = orjson.loads(key)
+    if type(parts) is list and len(parts) == 3:
+        name, ordering_key, id_ = parts
+        is_keyed = ordering_key is None or type(ordering_key) is str
+        if type(name) is str and type(id_) is str and is_keyed:
+            return name, ordering_key, id_
+    raise ValueError(f"not a state key: {key[:80]!r}")
 
 
 def new_id() -> str:

@@ -7,12 +7,13 @@ An open entry is one line of JSON, a newline, and the payload untouched: readabl
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import orjson
 
 from streams.errors import UndecodableRecord
-from streams.jobs.identity import JobKey
+from streams.jobs.identity import JobKey, read_state_key
 from streams.jobs.outcome import Failure
 from streams.jobs.states import State
 from streams.values import immutable
@@ -226,30 +227,32 @@ def decode_head(key: bytes, value: bytes) -> Head:
         UndecodableRecord: these bytes are not an open entry.
     """
     try:
-        job = JobKey.decode(key)
+        _, ordering_key, _ = read_state_key(key)
         end = value.find(b"\n")
         m = orjson.loads(value if end < 0 else value[:end])
-        if not m.keys() >= _REQUIRED:
-            raise ValueError("a field is missing")
+        state, arrival, due, blocks, record_key, origin, failure, history, headers, *_ = _fields(m)
         # What `decode_open` would refuse later must not get into the table.
-        _read_history(m["history"])
-        _read_failure(m["failure"])
-        _ = m["origin"][0], m["origin"][1], m["origin"][2]
-        for _, text in m["headers"]:
+        if history:
+            _read_history(history)
+        if failure is not None:
+            _read_failure(failure)
+        _ = origin[0], origin[1], origin[2]
+        for _, text in headers:
             if text is not None and not text.isascii():
                 text.encode("latin-1")
-        lane = None
-        if m["blocks"] and job.ordering_key is not None and m["key"] is not None:
-            lane = m["key"].encode("latin-1")
+        lane = None if record_key is None else record_key.encode("latin-1")
+        if not blocks or ordering_key is None:
+            lane = None
         size = 0 if end < 0 else len(value) - end - 1
-        return Head(_STATES[m["state"]], m["arrival"], m["due"], lane, size)
+        return Head(_STATES[state], arrival, due, lane, size)
     except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         raise UndecodableRecord(f"not an open entry: {error}") from error
 
 
-_REQUIRED = frozenset(
-    {"state", "time", "generation", "run", "attempts", "arrival", "due", "blocks", "reason"}
-    | {"failure", "first_failure", "letter_pending", "origin", "history", "key", "headers"}
+# What no entry lacks; first what a head is made from, and what has to be looked at.
+_fields = itemgetter(
+    *("state", "arrival", "due", "blocks", "key", "origin", "failure", "history", "headers"),
+    *("time", "generation", "run", "attempts", "reason", "first_failure", "letter_pending"),
 )
 
 

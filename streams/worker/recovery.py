@@ -112,11 +112,11 @@ class Recovery:
     def _put(self, batch: Batch, records: Sequence[Record]) -> list[Record]:
         """Put records into a batch, the last one of each key; returns those that can't be read."""
         unreadable = []
+        keys, retry, commands = self._keys, self.place.retry, self.place.commands
         latest = {record.key or b"": record for record in records}
         for key, record in latest.items():
-            if record.topic == self.place.retry:
-                is_new = self._keys is not None and self._keys.is_first(key)
-                commands = self.place.commands
+            if record.topic == retry:
+                is_new = keys is not None and keys.is_first(key)
                 is_readable = batch.apply_retry(key, record.value, commands, is_new=is_new)
             else:
                 is_readable = batch.apply_ledger(key, record.value)
@@ -162,12 +162,12 @@ class Recovery:
         valid = []
         for record in records:
             its = _epoch_of(record)
-            place = (topic, record.key or b"")
             if its is not None and its < epoch:
-                self._void[place] = None
+                self._void[(topic, record.key or b"")] = None
                 continue
             epoch = its or epoch
-            self._void.pop(place, None)
+            if self._void:
+                self._void.pop((topic, record.key or b""), None)
             valid.append(record)
         return epoch, valid
 

@@ -290,8 +290,11 @@ def test_what_lacks_a_field_is_not_an_entry() -> None:
     ],
     ids=str,
 )
-def test_what_could_not_be_read_later_is_not_an_entry(damage: dict[str, object]) -> None:
-    key, value = encode_open(entry_of(JOB, blocks=True))
+@pytest.mark.parametrize("blocks", [False, True])
+def test_what_could_not_be_read_later_is_not_an_entry(
+    damage: dict[str, object], blocks: bool
+) -> None:
+    key, value = encode_open(entry_of(JOB, blocks=blocks))
     head, _, payload = value.partition(b"\n")
     damaged = orjson.dumps(orjson.loads(head) | damage) + b"\n" + payload
     try:
