@@ -6,7 +6,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from rocksdict import AccessType, BlockBasedOptions, Cache, Options, Rdict, ReadOptions, WriteBatch
+from rocksdict import (
+    AccessType,
+    BlockBasedOptions,
+    Cache,
+    Options,
+    Rdict,
+    ReadOptions,
+    WriteBatch,
+    WriteOptions,
+)
 
 from streams.worker.ports import Change
 from streams.worker.tables import DUE, LANE, LEDGER, META, OPEN
@@ -33,6 +42,7 @@ class RocksStore:
         self._db = Rdict(
             str(path), options, column_families=families, access_type=AccessType.read_write()
         )
+        self._writing = WriteOptions()
         self._tables: dict[str, Rdict] = {}
         self._handles: dict[str, Any] = {}
         for table in TABLES:
@@ -65,7 +75,7 @@ class RocksStore:
                 batch.delete(key, column_family=handles[table])
             else:
                 batch.put(key, value, column_family=handles[table])
-        self._db.write(batch)
+        self._db.write(batch, self._writing)
 
     def clear(self, table: str) -> None:
         """Remove all of one table; what a crash leaves of it is made anew at the next start."""
@@ -73,6 +83,19 @@ class RocksStore:
         self._db.drop_column_family(table)
         self._db.create_column_family(table, _options())
         self._open(table)
+
+    def risk(self) -> None:
+        """Leave the log out: a crash takes what is not in a file of its table by then."""
+        # Not only the process may crash: files of tables are on the disk when they are finished,
+        # and must not be there without what was written before them.
+        self._db.flush_wal(True)
+        self._writing.disable_wal = True
+
+    def keep(self) -> None:
+        """Put all tables into files, and the log in again."""
+        for table in self._tables.values():
+            table.flush()
+        self._writing.disable_wal = False
 
     def _open(self, table: str) -> None:
         self._tables[table] = self._db.get_column_family(table)

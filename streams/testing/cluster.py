@@ -46,7 +46,9 @@ class MemoryCluster:
 
     def store(self, worker: str, queue: str, partition: int) -> Store:
         """The disk of a worker; the same again after a restart."""
-        return self._disks.setdefault((worker, queue, partition), MemoryStore())
+        disk = self._disks.setdefault((worker, queue, partition), MemoryStore())
+        disk.crash()  # if something is at risk still, nobody had the time to keep it
+        return disk
 
     def partition_of(self, key: bytes) -> int:
         """The partition of a record key."""

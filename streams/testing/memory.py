@@ -96,6 +96,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self._values: dict[str, dict[bytes, bytes]] = defaultdict(dict)
         self._order: dict[str, list[bytes]] = defaultdict(list)
+        self._at_risk: list[Change] | None = None
 
     def get(self, table: str, key: bytes) -> bytes | None:
         """The value, or None."""
@@ -110,6 +111,8 @@ class MemoryStore:
 
     def write(self, changes: Sequence[Change]) -> None:
         """Apply all changes."""
+        if self._at_risk is not None:
+            self._at_risk += changes
         for table, key, value in changes:
             values, order = self._values[table], self._order[table]
             if value is None:
@@ -125,6 +128,20 @@ class MemoryStore:
         """Remove all of one table."""
         self._values.pop(table, None)
         self._order.pop(table, None)
+
+    def risk(self) -> None:
+        """Remember what `crash` may take."""
+        self._at_risk = []
+
+    def keep(self) -> None:
+        """Nothing is at risk any more."""
+        self._at_risk = None
+
+    def crash(self) -> None:
+        """Lose every third row of what was at risk, whatever it was."""
+        taken, self._at_risk = self._at_risk or [], None
+        rows = dict.fromkeys((table, key) for table, key, _ in taken)
+        self.write([Change(table, key, None) for table, key in [*rows][::3]])
 
     def close(self) -> None:
         """Nothing to release."""

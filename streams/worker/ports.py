@@ -96,6 +96,17 @@ class Store(Protocol):
         """Remove all of one table, in a time that does not depend on how much that is."""
         ...
 
+    def risk(self) -> None:
+        """Write faster: until `keep` a crash may take any part of what is written.
+
+        What was written before is safe when this returns.
+        """
+        ...
+
+    def keep(self) -> None:
+        """Make all that was written safe, and what will be."""
+        ...
+
     def close(self) -> None:
         """Release the store."""
         ...

@@ -16,6 +16,7 @@ from streams.worker.tables import Batch, Tables
 logger = logging.getLogger(__name__)
 
 AT_ONCE = 200  # records applied before other work of the worker gets its turn
+BUILT_FROM = 10_000  # records: with fewer to read, what is saved is less than the end of it costs
 _SLOTS = 2 * 1024 * 1024  # bytes, for each partition that is built from nothing
 # Local state that is older is rebuilt: tombstones that it has not seen may be gone (the retry and
 # ledger topics keep them for 24 hours).
@@ -79,10 +80,23 @@ class Recovery:
 
     async def catch_up(self, log: Log) -> int:
         """Read both topics to their ends; returns how many records that were."""
+        tables, partition = self.tables, self.place.partition
+        ends = {topic: await log.end(topic, partition) for topic in self._topics}
+        if any(map(tables.applied, ends)) or sum(ends.values()) < BUILT_FROM:
+            return await self._read(log, ends)
+        tables.build()
+        try:
+            read = await self._read(log, ends)
+        except (Exception, asyncio.CancelledError):
+            tables.be_built()  # whoever opens the store next goes on from here
+            raise
+        tables.be_built()
+        return read
+
+    async def _read(self, log: Log, ends: Mapping[str, int]) -> int:
         read = 0
-        partition = self.place.partition
-        for topic in self._topics:
-            end = await log.end(topic, partition)
+        for topic, end in ends.items():
+            partition = self.place.partition
             async for records in log.read(topic, partition, self.tables.applied(topic)):
                 for at in range(0, len(records), AT_ONCE):
                     self.apply(records[at : at + AT_ONCE])

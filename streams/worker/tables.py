@@ -36,6 +36,7 @@ AT_WORK = b"#at-work"
 _COUNTS = b"#counts"
 _SEEN = b"#seen"
 _RECOVERING = b"#recovering"
+_BUILDING = b"#building"
 _EPOCH = b"#epoch:"  # of each state topic
 # For the disk only: they neither fill memory nor hold anything up.
 _UNBOUNDED = frozenset({State.DEAD, State.SCHEDULED, State.SLEEPING})
@@ -89,8 +90,9 @@ class Tables:
         self.store = store
         self.recent = Recent()
         packed = store.get(META, _COUNTS)
-        if packed is not None and len(packed) != _counts.size:
-            self.clear()  # of another version: its topics have it all
+        is_of_now = packed is None or len(packed) == _counts.size
+        if not is_of_now or store.get(META, _BUILDING) is not None:
+            self.clear()  # of another version, or a crash has taken a part: its topics have it all
             packed = None
         values = (0,) * 6 if packed is None else _counts.unpack(packed)
         self.counts = Counts(
@@ -200,6 +202,16 @@ class Tables:
             self.store.clear(table)
         self.counts = Counts()
         self.recent = Recent()
+
+    def build(self) -> None:
+        """Write faster until `be_built`; after a crash in between all is forgotten."""
+        self.store.write([Change(META, _BUILDING, b"1")])
+        self.store.risk()
+
+    def be_built(self) -> None:
+        """What was written since `build` is there to stay."""
+        self.store.keep()
+        self.store.write([Change(META, _BUILDING, None)])
 
     def owner_at_work(self) -> bytes | None:
         """The worker that took the partition last, if it has not drained it."""

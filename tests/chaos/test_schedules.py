@@ -38,6 +38,11 @@ def test_workers_died_at_every_await_of_a_write(summary: Summary):
     assert missed == []
 
 
+def test_crashes_while_a_store_is_built_without_its_log(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("streams.worker.recovery.BUILT_FROM", 1)
+    assert_held(run_seeds(range(150), processes=1))
+
+
 @pytest.mark.long
 def test_a_hundred_thousand_schedules_hold(summary: Summary):
     long = run_seeds(LONG_SEEDS, processes=os.cpu_count() or 1)

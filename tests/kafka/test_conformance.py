@@ -82,6 +82,17 @@ def test_later_changes_of_a_batch_win(store: Store):
     assert store.get("meta", b"k") == b"2"
 
 
+def test_what_is_written_at_risk_is_read_as_all_else_is_and_kept(store: Store):
+    store.write([Change("open", b"a", b"1"), Change("open", b"b", b"1")])
+    store.risk()
+    store.write([Change("open", b"a", b"2"), Change("open", b"b", None)])
+    assert [*store.scan("open", b"", None)] == [(b"a", b"2")]
+    store.keep()
+    store.write([Change("meta", b"k", b"1")])
+    assert [*store.scan("open", b"", None)] == [(b"a", b"2")]
+    assert store.get("meta", b"k") == b"1"
+
+
 async def test_appended_records_are_read_back_whole_and_in_order(log: tuple[Log, str]):
     real, topic = log
     sent = [

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +13,7 @@ import pytest
 
 from streams.kafka.store import RocksStore
 from streams.worker.ports import Change
-from streams.worker.tables import DUE, LANE
+from streams.worker.tables import DUE, LANE, META, OPEN
 
 
 @pytest.fixture
@@ -52,3 +55,34 @@ def test_a_table_is_emptied_at_once_and_stays_empty(tmp_path: Path) -> None:
     again = RocksStore(tmp_path)
     assert list(again.scan(LANE, b"", None)) == [(b"2", b"v")]
     again.close()
+
+
+def test_what_was_written_at_risk_is_there_once_it_is_kept(tmp_path: Path) -> None:
+    """A process that is killed in the middle of either: what it wrote before is there."""
+    ended = subprocess.run([sys.executable, "-c", _KILLED, str(tmp_path)], check=False)
+    assert ended.returncode == -signal.SIGKILL
+    store = RocksStore(tmp_path)
+    assert store.get(META, b"mark") == b"v"
+    assert store.get(META, b"kept") == b"v"
+    assert len(list(store.scan(OPEN, b"", None))) == 1_000
+    assert store.get(META, b"logged") == b"v"
+    store.close()
+
+
+_KILLED = """
+import os, signal, sys
+from pathlib import Path
+from streams.kafka.store import RocksStore
+from streams.worker.ports import Change
+
+store = RocksStore(Path(sys.argv[1]))
+store.write([Change("meta", b"mark", b"v")])
+store.risk()
+store.write([Change("open", b"%d" % n, b"v") for n in range(1_000)])
+store.write([Change("meta", b"kept", b"v")])
+store.keep()
+store.write([Change("meta", b"logged", b"v")])
+store.risk()
+store.write([Change("open", b"lost", b"v")])
+os.kill(os.getpid(), signal.SIGKILL)
+"""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable, Sequence
 
 import pytest
 from parts import NOW, PLACE, entry_of, ledger_of
@@ -12,10 +12,11 @@ from streams.jobs.identity import JobKey
 from streams.jobs.lifecycle import Happening, LifecycleEvent
 from streams.jobs.states import State
 from streams.testing.memory import MemoryClock, MemoryLog, MemoryStore
+from streams.wire.envelope import Record
 from streams.wire.state import encode_ledger, encode_open
 from streams.worker.ports import Append
 from streams.worker.recovery import STALE_AFTER_MS, Recovery, recover
-from streams.worker.tables import COMMANDS_READ, COMMITTED, OPEN, Tables
+from streams.worker.tables import COMMANDS_READ, COMMITTED, META, OPEN, Tables
 
 ONE = JobKey(name="step", ordering_key="step:1", id="1")
 TWO = JobKey(name="step", ordering_key="step:2", id="2")
@@ -144,6 +145,64 @@ async def test_a_recovery_that_ended_half_way_is_finished_by_the_next(log: Memor
     assert tables.open(ONE.encode()) is None
     assert tombstones(log) == [ONE.encode()]
     assert not tables.is_being_recovered()
+
+
+class Cut(Exception):
+    """What ends a recovery in the middle."""
+
+
+class CutLog(MemoryLog):
+    """Hands over a part of the retry topic, and no more."""
+
+    async def read(self, topic: str, partition: int, start: int) -> AsyncIterator[Sequence[Record]]:
+        async for records in super().read(topic, partition, start):
+            yield records[: len(records) // 2]
+            raise Cut
+
+
+def cut(log: MemoryLog) -> CutLog:
+    """The same topics, until it is cut off."""
+    cut = CutLog(MemoryClock(NOW), partitions=1)
+    cut.topics = log.topics
+    return cut
+
+
+@pytest.fixture
+def built_without_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streams.worker.recovery.BUILT_FROM", 1)
+    monkeypatch.setattr("streams.worker.recovery.AT_ONCE", 2)
+
+
+@pytest.mark.usefixtures("built_without_log")
+async def test_what_a_crash_left_of_a_store_that_was_being_built_is_not_used(
+    log: MemoryLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_many(log)
+    write(log, PLACE.ledger, *encode_ledger(ledger_of(TWO)))
+    store = MemoryStore()
+    with monkeypatch.context() as patched, pytest.raises(Cut):
+        patched.setattr(Tables, "be_built", lambda self: None)  # it is killed before
+        await recovered(cut(log), store)
+    store.crash()
+    assert store.get(META, PLACE.retry.encode()) or list(store.scan(OPEN, b"", None))
+    tables = await recovered(log, store)
+    assert len(list(tables.entries())) == tables.counts.entries == MANY
+    assert tables.ledger(TWO.encode()) == ledger_of(TWO)
+    # from then on nothing is at risk
+    store.crash()
+    assert await recover(Tables(store), log, PLACE, NOW) == 0
+
+
+@pytest.mark.usefixtures("built_without_log")
+async def test_a_store_whose_building_was_called_off_goes_on_where_it_was(log: MemoryLog) -> None:
+    write_many(log)
+    store = MemoryStore()
+    with pytest.raises(Cut):
+        await recovered(cut(log), store)
+    store.crash()
+    read = Tables(store).applied(PLACE.retry)
+    assert 0 < read < MANY
+    assert await recover(Tables(store), log, PLACE, NOW) == MANY - read
 
 
 # -- what cannot be used -----------------------------------------------------------------------
