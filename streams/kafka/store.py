@@ -17,7 +17,7 @@ from rocksdict import (
     WriteOptions,
 )
 
-from streams.worker.ports import Change
+from streams.worker.ports import Row
 from streams.worker.tables import DUE, LANE, LEDGER, META, OPEN
 
 TABLES = (OPEN, LEDGER, DUE, LANE, META)
@@ -66,7 +66,7 @@ class RocksStore:
             yield cursor.key(), cursor.value()
             cursor.next()
 
-    def write(self, changes: Sequence[Change]) -> None:
+    def write(self, changes: Sequence[Row]) -> None:
         """Apply all changes, or none."""
         batch = WriteBatch(raw_mode=True)
         handles = self._handles

@@ -12,7 +12,7 @@ from itertools import count
 from streams.errors import AppendFailed
 from streams.wire.envelope import Record
 from streams.wire.partition import partition_of
-from streams.worker.ports import Append, Change
+from streams.worker.ports import Append, Change, Row
 
 
 class MemoryLog:
@@ -96,7 +96,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self._values: dict[str, dict[bytes, bytes]] = defaultdict(dict)
         self._order: dict[str, list[bytes]] = defaultdict(list)
-        self._at_risk: list[Change] | None = None
+        self._at_risk: list[Row] | None = None
 
     def get(self, table: str, key: bytes) -> bytes | None:
         """The value, or None."""
@@ -109,7 +109,7 @@ class MemoryStore:
         high = len(order) if stop is None else bisect_left(order, stop)
         yield from [(key, values[key]) for key in order[low:high]]
 
-    def write(self, changes: Sequence[Change]) -> None:
+    def write(self, changes: Sequence[Row]) -> None:
         """Apply all changes."""
         if self._at_risk is not None:
             self._at_risk += changes

@@ -77,6 +77,10 @@ class Change(NamedTuple):
     value: bytes | None
 
 
+# What `write` takes: changes, or plain tuples of the same, which are made in no time.
+Row = tuple[str, bytes, bytes | None]
+
+
 class Store(Protocol):
     """A partition's local state: named tables of bytes, ordered by key."""
 
@@ -88,7 +92,7 @@ class Store(Protocol):
         """Pairs with start <= key < stop, in order of key."""
         ...
 
-    def write(self, changes: Sequence[Change]) -> None:
+    def write(self, changes: Sequence[Row]) -> None:
         """Apply all changes, or none."""
         ...
 

@@ -18,7 +18,7 @@ from streams.wire.state import (
     encode_open,
     head_of,
 )
-from streams.worker.ports import Change, Store
+from streams.worker.ports import Change, Row, Store
 from streams.worker.recent import Kept, Recent
 
 OPEN = "open"  # state key -> entry
@@ -239,7 +239,7 @@ class Batch:
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
-        self._changes: list[Change] = []
+        self._changes: list[Row] = []
         self._heads: dict[bytes, Head | None] = {}  # as they will be
         self._kept: dict[bytes, Kept] = {}  # those of them that are known as values
         self._counts = replace(tables.counts)
@@ -258,11 +258,11 @@ class Batch:
         if not is_new:
             self._drop_rows(state_key)
         changes = self._changes
-        changes.append(Change(OPEN, state_key, value))
+        changes.append((OPEN, state_key, value))
         if head.due is not None:
-            changes.append(Change(DUE, due_row(head.due, state_key), b""))
+            changes.append((DUE, due_row(head.due, state_key), b""))
         if head.lane is not None:
-            changes.append(Change(LANE, _lane_row(head, head.lane, state_key), b""))
+            changes.append((LANE, _lane_row(head, head.lane, state_key), b""))
         self._heads[state_key] = head
         self._kept.pop(state_key, None)
         self._count(head, 1)
@@ -276,7 +276,7 @@ class Batch:
 
     def put_ledger(self, state_key: bytes, value: bytes) -> None:
         """Set a ledger record, as it is encoded."""
-        self._changes.append(Change(LEDGER, state_key, value))
+        self._changes.append((LEDGER, state_key, value))
 
     def drop_ledger(self, state_key: bytes) -> None:
         """Forget what became of a job."""
@@ -337,7 +337,7 @@ class Batch:
                 decode_ledger(key, value)
             except UndecodableRecord:
                 return False
-        self._changes.append(Change(LEDGER, key, value))
+        self._changes.append((LEDGER, key, value))
         return True
 
     def write(self) -> None:
