@@ -48,6 +48,9 @@ from streams.worker.trimming import Kept
 logger = logging.getLogger(__name__)
 
 COMMIT_INTERVAL = 0.5  # seconds
+# A partition has up to one fetch more in memory than its pipeline wants: a thousand jobs or two, of
+# some KB each once they are unpacked. Larger records come all the same.
+FETCH_BYTES = 512 * 1024
 REQUEST_TIMEOUT = 90.0  # seconds; Faust's own
 COMMIT_WITHIN = 2.0  # seconds, at the end
 
@@ -103,6 +106,7 @@ class JobsApp(faust.App):
             # A worker whose requests may take less than its session does not start.
             broker_request_timeout=max(REQUEST_TIMEOUT, to_ms(settings.session_timeout) / 1000),
             broker_heartbeat_interval=to_ms(settings.session_timeout) / 4000,
+            consumer_max_fetch_size=FETCH_BYTES,
             stream_buffer_maxsize=4096,
             stream_wait_empty=False,
             worker_redirect_stdouts=False,  # our logs go to standard error themselves
