@@ -408,6 +408,7 @@ class Pipeline:
         self._writing, self._is_refused = None, False
         for offset in settlement.finished:
             self.watermark.finish(offset)
+        self._take_overs.settled(settlement.finished)
         if settlement.at_work is not None:
             self._is_marked = settlement.at_work
         if settlement.committed is not None:

@@ -126,6 +126,8 @@ class Tables:
 
     def is_blocked(self, lane: bytes) -> bool:
         """Whether there is an open job of a lane that others of it wait for."""
+        if not self.counts.blocking:  # the usual case, and it costs nothing
+            return False
         if self.recent.has_lane(lane):
             return True
         return next(self._lane(lane), None) is not None

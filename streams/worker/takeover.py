@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import replace
 
 from streams.jobs.states import State
@@ -18,30 +19,39 @@ LOOK_MS = 1_000
 
 
 class TakeOvers:
-    """Watches the jobs that hold offsets, oldest first."""
+    """Watches the jobs that hold offsets, oldest first.
+
+    Who is settled is told, so that he is not looked at again: of many thousands in hand each look
+    at one is a look into memory that is far away.
+    """
 
     def __init__(self, owned: Owned) -> None:
         self._owned = owned
-        self._held: deque[Attempt] = deque()
+        self._held: OrderedDict[int, Attempt] = OrderedDict()  # by offset
         self._looked_at = 0  # when all that is held was looked at last
         self._looked_from = 0  # and the read position then
 
     def watch(self, attempt: Attempt) -> None:
         """Watch a job that was admitted from the queue."""
-        self._held.append(attempt)
+        self._held[attempt.record.offset] = attempt
+
+    def settled(self, offsets: Iterable[int]) -> None:
+        """These offsets are settled or taken over."""
+        for offset in offsets:
+            self._held.pop(offset, None)
 
     def next_look(self, now: int) -> int | None:
         """When to look again; None: there is nothing to watch."""
-        self._forget_settled()
-        if not self._held:
+        oldest = self._oldest()
+        if oldest is None:
             return None
-        started = self._held[0].started
+        started = oldest.started
         return max(now + LOOK_MS, 0 if started is None else started + LONG_MS)
 
     def take_over_long(self, settlement: Settlement, now: int) -> None:
         """Write what runs long into the open table, and what waits behind it."""
-        self._forget_settled()
-        if not self._held:
+        oldest = self._oldest()
+        if oldest is None:
             return
         watermark = self._owned.watermark
         limit = watermark.position - BEHIND_MAX
@@ -49,11 +59,10 @@ class TakeOvers:
         if now < self._looked_at + LOOK_MS and not has_news:
             return  # a look at all that is held is not for every turn
         self._looked_at, self._looked_from = now, watermark.position
-        if self._held[0].record.offset >= limit and not self._is_long(self._held[0], now):
+        if oldest.record.offset >= limit and not self._is_long(oldest, now):
             return
-        watched: deque[Attempt] = deque()
-        while self._held:
-            attempt = self._held.popleft()
+        watched: OrderedDict[int, Attempt] = OrderedDict()
+        for offset, attempt in self._held.items():
             if not self._is_held(attempt):
                 continue
             is_passed = attempt.lane in settlement.passed  # its entry must not come before theirs
@@ -64,7 +73,7 @@ class TakeOvers:
             ):
                 self._take_over(attempt, settlement, now)
             else:
-                watched.append(attempt)
+                watched[offset] = attempt
         self._held = watched
 
     def _take_over(self, attempt: Attempt, settlement: Settlement, now: int) -> None:
@@ -86,9 +95,13 @@ class TakeOvers:
             followers = self._owned.hand.give_back(attempt.lane)
             park_attempts(self._owned, followers, settlement, now)
 
-    def _forget_settled(self) -> None:
-        while self._held and not self._is_held(self._held[0]):
-            self._held.popleft()
+    def _oldest(self) -> Attempt | None:
+        while self._held:
+            oldest = next(iter(self._held.values()))
+            if self._is_held(oldest):
+                return oldest
+            self._held.popitem(last=False)
+        return None
 
     def _is_held(self, attempt: Attempt) -> bool:
         is_in_hand = self._owned.hand.get(attempt.state_key) is attempt
