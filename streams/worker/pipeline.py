@@ -39,7 +39,7 @@ from streams.worker.watermark import Watermark
 
 logger = logging.getLogger(__name__)
 
-ADMITTED_MAX = 2_000  # jobs in hand for a partition; past it the queue is held back
+ADMITTED_MAX = 5_000  # jobs in hand for a partition; past it the queue is held back
 HELD_MAX = 100_000  # offsets between the commit and the read position
 ARRIVED_MAX = 4  # batches that wait for their turn
 COMMIT_MS = 500  # how often a commit is kept in state
