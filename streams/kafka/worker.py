@@ -202,6 +202,7 @@ class JobsApp(faust.App):
                 except Exception as error:  # Faust would acknowledge the event and go on
                     logger.exception("handing over %s/%d failed", tp.topic, tp.partition)
                     self._end_with(error)
+            message.value.clear()  # Faust keeps its last event until another one comes
 
     def _deliver(self, tp: TP, batch: Batch) -> None:
         target = self._ours.targets.get(tp)

@@ -109,7 +109,7 @@ class LoopExecutor:
         self._accepting = True
         self._paused = False
         self.running = 0  # attempts that hold a slot
-        self._tasks: Tasks[Attempt] = Tasks(self._run)
+        self._tasks: Tasks[Attempt] = Tasks(self._run, clock.now)
         self._idle = asyncio.Event()
         self._deadlines: Deadlines[_Running] = Deadlines(clock, _is_over, self._time_out)
 

@@ -112,6 +112,7 @@ class Pipeline:
         self._must_inspect = False
         self._is_marked = False  # in state, as being at work
         self._alarm: Alarm | None = None
+        self._alarm_at = 0
         self._gathered: Alarm | None = None  # when what has ended meanwhile is settled
         self._gather_ms = gather_ms
         self._turned_at = 0
@@ -250,9 +251,14 @@ class Pipeline:
         left = self._admit_at_once(records)
         if left:
             self._arrived.append(left)
+        if left or self._openings.has_work:  # what is open may have waited for this to be read
             self._stir()
-        elif self._writing is None:
-            self._set_alarm()  # to look at what has just been admitted; after a turn it is set
+        elif self._writing is None:  # else all that is done after it
+            if self._outcomes:
+                self._settle_soon()
+            # To look at what has just been admitted; what comes earlier stays, so that jobs which
+            # arrive again and again do not put the look off for ever.
+            self._set_alarm(may_be_later=False)
 
     def _admit_at_once(self, records: Sequence[Record]) -> Sequence[Record]:
         """Start what can start without a write; what can't waits for its turn, as all behind it.
@@ -293,7 +299,8 @@ class Pipeline:
         A write for each few jobs would cost this worker and the broker more than the jobs do.
         """
         at = self._turned_at + self._gather_ms
-        if self._draining or self._held or self._arrived or self._clock.now() >= at:
+        gathers = self._turned_at <= self._clock.now() < at  # not if the clock was set back
+        if self._draining or self._held or self._arrived or not gathers:
             self._stir()
             return
         self._idle.clear()
@@ -432,21 +439,26 @@ class Pipeline:
                 settlement.open(replace(entry, letter_pending=False, due=None), None)
         self._letters_sent = []
 
-    def _set_alarm(self) -> None:
+    def _set_alarm(self, *, may_be_later: bool = True) -> None:
         """Take a turn when the next thing is due, if nothing happens before."""
+        due = self._next_due()
+        if not may_be_later and self._alarm is not None and (due is None or self._alarm_at <= due):
+            return
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
-        if self._draining:
+        if due is None:
             return
+        if due <= self._clock.now():
+            self._stir()
+        else:
+            self._alarm, self._alarm_at = self._clock.call_at(due, self._stir), due
+
+    def _next_due(self) -> int | None:
+        if self._draining:
+            return None
         now = self._clock.now()
         times = [self._openings.next_due(now), self._take_overs.next_look(now)]
         if self._kept < self.watermark.value:
             times.append(self._kept_at + COMMIT_MS)
-        due = min((time for time in times if time is not None), default=None)
-        if due is None:
-            return
-        if due <= now:
-            self._stir()
-        else:
-            self._alarm = self._clock.call_at(due, self._stir)
+        return min((time for time in times if time is not None), default=None)

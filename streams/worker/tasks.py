@@ -15,7 +15,9 @@ from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
-RUNS_MAX = 100  # in one step of the loop, which has others to look after
+# In one step of the loop, which has others to look after.
+RUNS_MAX = 100
+STEP_MS = 10
 
 
 class Tasks(Generic[T]):
@@ -25,8 +27,13 @@ class Tasks(Generic[T]):
     is seen by no other.
     """
 
-    def __init__(self, run: Callable[[T, asyncio.Task[None]], Coroutine[Any, Any, None]]) -> None:
+    def __init__(
+        self,
+        run: Callable[[T, asyncio.Task[None]], Coroutine[Any, Any, None]],
+        now: Callable[[], int],
+    ) -> None:
         self._run = run
+        self._now = now  # milliseconds
         self._context = contextvars.copy_context()
         self._ready: deque[tuple[str, T]] = deque()
         self._shared: asyncio.Task[None] | None = None  # that runs what is ready
@@ -59,6 +66,7 @@ class Tasks(Generic[T]):
         task = self._shared
         assert task is not None
         asyncio.get_running_loop().call_soon(self._after_step)
+        until = self._now() + STEP_MS
         clean = contextvars.copy_context()
         ready = self._ready
         for _ in range(RUNS_MAX):
@@ -69,8 +77,10 @@ class Tasks(Generic[T]):
             if self._shared is not task:
                 return  # it waited, and others have gone on
             self._kind = None
-            if task.cancelling() or contextvars.copy_context() != clean:
+            if task.cancelling() or getattr(task, "_must_cancel", False):
                 return  # the next one is not to inherit that
+            if contextvars.copy_context() != clean or self._now() >= until:
+                return
 
     def _after_step(self) -> None:
         """The shared task is through, or in a run that waits."""

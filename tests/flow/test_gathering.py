@@ -142,3 +142,45 @@ async def test_a_copy_of_a_job_that_ended_and_is_not_settled_starts_nothing(benc
     bench.send(2)
     await bench.wait(2 * GATHER_MS)
     assert (bench.started, bench.settled) == ([1, 2], 2)
+
+
+async def test_a_clock_that_is_set_back_holds_nothing_up(bench: Bench) -> None:
+    bench.send(1)
+    await bench.stand()
+    clock = bench.box.cluster.clock
+    bench.pipeline._turned_at = clock.now() + 600_000  # as after a step back of ten minutes
+    bench.send(2)
+    await bench.stand()
+    assert (bench.started, bench.settled) == ([1, 2], 2)
+
+
+async def test_jobs_that_arrive_again_and_again_do_not_put_off_the_look_at_long_runs() -> None:
+    never = asyncio.Event()
+
+    @job
+    async def step(payload: Step) -> None:
+        await never.wait()
+
+    async with Sandbox(step, queues=("default",), partitions=1) as box:
+        began = box.cluster.clock.now()
+        for n in range(24):
+            box.cluster.clock.set(began + 500 * n)
+            await _enqueue(box, n)
+        assert box.jobs(state="running")
+
+
+async def _enqueue(box: Sandbox, n: int) -> None:
+    key, value, headers = encode(
+        Envelope(
+            id=f"id-{n}",
+            name="step",
+            source="test",
+            time=box.cluster.clock.now(),
+            payload=Step(account=n, n=n).model_dump_json().encode(),
+            key=f"step:{n}",
+        )
+    )
+    box.cluster.log.write(Append("jobs.default", 0, key, value, headers))
+    for _ in range(20):
+        box.cluster.workers[0].pump()
+        await asyncio.sleep(0)

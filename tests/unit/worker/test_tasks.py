@@ -7,7 +7,7 @@ import contextvars
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from streams.worker.tasks import RUNS_MAX, Tasks
+from streams.worker.tasks import RUNS_MAX, STEP_MS, Tasks
 
 Run = Callable[[str], Coroutine[Any, Any, None]]
 
@@ -20,9 +20,10 @@ class Runs:
     def __init__(self, handler: Run) -> None:
         self.tasks: dict[str, asyncio.Task[None]] = {}
         self.over = asyncio.Event()
+        self.now = 0
         self._left = 0
         self._handler = handler
-        self._tasks: Tasks[str] = Tasks(self._run)
+        self._tasks: Tasks[str] = Tasks(self._run, lambda: self.now)
 
     async def all(self, *items: str) -> list[asyncio.Task[None]]:
         """Run them, and return the task of each once all are over."""
@@ -145,7 +146,7 @@ async def test_what_one_run_starts_at_its_end_does_not_see_its_context_variables
         else:
             over.set()
 
-    tasks: Tasks[str] = Tasks(run)
+    tasks: Tasks[str] = Tasks(run, lambda: 0)
     tasks.start("kind", "first")
     await over.wait()
     assert seen == ["", ""]
@@ -212,3 +213,36 @@ async def test_a_task_in_which_a_run_waited_runs_nothing_else() -> None:
     await runs.over.wait()
     waited, after = runs.tasks["waits"], runs.tasks["after"]
     assert waited is not after
+
+
+async def test_others_have_their_turn_between_few_runs_that_take_long() -> None:
+    began = 0
+    seen: list[int] = []
+
+    async def handler(item: str) -> None:
+        nonlocal began
+        began += 1
+        runs.now += STEP_MS // 2
+        if began == 1:
+            asyncio.get_running_loop().call_soon(lambda: seen.append(began))
+
+    runs = Runs(handler)
+    await runs.all(*(str(n) for n in range(10)))
+    assert seen == [2]
+
+
+async def test_a_cancellation_that_was_taken_back_without_a_wait_hits_no_other() -> None:
+    ended: list[str] = []
+
+    async def handler(item: str) -> None:
+        if item == "cancels":
+            task = asyncio.current_task()
+            assert task is not None
+            task.cancel()
+            task.uncancel()  # the task still remembers it until its next wait
+            return
+        await asyncio.sleep(0)
+        ended.append(item)
+
+    await Runs(handler).all("cancels", "a")
+    assert ended == ["a"]
