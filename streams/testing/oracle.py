@@ -205,10 +205,16 @@ class Oracle:
         """A process was silent for too long: what blocks it may be one of the jobs that it ran."""
         for run in self._running:
             if run.epoch.process is process:
-                run.job.killed += 1
+                self._blame(run)
 
     def taken(self, place: Partition) -> None:
-        """A partition is opened: what had ended before, and is not durably over, is in doubt."""
+        """A partition is opened: what had ended before, and is not durably over, is in doubt.
+
+        So is what a frozen process still runs, which may not have been expelled for us yet.
+        """
+        for run in self._running:
+            if run.job.place == place and run.epoch.process.state is Life.FROZEN:
+                self._blame(run)
         for process, recorded in self._recorded.items():
             kept = []
             for at, job in recorded:
@@ -217,6 +223,10 @@ class Oracle:
                 else:
                     kept.append((at, job))
             self._recorded[process] = kept
+
+    def _blame(self, run: Run) -> None:
+        run.job.killed += not run.blamed
+        run.blamed = True
 
     def _runs(self, job: Watched) -> bool:
         return any(run.job is job for run in self._running)

@@ -72,6 +72,7 @@ class Run:
 
     job: Watched
     epoch: Epoch
+    blamed: bool = False  # for the end of its process
 
 
 @dataclass(slots=True)
