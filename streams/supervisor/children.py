@@ -82,6 +82,7 @@ class Children:
             self._signal(signal.SIGKILL)  # at every moment a kill loses nothing
             return
         self._ends.set()
+        logger.info("stopping all workers; a second signal ends them at once")
         self._signal(signal.SIGTERM)
         later = self._grace + KILLED_AFTER
         asyncio.get_running_loop().call_later(later, self._signal, signal.SIGKILL)

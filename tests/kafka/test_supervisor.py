@@ -180,6 +180,8 @@ async def test_a_second_signal_ends_all_at_once_and_a_repeated_one_to_a_worker_d
                 os.kill(pid, number)
         supervisor.send_signal(signal.SIGTERM)
         await asyncio.to_thread(until_said, log, "stopping: running jobs have", 2)
+        # Two signals of one kind that nobody has looked at are one.
+        await asyncio.to_thread(until_said, log, "stopping all workers", 1)
         # then they drain, and end at once when the supervisor is told again
         assert supervisor.poll() is None
         supervisor.send_signal(signal.SIGTERM)
