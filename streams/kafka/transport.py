@@ -113,9 +113,10 @@ class BatchConsumer(driver.Consumer):
                     message = self._to_message(tp, batch.records[-1])
                     message.value = topic
                     message.key = None
+                    # Before it is handed over: whoever takes it empties it.
+                    read = {tp: batch.records[-1].offset for tp, batch in topic.items()}
                     await callback(message)
-                    for tp, batch in topic.items():
-                        self._read_offset[tp] = batch.records[-1].offset
+                    self._read_offset.update(read)
         except self.consumer_stopped_errors:
             if not self.transport.app.should_stop:
                 raise
