@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from functools import partial
+from pathlib import Path
 
 from marks import mark
 
@@ -32,11 +32,12 @@ class Flow(JobPayload, name="flow"):
 
 
 class Late(JobPayload, name="late", key="account"):
-    """A job of a key; the first of each key fails as long as the outage goes on."""
+    """A job of a key; it fails as long as the outage goes on."""
 
     account: int
     n: int
-    until: float  # when the outage is over, by the wall clock
+    outage: str  # a file that is there as long as it goes on
+    wait_s: int  # until the next attempt; longer after each further one
 
 
 class Tried(JobPayload, name="tried", key="n"):
@@ -60,10 +61,14 @@ async def flow(payload: Flow) -> None:
 
 @job(retry=Retry(attempts=100))
 async def late(payload: Late, ctx: JobContext) -> None:
-    mark("late", payload.account, payload.n, ctx.attempt)
-    left = payload.until - time.time()
-    if left > 0:
-        raise RetryAfter(f"{left * 1000:.0f}ms")
+    fails = _goes_on(payload.outage)
+    mark("fail" if fails else "late", payload.account, payload.n, ctx.attempt)
+    if fails:
+        raise RetryAfter(f"{payload.wait_s * ctx.attempt}s")
+
+
+def _goes_on(outage: str) -> bool:
+    return Path(outage).exists()
 
 
 @job(retry=Retry(attempts=100))

@@ -31,6 +31,7 @@ class WorkerProcess:
             "STREAMS_DATA_DIR": str(folder / "data"),
             "STREAMS_WEB_PORT": "0",
             "PYTHONPATH": str(Path(__file__).parent),
+            "PYTHONFAULTHANDLER": "1",  # a crash of native code says where
             **variables,
         }
         self._log = folder / "worker.log"
