@@ -167,8 +167,12 @@ class BatchConsumer(driver.Consumer):
                 for tp, offset in watermarks.items()
                 if offset is not None and self._should_commit(tp, offset)
             }
-            # aiokafka takes an empty commit for a mistake
-            if offsets and await self._thread.commit(offsets):
+            if not offsets:  # aiokafka takes an empty commit for a mistake
+                return
+            # A rebalance that meets the end of this consumer commits through a thread that takes no
+            # calls any more, and which ends when the rebalance has.
+            committed = await self.wait(self._thread.commit(offsets))
+            if committed.result:
                 self._committed_offset.update(offsets)
                 self.app.monitor.on_tp_commit(offsets)
 

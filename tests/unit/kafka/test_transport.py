@@ -24,10 +24,13 @@ class Broker:
         self.committed: dict[TP, int] = {}
         self.asked = False
         self.accepts = True
+        self.answers = True
         self.steps = iter([10])  # of the loop, until it takes each commit
 
     async def commit(self, offsets: Mapping[TP, int]) -> bool:
         self.asked = True
+        if not self.answers:
+            await asyncio.Event().wait()
         for _ in range(next(self.steps, 1)):
             await asyncio.sleep(0)
         if self.accepts:
@@ -109,3 +112,19 @@ async def test_nothing_is_committed_twice_or_backwards(
         await consumer.commit()
         assert not broker.asked
     assert broker.committed == {TP0: 42}
+
+
+async def test_a_consumer_that_ends_waits_for_no_commit(
+    consumer: BatchConsumer, broker: Broker, watermarks: dict[TP, int]
+) -> None:
+    watermarks[TP0] = 42
+    broker.answers = False  # its thread takes no calls any more
+    commit = asyncio.create_task(consumer.commit_watermarks())
+    while not broker.asked:
+        await asyncio.sleep(0)
+    consumer._stopped.set()
+    async with asyncio.timeout(5):
+        await commit
+    broker.answers, broker.asked = True, False
+    await consumer.commit_watermarks()
+    assert broker.asked  # what was not answered does not count as committed
