@@ -27,7 +27,10 @@ class Counters(Collector):
 
     def inc(self, labels: Labels) -> None:
         """One more."""
-        self._values[labels] = self._values.get(labels, 0) + 1
+        try:
+            self._values[labels] += 1
+        except KeyError:
+            self._values[labels] = 1
 
     def collect(self) -> Iterable[Metric]:
         """The family, with a sample for each combination that was counted."""
@@ -47,27 +50,26 @@ class Histograms(Collector):
         self._documentation = documentation
         self._labels = labels
         self._bounds = tuple(bounds)
-        self._counts: dict[Labels, list[int]] = {}
-        self._sums: dict[Labels, float] = {}
+        self._series: dict[Labels, list[float]] = {}  # the count of each bucket, and the sum
 
     def observe(self, labels: Labels, amount: float) -> None:
         """One more sample."""
-        counts = self._counts.get(labels)
-        if counts is None:
-            counts = self._counts[labels] = [0] * (len(self._bounds) + 1)
-            self._sums[labels] = 0.0
-        counts[bisect_left(self._bounds, amount)] += 1
-        self._sums[labels] += amount
+        try:
+            series = self._series[labels]
+        except KeyError:
+            series = self._series[labels] = [0] * (len(self._bounds) + 2)
+        series[bisect_left(self._bounds, amount)] += 1
+        series[-1] += amount
 
     def collect(self) -> Iterable[Metric]:
         """The family; its buckets count what is at or below their bound."""
         family = HistogramMetricFamily(self._name, self._documentation, labels=self._labels)
         bounds = [*(str(float(bound)) for bound in self._bounds), "+Inf"]
-        for labels, counts in self._counts.items():
+        for labels, (*counts, amount) in self._series.items():
             buckets: list[tuple[str, float]] = []
-            total = 0
+            total = 0.0
             for bound, count in zip(bounds, counts, strict=True):
                 total += count
                 buckets.append((bound, total))
-            family.add_metric(labels, buckets, self._sums[labels])
+            family.add_metric(labels, buckets, amount)
         return [family]
