@@ -8,6 +8,7 @@ import secrets
 import socket
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
@@ -53,11 +54,17 @@ _JVM = (
 
 
 class LocalBroker:
-    """Starts, health-checks and stops one broker; use it as a context manager."""
+    """Starts, health-checks and stops one broker; use it as a context manager.
 
-    def __init__(self, data_dir: Path, *, heap: str = "512m") -> None:
+    `properties` are settings of Kafka's which take the place of those here.
+    """
+
+    def __init__(
+        self, data_dir: Path, *, heap: str = "512m", properties: Mapping[str, str] | None = None
+    ) -> None:
         self._dir = data_dir.absolute()
         self._heap = heap
+        self._more = properties or {}
         self._process: subprocess.Popen[bytes] | None = None
         self.bootstrap = ""
 
@@ -86,6 +93,8 @@ class LocalBroker:
         port, controller = _ports_of(properties) or _free_ports(2)
         properties.write_text(
             _PROPERTIES.format(port=port, controller=controller, data=self._dir / "data")
+            # Of two lines for one setting the last one holds.
+            + "".join(f"{name}={value}\n" for name, value in self._more.items())
         )
         command = [
             java,

@@ -18,8 +18,9 @@ _TWO: Final = (sys.executable, "-m", "streams", "worker", "--processes", "2")
 
 async def run(stage: Stage, jobs: int) -> Figures:
     """One round: one process, then two, each on a full queue of its own."""
-    one = await _measure(stage, jobs, FAUST)
-    two = await _measure(stage, jobs, _TWO)
+    with stage.joined() as joined:
+        one = await _measure(joined, jobs, FAUST)
+        two = await _measure(joined, jobs, _TWO)
     return {"one_per_second": one, "two_per_second": two, "ratio": two / one}
 
 
@@ -37,8 +38,8 @@ BENCH: Final = Bench(
     name="processes",
     how=(
         "As drain, first with one worker and then with two that one supervisor started; ratio is "
-        "two to one. Broker and workers share the cores: what the broker takes of them is not "
-        "there for a second worker."
+        "two to one. A broker of its own waits for both before it assigns anything. Broker and "
+        "workers share the cores: what the broker takes is not there for a second worker."
     ),
     jobs=60_000,
     rounds=1,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from streams.dev.bench.worker import BenchWorker
+from streams.dev.broker import LocalBroker
 from streams.errors import StreamsError
 from streams.wire.admin import apply_topics, open_admin
 from streams.wire.topics import Role, TopicNames, TopicSpec, specs
@@ -20,6 +21,8 @@ QUEUES: Final = ("critical", "default", "bulk")
 # By the broker when it has them, not by whoever wrote them: the figures are taken from these.
 _STAMPED: Final = {"message.timestamp.type": "LogAppendTime"}
 _BY_THE_BROKER: Final = frozenset({Role.LEDGER, Role.QUEUE, Role.RETRY})
+
+_JOINED: Final = {"group.initial.rebalance.delay.ms": "2000"}  # Kafka's default is 3 s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +98,22 @@ class Stage:
         return Ground(
             bootstrap=self.bootstrap, prefix=f"{self._prefix}{self._grounds}.", folder=folder
         )
+
+    @contextmanager
+    def joined(self) -> Iterator[Stage]:
+        """Where workers that start together join their group together.
+
+        As Kafka does by default, a broker of its own waits a moment before it assigns anything to a
+        new group. The one that benches share does not, and a second worker would join while the
+        first one is at work.
+        """
+        if self.broker_pid is None:  # the broker is somebody's, who may know why
+            yield self
+            return
+        self._grounds += 1
+        folder = self._folder / str(self._grounds)
+        with LocalBroker(folder / "broker", properties=_JOINED) as broker:
+            yield Stage(broker.bootstrap, folder, self._prefix, self.tell, broker.pid)
 
     async def delete_topics(self) -> None:
         """Leave nothing on a broker that is not ours."""
