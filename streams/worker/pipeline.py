@@ -43,7 +43,7 @@ ADMITTED_MAX = 5_000  # jobs in hand for a partition; past it the queue is held 
 HELD_MAX = 100_000  # offsets between the commit and the read position
 ARRIVED_MAX = 4  # batches that wait for their turn
 COMMIT_MS = 500  # how often a commit is kept in state
-GATHER_MS = 10  # from one turn on, in which what ends is gathered for the next one
+GATHER_MS = 20  # from one turn on, in which what ends is gathered for the next one
 _OVER: Final = (Completed, Discarded, Expired)  # whatever is decided next
 RETRY_PAUSES_MS = (100, 500, 2_000, 5_000)  # between tries of a settle that failed
 
