@@ -13,7 +13,7 @@ from streams.jobs.definition import JobDefinition
 from streams.jobs.identity import fan_out_id
 from streams.jobs.lifecycle import Happening, LifecycleEvent, Listener
 from streams.jobs.registry import Registry
-from streams.wire.envelope import Envelope, Record, decode_event, encode
+from streams.wire.envelope import Envelope, Record, decode_event, encode, relay, relayed
 from streams.wire.state import undecodable_letter
 from streams.wire.topics import MAX_JOB_BYTES, TopicNames
 from streams.worker.control import Control, commit_key
@@ -144,16 +144,43 @@ class FanOut:
 
     def _jobs_of(self, record: Record) -> list[Append]:
         try:
-            event = decode_event(record, self._event_type)
-            return [
-                self._job_record(event, definition)
-                for definition in self._registry.subscribers(self._event_type)
-            ]
+            return self._relay(record) or self._decode(record)
         except UndecodableRecord as error:
             return [self._letter(record, str(error))]
         except Exception as error:  # whatever one event is, it must not stop its partition
             logger.exception("event %s/%d@%d", record.topic, record.partition, record.offset)
             return [self._letter(record, f"{type(error).__name__}: {error}")]
+
+    def _relay(self, record: Record) -> list[Append] | None:
+        """The jobs of an event that is as most of them are."""
+        event = relayed(record)
+        payload = record.value
+        if event is None or payload is None:
+            return None
+        return [
+            _append(
+                self._names.queue(definition.queue),
+                definition,
+                relay(
+                    event,
+                    id=fan_out_id(definition.name, event.source, event.id),
+                    name=definition.name,
+                    queue=definition.queue,
+                    key=_key_of(payload, event.id, definition),
+                    payload=payload,
+                ),
+            )
+            for definition in self._registry.subscribers(self._event_type)
+        ]
+
+    def _decode(self, record: Record) -> list[Append]:
+        event = decode_event(record, self._event_type)
+        return [
+            _append(
+                self._names.queue(definition.queue), definition, encode(_job(event, definition))
+            )
+            for definition in self._registry.subscribers(self._event_type)
+        ]
 
     def _letter(self, record: Record, why: str) -> Append:
         now = self._clock.now()
@@ -169,39 +196,43 @@ class FanOut:
         )
         return Append(self._names.dead, None, *undecodable_letter(record, "", why, now))
 
-    def _job_record(self, event: Envelope, definition: JobDefinition) -> Append:
-        key, value, headers = encode(self._job(event, definition))
-        size = len(value) + sum(len(text) for _, text in headers)
-        if size > MAX_JOB_BYTES:
-            raise UndecodableRecord(
-                f"the job for {definition.name} would have {size} bytes, the limit is "
-                f"{MAX_JOB_BYTES}"
-            )
-        return Append(self._names.queue(definition.queue), None, key, value, headers)
 
-    def _job(self, event: Envelope, definition: JobDefinition) -> Envelope:
-        return Envelope(
-            id=fan_out_id(definition.name, event.source, event.id),
-            name=definition.name,
-            source=event.source,
-            time=event.time,
-            queue=definition.queue,
-            key=_key_of(event, definition),
-            content_type=event.content_type,
-            payload=event.payload,
-            parent=event.id,
-            traceparent=event.traceparent,
-            extensions=event.extensions,
+def _append(
+    topic: str,
+    definition: JobDefinition,
+    record: tuple[bytes, bytes, list[tuple[str, bytes]]],
+) -> Append:
+    key, value, headers = record
+    size = len(value) + sum([len(text) for _, text in headers])
+    if size > MAX_JOB_BYTES:
+        raise UndecodableRecord(
+            f"the job for {definition.name} would have {size} bytes, the limit is {MAX_JOB_BYTES}"
         )
+    return Append(topic, None, key, value, headers)
 
 
-def _key_of(event: Envelope, definition: JobDefinition) -> str | None:
+def _job(event: Envelope, definition: JobDefinition) -> Envelope:
+    return Envelope(
+        id=fan_out_id(definition.name, event.source, event.id),
+        name=definition.name,
+        source=event.source,
+        time=event.time,
+        queue=definition.queue,
+        key=_key_of(event.payload, event.id, definition),
+        content_type=event.content_type,
+        payload=event.payload,
+        parent=event.id,
+        traceparent=event.traceparent,
+        extensions=event.extensions,
+    )
+
+
+def _key_of(payload: bytes, event_id: str, definition: JobDefinition) -> str | None:
     try:
-        payload = definition.payload_type.model_validate_json(event.payload)
-        key = definition.ordering_key(payload)
+        key = definition.ordering_key(definition.payload_type.model_validate_json(payload))
     except ValidationError:
         return None  # the queue tells what is wrong with it, in a dead letter of its own
     except Exception:  # a contract may compute its key, and stop no partition by it
-        logger.exception("the key of event %s can't be computed; its job is unordered", event.id)
+        logger.exception("the key of event %s can't be computed; its job is unordered", event_id)
         return None
     return None if key is None else f"{definition.key_scope}:{key}"

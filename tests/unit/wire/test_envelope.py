@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 from streams.errors import UndecodableRecord
 from streams.jobs.retry import Exponential, Fixed
 from streams.wire import headers as h
-from streams.wire.envelope import Envelope, JobOverrides, Record, decode, decode_event, encode
+from streams.wire.envelope import (
+    Envelope,
+    JobOverrides,
+    Record,
+    decode,
+    decode_event,
+    encode,
+    relay,
+    relayed,
+)
 from streams.wire.times import LATEST, parse_time, show_time
 
 TIME = 1_732_413_600_123
@@ -216,3 +225,88 @@ def test_times_come_back(ms: int) -> None:
 )
 def test_times_as_others_write_them(same: str) -> None:
     assert parse_time(same) == TIME
+
+
+def job_by_decoding(event: Record) -> Envelope:
+    read = decode_event(event, "orders")
+    key, value, headers = encode(
+        Envelope(
+            id="job",
+            name="ship",
+            source=read.source,
+            time=read.time,
+            queue="bulk",
+            key="ship:7",
+            content_type=read.content_type,
+            payload=read.payload,
+            parent=read.id,
+            traceparent=read.traceparent,
+            extensions=read.extensions,
+        )
+    )
+    return decode(Record("jobs.bulk", 0, 0, TIME, key, value, tuple(headers)))
+
+
+def job_by_relaying(event: Record) -> Envelope | None:
+    read = relayed(event)
+    if read is None or event.value is None:
+        return None
+    key, value, headers = relay(
+        read, id="job", name="ship", queue="bulk", key="ship:7", payload=event.value
+    )
+    assert key == b"ship:7"
+    return decode(Record("jobs.bulk", 0, 0, TIME, key, value, tuple(headers)))
+
+
+EVENT = Envelope(
+    id="e1",
+    name="orders",
+    source="shop",
+    time=TIME,
+    payload=b"{}",
+    key="7",
+    traceparent="00-1-2-01",
+    extensions={"tenant": "ada"},
+)
+
+
+def test_what_a_client_emits_is_relayed() -> None:
+    key, value, headers = encode(EVENT)
+    event = record(value, *headers, key=key)
+    relayed_job = job_by_relaying(event)
+    assert relayed_job is not None
+    assert relayed_job == job_by_decoding(event)
+    unordered = relayed(event)
+    assert unordered is not None
+    key, _, headers = relay(unordered, id="j", name="n", queue="q", key=None, payload=b"{}")
+    assert key == b"j" and h.CE_PARTITIONKEY not in dict(headers)
+
+
+strange = st.sampled_from(
+    [
+        *(h.CE_ID, h.CE_TYPE, h.CE_SOURCE, h.CE_TIME, h.CE_SPECVERSION, h.CE_PARTITIONKEY),
+        *(h.CE_QUEUE, h.CE_NOTBEFORE, h.CE_EXPIRES, h.CE_PARENT, h.CE_OPTIONS),
+        *(h.CONTENT_TYPE, h.TRACEPARENT, h.CE_TRACEPARENT, "ce_tenant", "CE_Tenant", "ce_", "x"),
+    ]
+)
+values = st.sampled_from(
+    [
+        *(b"", b"1.0", b"0.3", b"a", "\u00fc".encode(), b"\xff", b"{}", b"application/json"),
+        *(b"2026-11-26T17:00:00Z", b"2026-11-26T17:00:00.123456+01:00", b"yesterday", None),
+        *(b"application/cloudevents+json", b"text/plain"),
+    ]
+)
+
+
+@given(
+    st.lists(st.tuples(strange, values), max_size=4),
+    st.sets(st.sampled_from([name for name, _ in encode(EVENT)[2]]), max_size=2),
+)
+def test_what_is_relayed_is_what_decoding_makes_of_it(
+    more: list[tuple[str, bytes]], missing: set[str]
+) -> None:
+    key, value, headers = encode(EVENT)
+    event = record(value, *(pair for pair in headers if pair[0] not in missing), *more, key=key)
+    by_relaying = job_by_relaying(event)
+    if by_relaying is not None:  # else it is decoded, and told what is wrong with it
+        assert by_relaying == job_by_decoding(event)
