@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import Final
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -13,7 +14,7 @@ from prometheus_client.registry import Collector
 
 from streams.jobs.lifecycle import Happening, LifecycleEvent
 from streams.observe.health import QueueReading
-from streams.observe.series import Counters, Histograms
+from streams.observe.series import Cell, Counters, Durations, Histograms
 
 logger = logging.getLogger(__name__)
 
@@ -41,10 +42,21 @@ ENDINGS: Final = frozenset(
     }
 )
 
-_WAIT_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600)
-_RUN_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900)
+# Upper ends in milliseconds.
+_TENTHS = (5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000, 300_000)
+_WAIT_BUCKETS = (*_TENTHS, 1_800_000, 3_600_000)
+_RUN_BUCKETS = (1, *_TENTHS, 900_000)
 
 Read = Callable[[], Iterable[QueueReading]]
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What is counted of the jobs of one name in one queue."""
+
+    waits: Durations | None = None
+    runs: Durations | None = None
+    cells: dict[Happening, tuple[Cell, ...]] = field(default_factory=dict)
 
 
 class WorkerMetrics:
@@ -84,6 +96,7 @@ class WorkerMetrics:
             ),
         }
         self._undecodable = Counters(UNDECODABLE, "Records that are no job.", ("queue",))
+        self._tallies: dict[tuple[str, str], _Tally] = {}
         for collector in (
             self._jobs,
             self._wait,
@@ -97,20 +110,31 @@ class WorkerMetrics:
     def listen(self, event: LifecycleEvent) -> None:
         """The listener; an addition for each series that it moves."""
         happening = event.happening
-        if happening is Happening.UNDECODABLE:
-            self._undecodable.inc((event.queue,))
-            return
-        queue, name = event.queue, event.name
-        if name not in self._names:
-            name = UNKNOWN
+        labels = (event.queue, event.name if event.name in self._names else UNKNOWN)
+        tally = self._tallies.get(labels)
+        if tally is None:
+            tally = self._tallies[labels] = _Tally()
         if event.waited_ms is not None:
-            self._wait.observe((queue, name), event.waited_ms / 1000)
+            if tally.waits is None:
+                tally.waits = self._wait.durations(labels)
+            tally.waits.observe(event.waited_ms)
         if event.ran_ms is not None:
-            self._run.observe((queue, name), event.ran_ms / 1000)
-        if happening in ENDINGS:
-            self._jobs.inc((queue, name, happening))
-        if happening in self._counters:
-            self._counters[happening].inc((queue, name))
+            if tally.runs is None:
+                tally.runs = self._run.durations(labels)
+            tally.runs.observe(event.ran_ms)
+        cells = tally.cells.get(happening)
+        if cells is None:
+            cells = tally.cells[happening] = self._cells(happening, labels)
+        for cell in cells:
+            cell.value += 1
+
+    def _cells(self, happening: Happening, labels: tuple[str, str]) -> tuple[Cell, ...]:
+        """What counts this."""
+        if happening is Happening.UNDECODABLE:
+            return (self._undecodable.cell(labels[:1]),)
+        ending = [self._jobs.cell((*labels, happening))] if happening in ENDINGS else []
+        others = self._counters.get(happening)
+        return (*ending, *([] if others is None else [others.cell(labels)]))
 
     def render(self) -> bytes:
         """Everything in Prometheus' text format."""
