@@ -23,6 +23,7 @@ from streams.errors import PayloadInvalid, StreamsError
 from streams.jobs.definition import JobDefinition, QueueDefaults, Stated
 from streams.jobs.durations import Duration
 from streams.jobs.option_names import NOT_YET, closest
+from streams.jobs.placement import place_of
 from streams.jobs.retry import Retry
 from streams.jobs.signature import Signature, read_signature
 
@@ -86,6 +87,7 @@ def job(
     timeout: Duration | None = None,
     expires: Duration | None = None,
     unique_for: Duration | None = None,
+    runs_in: Literal["loop", "thread", "process"] | None = None,
     ordering: Literal["strict", "none"] | None = None,
     on_dead: Literal["release", "halt"] = "release",
     ledger: bool = True,
@@ -101,6 +103,7 @@ def job(
     timeout: Duration | None = None,
     expires: Duration | None = None,
     unique_for: Duration | None = None,
+    runs_in: Literal["loop", "thread", "process"] | None = None,
     ordering: Literal["strict", "none"] | None = None,
     on_dead: Literal["release", "halt"] = "release",
     ledger: bool = True,
@@ -116,9 +119,11 @@ def job(
         name: of the job; a payload's contract has it already. Default: module and function.
         queue: of an event's subscriber or of plain parameters; a payload's contract has it.
         retry: attempts (3), backoff and which errors are permanent.
-        timeout: of one attempt; 5 minutes by default.
+        timeout: of one attempt; 5 minutes by default, and never without an end.
         expires: a job that waits longer than this is ended instead of started.
         unique_for: how long after its end the same id is refused; 24 hours by default.
+        runs_in: `process` for a function that is bound by the CPU and must be killable; else an
+            `async def` runs on the loop, and a `def` in a thread.
         ordering: `strict` (the default with a key) or `none`.
         on_dead: what a dead job means to its key: `release` lets the next one run, `halt` makes
             the key wait until the dead job was replayed or discarded.
@@ -176,7 +181,7 @@ def job(
             handler=fn,
             payload_type=kind,
             trigger="event" if is_event else "payload",
-            runs_in="loop" if inspect.iscoroutinefunction(fn) else "thread",
+            runs_in=place_of(fn, runs_in, told),
             ctx_parameter=signature.ctx_parameter,
             plain=signature.plain,
             ordering=ordering or ("none" if kind.__key__ is None else "strict"),

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from streams.contracts import Event, JobPayload
 from streams.jobs.durations import Duration, to_ms
+from streams.jobs.placement import RunsIn
 from streams.jobs.retry import Retry, retry_mistakes
 
 TIMEOUT_MS = 5 * 60 * 1000
@@ -55,7 +56,7 @@ class JobDefinition:
     handler: Callable[..., Any]
     payload_type: type[Event] | type[JobPayload]
     trigger: Literal["event", "payload"]
-    runs_in: Literal["loop", "thread"]
+    runs_in: RunsIn
     ctx_parameter: str | None
     plain: bool  # the handler takes the payload's fields, not the payload
     retry: Retry = field(default_factory=Retry)
@@ -126,6 +127,10 @@ def _milliseconds(
         mistakes.append(f"{option}: {error}")
         return None
     if ms < least:
-        mistakes.append(f"{option}={given!r} must be longer than nothing")
+        unlimited = '; no attempt is without an end: write how long one may take, as in "1h"'
+        mistakes.append(
+            f"{option}={given!r} must be longer than nothing"
+            + (unlimited if option == "timeout" else "")
+        )
         return None
     return ms

@@ -9,6 +9,7 @@ from typing import Final
 from streams.errors import RegistrationError
 from streams.jobs.definition import JobDefinition, QueueDefaults, Stated
 from streams.jobs.durations import format_ms
+from streams.jobs.placement import unreachable
 
 # Kafka's rule, with room for a prefix below its 249.
 _TOPIC: Final = re.compile(r"[a-zA-Z0-9._-]{1,200}")
@@ -51,7 +52,7 @@ class Registry:
         resolved = [each.resolved(defaults.get(each.queue, Stated())) for each in found]
         seen: dict[str, JobDefinition] = {}
         for definition in resolved:
-            wrong = [*definition.mistakes]
+            wrong = [*definition.mistakes, *unreachable(definition)]
             if definition.event_type:
                 wrong += _misnamed(definition.event_type)
             if definition.queue not in known_queues:

@@ -347,7 +347,6 @@ def test_enqueue_without_a_loop_says_so_instead_of_doing_nothing() -> None:
         "batch",
         "concurrency",
         "key_concurrency",
-        "runs_in",
         "debounce",
         "throttle",
         "cancel_on",
