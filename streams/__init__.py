@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from streams.contracts import Event, JobPayload
     from streams.errors import Discard, PermanentError, RetryAfter, Snooze
-    from streams.jobs.context import JobContext
+    from streams.jobs.context import JobContext, SyncJobContext
     from streams.jobs.decorator import job
     from streams.jobs.retry import Custom, Exponential, Fixed, Retry
 
@@ -19,6 +19,7 @@ __all__ = [
     # handlers
     "job",
     "JobContext",
+    "SyncJobContext",
     # retries
     "Retry",
     "Exponential",
@@ -36,6 +37,7 @@ _HOME = {
     "JobPayload": "streams.contracts",
     "job": "streams.jobs.decorator",
     "JobContext": "streams.jobs.context",
+    "SyncJobContext": "streams.jobs.context",
     "Retry": "streams.jobs.retry",
     "Exponential": "streams.jobs.retry",
     "Fixed": "streams.jobs.retry",

@@ -45,6 +45,7 @@ class Settings(BaseSettings):
     data_dir: str = ".streams"
     concurrency: int = Field(100, ge=1)
     threads: int = Field(5, ge=1)
+    abandoned_threads: int = Field(20, ge=0)  # that go on though their attempts are over
     grace: Time = "25s"
     session_timeout: Time = "10s"
     standbys: bool = True  # keep copies of others' state, so that taking over is quick

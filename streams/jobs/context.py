@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import hashlib
+import inspect
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final
 
 from streams.contracts import Event, JobPayload
@@ -12,10 +15,13 @@ from streams.jobs.identity import JobKey
 from streams.jobs.option_names import OF_A_JOB, refuse_options
 
 Send = Callable[["JobContext", Event | JobPayload, dict[str, Any]], Awaitable[str]]
+Wait = Callable[[Coroutine[Any, Any, Any]], Any]
 
 
 class JobContext:
     """One attempt, seen from its handler. Times are milliseconds since the epoch."""
+
+    _interrupted: str | None = None  # why the attempt is over, though the handler runs
 
     def __init__(
         self,
@@ -60,6 +66,22 @@ class JobContext:
         """
         identity = JobKey(name=self.name, ordering_key=self.key, id=self.id).encode()
         return f"{self.name}:{hashlib.sha256(identity).hexdigest()[:32]}"
+
+    def raise_if_cancelled(self) -> None:
+        """Stop here if the attempt is over: cancelled, past its timeout, or another worker's.
+
+        A coroutine is interrupted at its next `await` anyhow; a function in a thread sees it here
+        and in each call of its context. A process is ended without being asked.
+
+        Raises:
+            asyncio.CancelledError: it is; `except Exception` does not catch that.
+        """
+        if self._interrupted is not None:
+            raise asyncio.CancelledError(self._interrupted)
+
+    def interrupt(self, why: str) -> None:
+        """The attempt is over; for the engine, which says so to the handler."""
+        self._interrupted = why
 
     async def enqueue(self, payload: JobPayload, **options: Any) -> str:
         """Enqueue a child job; it is durable on return, and a repeated run finds it again.
@@ -111,7 +133,43 @@ class JobContext:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
 
-_NOT_YET: Final = frozenset({"progress", "checkpoint", "checkpointed", "raise_if_cancelled"})
+_NOT_YET: Final = frozenset({"progress", "checkpoint", "checkpointed"})
+
+
+class SyncJobContext(JobContext):
+    """The context of a function, in a thread or a process: its calls return when they are done.
+
+    `child = ctx.enqueue(...)`, without `await`. Each call raises `asyncio.CancelledError` once
+    the attempt is over.
+    """
+
+    def __init__(self, *, wait: Wait, **known: Any) -> None:
+        super().__init__(**known)
+        self._wait = wait
+
+    if TYPE_CHECKING:
+
+        def enqueue(self, payload: JobPayload, **options: Any) -> str:  # type: ignore[override]
+            """See `JobContext.enqueue`."""
+            raise NotImplementedError
+
+        def emit(self, event: Event, **options: Any) -> str:  # type: ignore[override]
+            """See `JobContext.emit`."""
+            raise NotImplementedError
+
+
+def _until_done(method: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Any]:
+    @functools.wraps(method)
+    def call(self: SyncJobContext, *args: Any, **options: Any) -> Any:
+        self.raise_if_cancelled()
+        return self._wait(method(self, *args, **options))
+
+    return call
+
+
+for _name, _method in list(vars(JobContext).items()):
+    if inspect.iscoroutinefunction(_method) and not _name.startswith("_"):
+        setattr(SyncJobContext, _name, _until_done(_method))
 
 
 def _misfit(call: str, given: object, wanted: str, other: str) -> str:

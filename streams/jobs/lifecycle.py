@@ -24,6 +24,7 @@ class Happening(StrEnum):
     REPLAYED = "replayed"
     DUPLICATE = "duplicate"
     UNDECODABLE = "undecodable"
+    ABANDONED = "abandoned"  # its attempt is over, and its thread goes on
 
 
 @immutable(frozen=True, slots=True, kw_only=True)

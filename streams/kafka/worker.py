@@ -31,7 +31,7 @@ from streams.kafka.standby import Standbys
 from streams.kafka.startup import MISCONFIGURED, prepare_topics
 from streams.kafka.store import RocksStore
 from streams.kafka.transport import BatchConsumer, BatchTransport
-from streams.observe.health import Health, QueueReading, Thresholds, health
+from streams.observe.health import Health, QueueReading, Thresholds, WorkerReading, health
 from streams.observe.logs import configure
 from streams.observe.metrics import WorkerMetrics
 from streams.observe.web import WorkerWeb
@@ -116,7 +116,9 @@ class JobsApp(faust.App):
         self._log = KafkaLog(settings.bootstrap_servers, self.worker_name, permit=self._lease)
         self._clock = WallClock()
         self.metrics = WorkerMetrics(
-            names=[definition.name for definition in registry.definitions()], read=self.readings
+            names=[definition.name for definition in registry.definitions()],
+            read=self.readings,
+            read_worker=self.worker_reading,
         )
         self._web = WorkerWeb(
             self.metrics, self.health, host=settings.web_host, port=settings.web_port
@@ -130,6 +132,7 @@ class JobsApp(faust.App):
                 partitions=settings.partitions,
                 concurrency=settings.concurrency,
                 threads=settings.threads,
+                abandoned_threads=settings.abandoned_threads,
                 grace_ms=to_ms(settings.grace),
                 unique_for_ms=to_ms(settings.unique_for),
                 kept=Kept(
@@ -400,12 +403,20 @@ class JobsApp(faust.App):
         """How each queue stands on this worker."""
         return [self._reading(queue) for queue in self.streams_settings.queues]
 
+    def worker_reading(self) -> WorkerReading:
+        """How this worker itself stands."""
+        executor = self.engine.executor
+        return WorkerReading(
+            abandoned_threads=executor.threads.abandoned, problems=executor.problems()
+        )
+
     def health(self) -> Health:
         """Ready once every assigned partition is recovered."""
         ready = self._ours.is_open
         settings = self.streams_settings
         thresholds = Thresholds(waiting=settings.health_waiting, failed=settings.health_failed)
-        return health(self.readings(), thresholds, ready=ready)
+        problems = self.worker_reading().problems
+        return health(self.readings(), thresholds, ready=ready, problems=problems)
 
     def _reading(self, queue: str) -> QueueReading:
         now = self._clock.now()

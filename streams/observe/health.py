@@ -19,6 +19,14 @@ class QueueReading:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerReading:
+    """The worker itself, whatever its queues."""
+
+    abandoned_threads: int = 0  # that go on though their attempts are over
+    problems: tuple[str, ...] = ()  # what keeps handlers from running, and what to do
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Thresholds:
     """Beyond what a worker counts as unhealthy, for each queue; None: never for this reason."""
 
@@ -33,9 +41,11 @@ class Health:
     ready: bool
     healthy: bool
     data: tuple[QueueReading, ...]
+    problems: tuple[str, ...] = ()  # what keeps handlers from running
 
     def body(self) -> dict[str, Any]:
         """The answer of `/health`; durations in seconds."""
+        told = {"problems": list(self.problems)} if self.problems else {}
         return {
             "data": [
                 {
@@ -50,17 +60,28 @@ class Health:
                 for reading in self.data
             ],
             "healthy": self.healthy,
+            **told,
         }
 
 
-def health(readings: Iterable[QueueReading], thresholds: Thresholds, *, ready: bool) -> Health:
-    """Healthy when ready and no queue is over a threshold; what is not known is not over."""
+def health(
+    readings: Iterable[QueueReading],
+    thresholds: Thresholds,
+    *,
+    ready: bool,
+    problems: tuple[str, ...] = (),
+) -> Health:
+    """Healthy when ready, without problems, and no queue is over a threshold.
+
+    What is not known is not over.
+    """
     data = tuple(readings)
     is_over = any(
         _is_over(reading.lag, thresholds.waiting) or _is_over(reading.dead, thresholds.failed)
         for reading in data
     )
-    return Health(ready=ready, healthy=ready and not is_over, data=data)
+    is_healthy = ready and not is_over and not problems
+    return Health(ready=ready, healthy=is_healthy, data=data, problems=problems)
 
 
 def _is_over(count: int | None, threshold: int | None) -> bool:

@@ -19,6 +19,7 @@ _LEVELS: Final = {
     Happening.DUPLICATE: logging.DEBUG,
     Happening.RETRYING: logging.WARNING,
     Happening.EXPIRED: logging.WARNING,
+    Happening.ABANDONED: logging.WARNING,
     Happening.DEAD: logging.ERROR,
     Happening.UNDECODABLE: logging.ERROR,
 }  # the others: info

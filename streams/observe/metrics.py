@@ -13,7 +13,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from streams.jobs.lifecycle import Happening, LifecycleEvent
-from streams.observe.health import QueueReading
+from streams.observe.health import QueueReading, WorkerReading
 from streams.observe.series import Cell, Counters, Durations, Histograms
 
 logger = logging.getLogger(__name__)
@@ -28,6 +28,8 @@ UNDECODABLE: Final = "streams_undecodable_total"
 LAG: Final = "streams_queue_lag"
 OLDEST_WAITING: Final = "streams_queue_oldest_waiting_seconds"
 IN_HAND: Final = "streams_queue_in_hand"
+ABANDONED: Final = "streams_threads_abandoned_total"
+ABANDONED_NOW: Final = "streams_abandoned_threads"
 
 UNKNOWN: Final = "unknown"
 """The name under which jobs are counted that no handler here knows."""
@@ -72,6 +74,7 @@ class WorkerMetrics:
         *,
         names: Iterable[str],
         read: Read = lambda: (),
+        read_worker: Callable[[], WorkerReading] = WorkerReading,
     ) -> None:
         self.registry = CollectorRegistry() if registry is None else registry
         self._names = frozenset(names)
@@ -94,6 +97,9 @@ class WorkerMetrics:
             Happening.DUPLICATE: Counters(
                 DUPLICATES, "Deliveries of jobs that were known already.", by_name
             ),
+            Happening.ABANDONED: Counters(
+                ABANDONED, "Threads that went on though their attempt was over.", by_name
+            ),
         }
         self._undecodable = Counters(UNDECODABLE, "Records that are no job.", ("queue",))
         self._tallies: dict[tuple[str, str], _Tally] = {}
@@ -104,6 +110,7 @@ class WorkerMetrics:
             *self._counters.values(),
             self._undecodable,
             _Queues(read),
+            _Worker(read_worker),
         ):
             self.registry.register(collector)
 
@@ -179,6 +186,32 @@ class _Queues(Collector):
                 labels=by_queue,
             ),
             GaugeMetricFamily(IN_HAND, "Jobs admitted and not settled.", labels=by_queue),
+        )
+
+
+class _Worker(Collector):
+    """The gauges of the worker itself, read at the moment of a scrape."""
+
+    def __init__(self, read: Callable[[], WorkerReading]) -> None:
+        self._read = read
+
+    def describe(self) -> Iterable[Metric]:
+        """The families without a reading."""
+        return (self._family(),)
+
+    def collect(self) -> Iterable[Metric]:
+        """One sample each."""
+        family = self._family()
+        try:
+            family.add_metric((), self._read().abandoned_threads)
+        except Exception:
+            logger.exception("reading the worker failed: its gauges are missing from /metrics")
+        return (family,)
+
+    @staticmethod
+    def _family() -> GaugeMetricFamily:
+        return GaugeMetricFamily(
+            ABANDONED_NOW, "Threads that go on though their attempts are over.", labels=()
         )
 
 

@@ -39,6 +39,7 @@ class EngineOptions:
     partitions: int  # of each queue
     concurrency: int = 100
     threads: int = 5
+    abandoned_threads: int = 20
     grace_ms: int = 25_000
     unique_for_ms: int = 86_400_000
     gather_ms: int = GATHER_MS  # see `worker/pipeline.py`
@@ -91,6 +92,7 @@ class Engine:
             self._notify,
             concurrency=options.concurrency,
             threads=options.threads,
+            abandoned_threads=options.abandoned_threads,
             send=ChildSender(options.names, log),
             may_start=may_start,
         )

@@ -1,21 +1,19 @@
-"""Runs handlers: coroutines on the loop and functions in threads, each within its timeout."""
+"""Runs handlers within slots and timeouts: on the loop, in threads, in processes."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import contextvars
 import logging
 import random
-import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from streams.jobs.context import JobContext, Send
+from streams.jobs.context import JobContext, Send, SyncJobContext
 from streams.jobs.lifecycle import Happening, LifecycleEvent, Listener
 from streams.jobs.outcome import Cancelled, Completed, Dead, Expired, Failure, Outcome
 from streams.jobs.retry import outcome_of_error
@@ -23,6 +21,7 @@ from streams.worker.attempt import Attempt
 from streams.worker.deadlines import Deadlines
 from streams.worker.ports import Alarm, Clock
 from streams.worker.tasks import Tasks
+from streams.worker.threads import Threads, waiting_on
 
 Done = Callable[[Attempt, Outcome], None]
 
@@ -41,6 +40,7 @@ class _Running:
     done: Done
     has_slot: bool = False
     task: asyncio.Task[None] | None = None  # in which it has begun
+    context: JobContext | None = None  # that its handler has
     alarm: Alarm | None = None  # it is interrupted, and loses its slot at that time
     timed_out: bool = False
     silent: bool = False
@@ -86,7 +86,8 @@ class LoopExecutor:
     """At most `concurrency` coroutines and `threads` functions at a time, first come first served.
 
     A function that outlives its timeout can't be stopped, nor can a coroutine that swallows its
-    cancellation: the attempt ends without it, so that it never holds a slot.
+    cancellation: the attempt ends without it, and gives its slot to others (see `Threads` for how
+    many such functions there may be).
     """
 
     def __init__(
@@ -96,6 +97,7 @@ class LoopExecutor:
         *,
         concurrency: int = 100,
         threads: int = 5,
+        abandoned_threads: int = 20,
         send: Send | None = None,
         may_start: Callable[[], bool] = lambda: True,
         rng: random.Random | None = None,
@@ -105,6 +107,9 @@ class LoopExecutor:
         self._send = send
         self._random = (rng or random.Random()).random
         self._slots = {"loop": _Slots(concurrency), "thread": _Slots(threads)}
+        self.threads = Threads(
+            partial(self._add_slots, self._slots["thread"]), abandoned_max=abandoned_threads
+        )
         self._may_start = may_start
         self._accepting = True
         self._paused = False
@@ -112,6 +117,10 @@ class LoopExecutor:
         self._tasks: Tasks[Attempt] = Tasks(self._run, clock.now)
         self._idle = asyncio.Event()
         self._deadlines: Deadlines[_Running] = Deadlines(clock, _is_over, self._time_out)
+
+    def problems(self) -> tuple[str, ...]:
+        """What keeps handlers from running, and what to do about it."""
+        return () if self.threads.problem is None else (self.threads.problem,)
 
     def pause(self) -> None:
         """Start nothing until `resume`: it is open whose jobs those are that wait."""
@@ -129,11 +138,16 @@ class LoopExecutor:
 
     def _start_next(self, slots: _Slots) -> None:
         # A worker whose lease is over starts nothing: its jobs may run elsewhere by now.
-        while slots.free and self._may_start_now:
+        while slots.free > 0 and self._may_start_now:
             following = slots.next()
             if following is None:
                 return
             self._start(following, slots)
+
+    def _add_slots(self, slots: _Slots, more: int) -> None:
+        # Less than none are free while those who hold what is gone have not given it back.
+        slots.free += more
+        self._start_next(slots)
 
     @property
     def _may_start_now(self) -> bool:
@@ -153,7 +167,7 @@ class LoopExecutor:
         """Run the attempt as soon as there is a slot."""
         attempt.handle = _Running(attempt, done)
         slots = self._slots[attempt.definition.runs_in]
-        if slots.free and self._may_start_now and not slots.put_back:
+        if slots.free > 0 and self._may_start_now and not slots.put_back:
             self._start(attempt, slots)
         else:
             slots.wait(attempt)
@@ -217,6 +231,8 @@ class LoopExecutor:
         """Cancel a running handler; one that does not unwind loses its slot all the same."""
         if running.task is None or attempt.started is None:
             return  # it looks by itself when it begins
+        if running.context is not None:
+            running.context.interrupt(_why_interrupted(attempt, running))
         running.task.cancel()
         if running.alarm is not None:
             running.alarm.cancel()
@@ -251,7 +267,7 @@ class LoopExecutor:
             running.alarm.cancel()
         # Each of them leads back to the attempt. What has been in hand for a while is seldom looked
         # at by the garbage collector: in a ring it would stay for a very long time.
-        running.alarm = running.task = running.attempt = None
+        running.alarm = running.task = running.attempt = running.context = None
         slots = self._slots[attempt.definition.runs_in]
         self._give_back(slots)
         self._start_next(slots)
@@ -280,7 +296,8 @@ class LoopExecutor:
         except ValidationError as error:
             return Dead(_misfit(error))
         deadline = now + attempt.timeout_ms
-        context = JobContext(
+        is_on_loop = attempt.definition.runs_in == "loop"
+        context = running.context = (JobContext if is_on_loop else self._sync_context)(
             id=attempt.job.id,
             name=attempt.job.name,
             attempt=attempt.number,
@@ -309,13 +326,31 @@ class LoopExecutor:
         )
         self._deadlines.add(deadline, running, self.running)
         try:
-            if attempt.definition.runs_in == "thread":
-                result = await _in_thread(attempt, payload, context)
-            else:
-                result = await attempt.definition.call(payload, context)
-            return _completed(result)
+            if is_on_loop:
+                return _completed(await attempt.definition.call(payload, context))
+            call = partial(attempt.definition.call, payload, context)
+            told = partial(self._tell_abandoned, attempt)
+            return _completed(await self.threads.run(attempt.job.name, call, told))
         except (Exception, SystemExit) as error:  # a handler's sys.exit() ends no worker
             return self._failed(attempt, error)
+
+    def _sync_context(self, **known: Any) -> JobContext:
+        return SyncJobContext(wait=waiting_on(asyncio.get_running_loop()), **known)
+
+    def _tell_abandoned(self, attempt: Attempt) -> None:
+        self._notify(
+            LifecycleEvent(
+                happening=Happening.ABANDONED,
+                at=self._clock.now(),
+                queue=attempt.definition.queue,
+                name=attempt.job.name,
+                id=attempt.job.id,
+                key=attempt.job.ordering_key,
+                attempt=attempt.number,
+                error=f"its thread goes on, as {self.threads.abandoned} do whose attempts are over",
+                traceparent=attempt.envelope.traceparent,
+            )
+        )
 
     def _time_out(self, running: _Running) -> None:
         if running.attempt is not None:
@@ -336,41 +371,14 @@ def _is_over(running: _Running) -> bool:
     return running.over or running.alarm is not None  # it is interrupted already
 
 
+def _why_interrupted(attempt: Attempt, running: _Running) -> str:
+    if running.timed_out:
+        return _overran(attempt)
+    return attempt.cancelled or "its partition is another worker's, or this worker ends"
+
+
 def _overran(attempt: Attempt) -> str:
     return f"the attempt took longer than its timeout of {attempt.timeout_ms} ms"
-
-
-async def _in_thread(attempt: Attempt, payload: Any, context: JobContext) -> Any:
-    """Call a function in a thread of its own, which a cancellation leaves behind.
-
-    A daemon, so that a function that never ends does not hold the worker's exit; how many run
-    side by side is bounded by the slots.
-    """
-    loop = asyncio.get_running_loop()
-    ended: asyncio.Future[Any] = loop.create_future()
-    variables = contextvars.copy_context()
-
-    def tell(result: Any, error: BaseException | None) -> None:
-        if not ended.done():
-            if error is None:
-                ended.set_result(result)
-            else:
-                ended.set_exception(error)
-
-    def call() -> None:
-        result: Any = None
-        failed: BaseException | None = None
-        try:
-            result = variables.run(attempt.definition.call, payload, context)
-        except StopIteration as error:  # a future does not take it
-            failed = RuntimeError(f"the handler raised {error!r}")
-        except BaseException as error:
-            failed = error
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(tell, result, failed)
-
-    threading.Thread(target=call, name=attempt.job.name, daemon=True).start()
-    return await ended
 
 
 def _completed(result: Any) -> Outcome:

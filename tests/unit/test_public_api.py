@@ -14,6 +14,7 @@ PUBLIC = {"Event", "JobPayload", "job", "JobContext", "Retry", "Exponential", "F
     "RetryAfter",
     "Snooze",
     "Discard",
+    "SyncJobContext",
 }
 
 

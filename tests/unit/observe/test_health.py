@@ -35,6 +35,13 @@ def test_one_queue_behind_is_enough() -> None:
     assert not health([reading(0), reading(11)], Thresholds(waiting=10), ready=True).healthy
 
 
+def test_a_problem_of_the_worker_is_enough_and_told() -> None:
+    verdict = health([reading(0)], Thresholds(), ready=True, problems=("no thread is free",))
+
+    assert (verdict.ready, verdict.healthy) == (True, False)
+    assert verdict.body()["problems"] == ["no thread is free"]
+
+
 def test_the_body_is_in_seconds_and_null_where_unknown() -> None:
     verdict = health([reading(3, 1500), reading(None, None)], Thresholds(), ready=True)
 
