@@ -10,6 +10,7 @@ StreamsError
 ├── TopicMismatch        a topic is not as the engine needs it
 ├── AppendFailed         the log did not take records; a part of them may be written
 │   └── LeaseLost        this worker may not write: its partitions may be another's by now
+├── ProcessDied          a worker process ended while it ran a job
 ├── UndecodableRecord    bytes on a topic are not what should be there
 ├── JobFailed            a job ended, but not with a result
 └── ResultTimeout        a job was not over in time
@@ -74,6 +75,10 @@ class AppendFailed(StreamsError):
 
 class LeaseLost(AppendFailed):
     """This worker may not write now: its session is not certain to go on."""
+
+
+class ProcessDied(StreamsError):
+    """A worker process ended while it ran a job; the message says by what."""
 
 
 class UndecodableRecord(StreamsError):

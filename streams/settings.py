@@ -46,6 +46,9 @@ class Settings(BaseSettings):
     concurrency: int = Field(100, ge=1)
     threads: int = Field(5, ge=1)
     abandoned_threads: int = Field(20, ge=0)  # that go on though their attempts are over
+    processes: int | None = Field(None, ge=1)  # for handlers with runs_in="process"; None: cores
+    process_jobs: int = Field(1_000, ge=1)  # after which a process is replaced
+    process_memory_mb: int = Field(1_024, ge=1)  # likewise, once it has so much resident
     grace: Time = "25s"
     session_timeout: Time = "10s"
     standbys: bool = True  # keep copies of others' state, so that taking over is quick

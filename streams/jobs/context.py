@@ -108,6 +108,22 @@ class JobContext:
         _check_options("ctx.emit", options, ("id",))
         return await self._emit(event, options)
 
+    def plain(self) -> dict[str, Any]:
+        """What it knows, as values that JSON can carry: what another process makes its own of."""
+        return {
+            "id": self.id,
+            "name": self.name,
+            "attempt": self.attempt,
+            "max_attempts": self.max_attempts,
+            "key": self.key,
+            "enqueued_at": self.enqueued_at,
+            "due": self.due,
+            "started": self.started,
+            "deadline": self.deadline,
+            "generation": self.generation,
+            "traceparent": self.traceparent,
+        }
+
     def occurrence(self, name: str, content: bytes) -> int:
         """Which of this run's equal messages the next one is, from 0; keeps them apart."""
         taken = self._sent.setdefault((name, content), set())

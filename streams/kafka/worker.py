@@ -7,7 +7,7 @@ import gc
 import logging
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ from streams.worker.control import Control
 from streams.worker.engine import Engine, EngineOptions
 from streams.worker.pipeline import Pipeline
 from streams.worker.presence import Roster
+from streams.worker.processes import PoolOptions, ProcessPool, cores, modules_of
 from streams.worker.recovery import Recovery
 from streams.worker.trimming import Kept
 
@@ -64,6 +65,28 @@ def tune_garbage_collection() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
+
+
+def _processes(
+    settings: Settings,
+    registry: Registry,
+    log: KafkaLog,
+    on_failure: Callable[[BaseException], None],
+) -> ProcessPool | None:
+    """The pool for handlers that run in processes; None if there are none."""
+    modules = modules_of(registry.definitions())
+    if not modules:
+        return None
+    options = PoolOptions(
+        modules=modules,
+        count=settings.processes or cores(),
+        jobs_max=settings.process_jobs,
+        memory_max=settings.process_memory_mb * 1024 * 1024,
+        prefix=settings.prefix,
+        log_format=settings.log_format,
+        log_level=settings.log_level.upper(),
+    )
+    return ProcessPool(options, log, on_failure)
 
 
 class WithoutWeb(faust.App.BootStrategy):
@@ -147,6 +170,7 @@ class JobsApp(faust.App):
             take_copy=self._take_copy,
             may_start=lambda: self._lease.is_held,
             copied=lambda: [] if self._standbys is None else self._standbys.copied(),
+            processes=_processes(settings, registry, self._log, self._end_with),
         )
         self._standbys: Standbys | None = None
         self._following: asyncio.Task[None] | None = None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from streams.errors import LeaseLost
 from streams.testing.coordinator import Partition
+from streams.testing.inline import InlineProcesses
 from streams.testing.membership import Membership
 from streams.testing.network import Network, WorkerLog
 from streams.testing.source import MemorySource
@@ -54,6 +55,7 @@ class MemoryWorker:
             listeners=cluster.listeners,
             on_failure=lambda error: self.on_failure(error),
             may_start=lambda: self.membership.lease.is_held,
+            processes=InlineProcesses(clock or cluster.clock),
         )
         self.sources: list[MemorySource] = []
         self.membership = Membership(self)

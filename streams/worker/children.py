@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 from streams.contracts import Event, JobPayload
 from streams.jobs.context import JobContext
@@ -10,13 +11,21 @@ from streams.jobs.durations import to_ms
 from streams.jobs.identity import child_id
 from streams.wire.envelope import Envelope, encode
 from streams.wire.topics import TopicNames
-from streams.worker.ports import Append, Log
+from streams.worker.ports import Append
+
+
+class Appends(Protocol):
+    """What it needs of the log."""
+
+    async def append(self, records: Sequence[Append]) -> Sequence[int]:
+        """See `Log.append`."""
+        ...
 
 
 class ChildSender:
     """Appends before it returns; ids are derived, so that a repeated run sends the same again."""
 
-    def __init__(self, names: TopicNames, log: Log) -> None:
+    def __init__(self, names: TopicNames, log: Appends) -> None:
         self._names = names
         self._log = log
 

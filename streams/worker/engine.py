@@ -18,7 +18,7 @@ from streams.worker.control import Control
 from streams.worker.executor import LoopExecutor
 from streams.worker.fan_out import FanOut
 from streams.worker.pipeline import GATHER_MS, Pipeline
-from streams.worker.ports import Clock, Log, Source, Store
+from streams.worker.ports import Clock, Log, Processes, Source, Store
 from streams.worker.presence import RUNNING_TOLD, Presence
 from streams.worker.recovery import Recovery
 from streams.worker.settlement import Place
@@ -67,6 +67,7 @@ class Engine:
         take_copy: Callable[[str, int], Awaitable[Recovery | None]] = no_copy,
         copied: Callable[[], Sequence[tuple[str, int]]] = tuple,
         may_start: Callable[[], bool] = lambda: True,
+        processes: Processes | None = None,
     ) -> None:
         self.registry = registry
         self.options = options
@@ -94,11 +95,13 @@ class Engine:
             threads=options.threads,
             abandoned_threads=options.abandoned_threads,
             send=ChildSender(options.names, log),
+            processes=processes,
             may_start=may_start,
         )
 
     def start(self) -> None:
         """Start what goes on beside the partitions."""
+        self.executor.start()
         for name, work in (
             ("trimming", self.trimmer.run(self.options.kept)),
             ("presence", self._presence.run()),
@@ -292,6 +295,7 @@ class Engine:
             await self.close_queue(queue, partition)
         for event_type, partition in list(self.fan_outs):
             await self.close_events(event_type, partition)
+        await self.executor.stop()
 
     @property
     def quiet(self) -> bool:

@@ -11,27 +11,26 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from streams.jobs.context import JobContext, Send, SyncJobContext
 from streams.jobs.lifecycle import Happening, LifecycleEvent, Listener
-from streams.jobs.outcome import Cancelled, Completed, Dead, Expired, Failure, Outcome
+from streams.jobs.outcome import Cancelled, Completed, Dead, Expired, Outcome
 from streams.jobs.retry import outcome_of_error
 from streams.worker.attempt import Attempt
 from streams.worker.deadlines import Deadlines
-from streams.worker.ports import Alarm, Clock
+from streams.worker.plain_run import drive
+from streams.worker.ports import Alarm, Clock, Processes
+from streams.worker.results import completed, misfit, within_bound
 from streams.worker.tasks import Tasks
 from streams.worker.threads import Threads, waiting_on
 
 Done = Callable[[Attempt, Outcome], None]
 
-RESULT_MAX = 64 * 1024  # bytes of JSON kept with a job
 PUT_BACK_MS = 1_000  # after which what could not start is looked at again
 UNWIND_MS = 5_000  # for a handler that was interrupted; then its slot is taken from it
 
 logger = logging.getLogger(__name__)
-
-_any = TypeAdapter(Any)
 
 
 @dataclass(eq=False, slots=True)
@@ -85,9 +84,10 @@ class _Slots:
 class LoopExecutor:
     """At most `concurrency` coroutines and `threads` functions at a time, first come first served.
 
-    A function that outlives its timeout can't be stopped, nor can a coroutine that swallows its
-    cancellation: the attempt ends without it, and gives its slot to others (see `Threads` for how
-    many such functions there may be).
+    Handlers of `processes` run as many as there are processes ready; they are killed when they are
+    interrupted. A function in a thread that outlives its timeout can't be stopped, nor can a
+    coroutine that swallows its cancellation: the attempt ends without it, and gives its slot to
+    others (see `Threads` for how many such functions there may be).
     """
 
     def __init__(
@@ -98,6 +98,7 @@ class LoopExecutor:
         concurrency: int = 100,
         threads: int = 5,
         abandoned_threads: int = 20,
+        processes: Processes | None = None,
         send: Send | None = None,
         may_start: Callable[[], bool] = lambda: True,
         rng: random.Random | None = None,
@@ -106,7 +107,17 @@ class LoopExecutor:
         self._notify = notify
         self._send = send
         self._random = (rng or random.Random()).random
-        self._slots = {"loop": _Slots(concurrency), "thread": _Slots(threads)}
+        self._slots = {
+            "loop": _Slots(concurrency),
+            "thread": _Slots(threads),
+            "process": _Slots(0),  # as many as are ready
+        }
+        self._contexts: dict[str, Callable[..., JobContext]] = {
+            "loop": JobContext,
+            "thread": _thread_context,
+            "process": partial(SyncJobContext, wait=drive),
+        }
+        self._processes = processes
         self.threads = Threads(
             partial(self._add_slots, self._slots["thread"]), abandoned_max=abandoned_threads
         )
@@ -117,10 +128,23 @@ class LoopExecutor:
         self._tasks: Tasks[Attempt] = Tasks(self._run, clock.now)
         self._idle = asyncio.Event()
         self._deadlines: Deadlines[_Running] = Deadlines(clock, _is_over, self._time_out)
+        if processes is not None:
+            processes.attach(partial(self._add_slots, self._slots["process"]))
 
     def problems(self) -> tuple[str, ...]:
         """What keeps handlers from running, and what to do about it."""
-        return () if self.threads.problem is None else (self.threads.problem,)
+        of_processes = None if self._processes is None else self._processes.problem
+        return tuple(p for p in (self.threads.problem, of_processes) if p is not None)
+
+    def start(self) -> None:
+        """Make ready what has to be started."""
+        if self._processes is not None:
+            self._processes.start()
+
+    async def stop(self) -> None:
+        """End what was started."""
+        if self._processes is not None:
+            await self._processes.stop()
 
     def pause(self) -> None:
         """Start nothing until `resume`: it is open whose jobs those are that wait."""
@@ -253,7 +277,7 @@ class LoopExecutor:
         self, attempt: Attempt, running: _Running, error: BaseException | None
     ) -> Outcome:
         if running.timed_out:
-            return self._failed(attempt, TimeoutError(_overran(attempt)))
+            return self._failed(attempt, TimeoutError(overran(attempt)))
         if attempt.cancelled is not None or running.silent:
             return Cancelled(reason=attempt.cancelled or "")
         # The handler cancelled itself.
@@ -294,10 +318,10 @@ class LoopExecutor:
         try:
             payload = attempt.definition.payload_type.model_validate_json(attempt.envelope.payload)
         except ValidationError as error:
-            return Dead(_misfit(error))
+            return Dead(misfit(error))
         deadline = now + attempt.timeout_ms
-        is_on_loop = attempt.definition.runs_in == "loop"
-        context = running.context = (JobContext if is_on_loop else self._sync_context)(
+        runs_in = attempt.definition.runs_in
+        context = running.context = self._contexts[runs_in](
             id=attempt.job.id,
             name=attempt.job.name,
             attempt=attempt.number,
@@ -326,16 +350,22 @@ class LoopExecutor:
         )
         self._deadlines.add(deadline, running, self.running)
         try:
-            if is_on_loop:
-                return _completed(await attempt.definition.call(payload, context))
-            call = partial(attempt.definition.call, payload, context)
-            told = partial(self._tell_abandoned, attempt)
-            return _completed(await self.threads.run(attempt.job.name, call, told))
+            if runs_in == "loop":
+                result = await attempt.definition.call(payload, context)
+            elif runs_in == "thread":
+                call = partial(attempt.definition.call, payload, context)
+                told = partial(self._tell_abandoned, attempt)
+                result = await self.threads.run(attempt.job.name, call, told)
+            else:
+                return await self._in_process(attempt, context)
+            return completed(result)
         except (Exception, SystemExit) as error:  # a handler's sys.exit() ends no worker
             return self._failed(attempt, error)
 
-    def _sync_context(self, **known: Any) -> JobContext:
-        return SyncJobContext(wait=waiting_on(asyncio.get_running_loop()), **known)
+    async def _in_process(self, attempt: Attempt, context: JobContext) -> Outcome:
+        assert self._processes is not None  # else there is no slot for it
+        outcome = await self._processes.run(attempt, context)
+        return within_bound(outcome.result) if isinstance(outcome, Completed) else outcome
 
     def _tell_abandoned(self, attempt: Attempt) -> None:
         self._notify(
@@ -367,33 +397,20 @@ class LoopExecutor:
         )
 
 
+def _thread_context(**known: Any) -> JobContext:
+    return SyncJobContext(wait=waiting_on(asyncio.get_running_loop()), **known)
+
+
 def _is_over(running: _Running) -> bool:
     return running.over or running.alarm is not None  # it is interrupted already
 
 
 def _why_interrupted(attempt: Attempt, running: _Running) -> str:
     if running.timed_out:
-        return _overran(attempt)
+        return overran(attempt)
     return attempt.cancelled or "its partition is another worker's, or this worker ends"
 
 
-def _overran(attempt: Attempt) -> str:
+def overran(attempt: Attempt) -> str:
+    """What is told of an attempt that took too long."""
     return f"the attempt took longer than its timeout of {attempt.timeout_ms} ms"
-
-
-def _completed(result: Any) -> Outcome:
-    if result is None:
-        return Completed(None)
-    dumped = _any.dump_json(result)
-    if len(dumped) > RESULT_MAX:
-        raise ValueError(
-            f"the result has {len(dumped)} bytes, the limit is {RESULT_MAX}: "
-            "store it elsewhere and return a reference"
-        )
-    return Completed(dumped)
-
-
-def _misfit(error: ValidationError) -> Failure:
-    first = error.errors(include_url=False, include_input=False)[0]
-    field = ".".join(str(part) for part in first["loc"]) or "payload"
-    return Failure(type="PayloadInvalid", message=f"{field}: {first['msg']}", trace="")

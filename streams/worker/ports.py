@@ -1,4 +1,4 @@
-"""The five ports of the pipeline: Log, Source, Store, Clock, Executor."""
+"""The five ports of the pipeline (Log, Source, Store, Clock, Executor), and the executor's own."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from streams.values import immutable
 from streams.wire.envelope import Record
 
 if TYPE_CHECKING:
+    from streams.jobs.context import JobContext
     from streams.jobs.outcome import Outcome
     from streams.worker.attempt import Attempt
 
@@ -149,4 +150,30 @@ class Executor(Protocol):
 
     def abandon(self, attempt: Attempt) -> None:
         """Interrupt it and tell nobody: its partition belongs to another worker."""
+        ...
+
+
+class Processes(Protocol):
+    """What runs handlers outside of this process, as the executor knows it."""
+
+    problem: str | None  # what keeps it from running any, and what to do
+
+    def attach(self, add_slots: Callable[[int], None]) -> None:
+        """Say who is to be told how many handlers it can run more, or less; at first none."""
+        ...
+
+    def start(self) -> None:
+        """Make ready."""
+        ...
+
+    async def run(self, attempt: Attempt, context: JobContext) -> Outcome:
+        """Run a handler, and return its outcome; a cancellation ends it at once.
+
+        Raises:
+            ProcessDied: the process ended in the middle of it.
+        """
+        ...
+
+    async def stop(self) -> None:
+        """End all of it."""
         ...

@@ -1,0 +1,44 @@
+"""What a handler took and returned, as JSON: payloads that do not fit, results within bounds."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from pydantic import TypeAdapter, ValidationError
+
+from streams.jobs.outcome import Completed, Failure
+
+RESULT_MAX: Final = 64 * 1024  # bytes of JSON kept with a job
+
+_any = TypeAdapter(Any)
+
+
+def dumped(result: Any) -> bytes | None:
+    """What a handler returned, as JSON; None stays None."""
+    return None if result is None else _any.dump_json(result)
+
+
+def completed(result: Any) -> Completed:
+    """The outcome of a handler that returned this.
+
+    Raises:
+        ValueError: it is too large to be kept with the job.
+    """
+    return Completed(None) if result is None else within_bound(_any.dump_json(result))
+
+
+def within_bound(result: bytes | None) -> Completed:
+    """Likewise, of what is JSON already."""
+    if result is not None and len(result) > RESULT_MAX:
+        raise ValueError(
+            f"the result has {len(result)} bytes, the limit is {RESULT_MAX}: "
+            "store it elsewhere and return a reference"
+        )
+    return Completed(result)
+
+
+def misfit(error: ValidationError) -> Failure:
+    """Why a payload does not fit its contract, with the field."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    field = ".".join(str(part) for part in first["loc"]) or "payload"
+    return Failure(type="PayloadInvalid", message=f"{field}: {first['msg']}", trace="")
