@@ -45,6 +45,7 @@ from streams.worker.presence import Roster
 from streams.worker.processes import PoolOptions, ProcessPool, cores, modules_of
 from streams.worker.recovery import Recovery
 from streams.worker.trimming import Kept
+from streams.worker.watchdog import Watchdog
 
 logger = logging.getLogger(__name__)
 
@@ -172,6 +173,7 @@ class JobsApp(faust.App):
             copied=lambda: [] if self._standbys is None else self._standbys.copied(),
             processes=_processes(settings, registry, self._log, self._end_with),
         )
+        self._watchdog = Watchdog(registry.definitions(), self.metrics.count_blocked)
         self._standbys: Standbys | None = None
         self._following: asyncio.Task[None] | None = None
         self._commands = CommandReader(
@@ -274,6 +276,7 @@ class JobsApp(faust.App):
         await self._commands.start()
         tune_garbage_collection()
         self.engine.start()
+        self._watchdog.start()
         loop = asyncio.get_running_loop()
 
         def go_on() -> None:
@@ -308,6 +311,7 @@ class JobsApp(faust.App):
             self._following.cancel()
             await asyncio.gather(self._following, return_exceptions=True)
         await self.engine.stop()
+        self._watchdog.stop()
         await self._web.stop()
         await self._commands.stop()
         await self._log.stop()

@@ -29,6 +29,7 @@ LAG: Final = "streams_queue_lag"
 OLDEST_WAITING: Final = "streams_queue_oldest_waiting_seconds"
 IN_HAND: Final = "streams_queue_in_hand"
 ABANDONED: Final = "streams_threads_abandoned_total"
+BLOCKED: Final = "streams_loop_blocked_total"
 ABANDONED_NOW: Final = "streams_abandoned_threads"
 
 UNKNOWN: Final = "unknown"
@@ -103,12 +104,16 @@ class WorkerMetrics:
         }
         self._undecodable = Counters(UNDECODABLE, "Records that are no job.", ("queue",))
         self._tallies: dict[tuple[str, str], _Tally] = {}
+        self._blocked = Counters(
+            BLOCKED, "How often a handler blocked the event loop for more than 100 ms.", ("name",)
+        )
         for collector in (
             self._jobs,
             self._wait,
             self._run,
             *self._counters.values(),
             self._undecodable,
+            self._blocked,
             _Queues(read),
             _Worker(read_worker),
         ):
@@ -142,6 +147,10 @@ class WorkerMetrics:
         ending = [self._jobs.cell((*labels, happening))] if happening in ENDINGS else []
         others = self._counters.get(happening)
         return (*ending, *([] if others is None else [others.cell(labels)]))
+
+    def count_blocked(self, name: str | None) -> None:
+        """The loop was blocked by this job's handler; None: nobody knows by whose."""
+        self._blocked.inc((name if name in self._names else UNKNOWN,))
 
     def render(self) -> bytes:
         """Everything in Prometheus' text format."""
