@@ -33,7 +33,9 @@ def attempt_of(
         )
         timeout_ms = overrides.timeout_ms or timeout_ms
     expires = envelope.expires
-    if expires is None and definition.expires_ms is not None:
+    if entry is not None and entry.generation:
+        expires = None  # who replays a dead job wants it to run, however long that is ago
+    elif expires is None and definition.expires_ms is not None:
         # Waiting counts from when it was sent and could run: a child carries its parent's time.
         expires = max(record.timestamp, could_start(envelope)) + definition.expires_ms
     return Attempt(
