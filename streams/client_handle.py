@@ -11,7 +11,7 @@ import orjson
 from streams.errors import JobFailed, ResultTimeout
 from streams.jobs.durations import Duration, to_ms
 from streams.jobs.identity import JobKey
-from streams.jobs.states import State
+from streams.jobs.states import OVER, State
 from streams.values import immutable
 from streams.wire.state import Command, encode_command
 
@@ -103,16 +103,22 @@ class Handle:
             f"`streams jobs show {self.id}`; is a worker running for queue {self.queue}?"
         )
 
-    async def cancel(self, reason: str = "") -> None:
+    async def cancel(self, reason: str = "") -> bool:
         """Ask the job's worker to end it; durable when this returns.
 
-        A job that is over stays what it is; one that runs is told and may finish first.
+        Returns:
+            False: it is over already, or dead, and stays that (`status()` says what). True: the
+            worker is asked; a job that runs is interrupted, and may finish first.
 
         Raises:
             BrokerUnavailable: no acknowledgement in time; asking again is safe.
         """
+        state = (await self.status()).state
+        if state in OVER or state is State.DEAD:
+            return False
         key, value = encode_command(Command(kind="cancel", job=self.job, reason=reason))
         await self.link.command(self, key, value)
+        return True
 
 
 _FAILED = frozenset({State.DEAD, State.CANCELLED, State.DISCARDED, State.EXPIRED})

@@ -191,6 +191,6 @@ class SyncHandle:
         """See `Handle.result`."""
         return self._client.run(self.handle.result(timeout))
 
-    def cancel(self, reason: str = "") -> None:
+    def cancel(self, reason: str = "") -> bool:
         """See `Handle.cancel`."""
-        self._client.run(self.handle.cancel(reason))
+        return self._client.run(self.handle.cancel(reason))

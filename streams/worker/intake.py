@@ -55,13 +55,20 @@ class Intake:
             owned.tell(settlement, Happening.DUPLICATE, job, now)
             settlement.finished.append(record.offset)
             return
+        reason = self._commands.cancelled_ahead(state_key, record.offset)
         if definition is None:
             entry = new_entry(job, record, envelope, State.PARKED, arrival=record.offset)
-            hold_unknown(owned, entry, lane, settlement, now)
+            if reason is None:
+                hold_unknown(owned, entry, lane, settlement, now)
+            else:
+                for_ = owned.place.unique_for_ms
+                settle.cancel_open(
+                    entry, reason, settlement, owned.place, now, for_, was_open=False
+                )
             settlement.finished.append(record.offset)
             return
         attempt = attempt_of(job, record, envelope, definition, lane=lane)
-        if (reason := self._commands.cancelled_ahead(state_key, record.offset)) is not None:
+        if reason is not None:
             settle.conclude(attempt, Cancelled(reason), settlement, owned.place, now)
             return
         match verdict:

@@ -105,12 +105,14 @@ def cancel_open(
     place: Place,
     now: int,
     unique_for_ms: int,
+    *,
+    was_open: bool = True,
 ) -> None:
-    """End a job that waits in the open table."""
+    """End a job that waits in the open table, or was about to."""
     settlement.end(
         entry.job.encode(),
         _ledger_of(entry, State.CANCELLED, reason, now, unique_for_ms),
-        was_open=True,
+        was_open=was_open,
         lane=lane_of(entry),
     )
     settlement.events.append(_plain_event(Happening.CANCELLED, entry.job, place, now))

@@ -1,0 +1,201 @@
+"""A job is cancelled in whatever state it is; what is over stays what it is."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from streams import Fixed, JobContext, JobPayload, PermanentError, Retry, Snooze, job
+from streams.jobs.identity import JobKey
+from streams.jobs.lifecycle import Happening
+from streams.testing.sandbox import Sandbox
+from streams.wire.envelope import Envelope
+from streams.worker.takeover import LONG_MS
+
+
+class Step(JobPayload, name="step", key="account"):
+    account: int
+    n: int
+    do: str = "nothing"
+
+
+class Block(JobPayload, name="block"):
+    n: int
+
+
+ran: list[int] = []
+interrupted: list[int] = []
+
+
+@pytest.fixture(autouse=True)
+def forget() -> None:
+    ran.clear()
+    interrupted.clear()
+
+
+@job(retry=Retry(attempts=2, backoff=Fixed("1h")))
+async def step(payload: Step, ctx: JobContext) -> None:
+    match payload.do:
+        case "fail" if ctx.attempt == 1:
+            raise ValueError("first")
+        case "give up":
+            raise PermanentError("for good")
+        case "snooze" if not ran:
+            raise Snooze("1h")
+        case "wait":
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                interrupted.append(payload.n)
+                raise
+    ran.append(payload.n)
+
+
+def key(id: str, account: int = 1) -> JobKey:
+    return JobKey(name="step", ordering_key=f"step:{account}", id=id)
+
+
+@asynccontextmanager
+async def going_on(box: Sandbox, payload: JobPayload, id: str) -> AsyncIterator[None]:
+    """A job that is enqueued, and started, and does not end by itself."""
+    enqueuing = asyncio.create_task(box.enqueue(payload, id=id))
+    await until(lambda: any(e.happening is Happening.STARTED and e.id == id for e in box.events))
+    try:
+        yield
+    finally:
+        await enqueuing
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():
+        await asyncio.sleep(0)
+
+
+def cancelled(box: Sandbox) -> set[str]:
+    found = box.jobs(state="cancelled")
+    assert all(job.reason == "cancelled" for job in found)
+    return {job.job.id for job in found}
+
+
+@pytest.mark.parametrize(
+    ("do", "state"), [("fail", "retrying"), ("snooze", "sleeping"), ("delay", "scheduled")]
+)
+async def test_what_waits_for_its_time_never_runs_again_and_its_key_goes_on(do: str, state: str):
+    async with Sandbox(step) as box:
+        delay = "1h" if do == "delay" else None
+        job_key = await box.enqueue(Step(account=1, n=1, do=do), id="one", delay=delay)
+        await box.enqueue(Step(account=1, n=2))
+        assert [job.job.id for job in box.jobs(state=state)] == ["one"]
+        await box.cancel(job_key)
+        assert cancelled(box) == {"one"}
+        await box.advance("2h")
+        assert ran == [2]
+
+
+async def test_what_is_parked_behind_another_one_is_left_out():
+    async with Sandbox(step) as box:
+        await box.enqueue(Step(account=1, n=1, do="fail"))
+        gone = await box.enqueue(Step(account=1, n=2), id="two")
+        await box.enqueue(Step(account=1, n=3))
+        assert len(box.jobs(state="parked")) == 2
+        await box.cancel(gone)
+        assert cancelled(box) == {"two"}
+        await box.advance("1h")
+        assert ran == [1, 3]
+
+
+async def test_what_waits_for_its_key_in_hand_is_left_out():
+    async with Sandbox(step) as box:
+        async with going_on(box, Step(account=1, n=1, do="wait"), "one"):
+            behind = asyncio.create_task(box.enqueue(Step(account=1, n=2), id="two"))
+            pipelines = box.cluster.workers[0].engine.queues.values()
+            await until(lambda: sum(pipeline.running for pipeline in pipelines) == 2)
+            second = asyncio.create_task(box.cancel(key("two")))
+            await until(lambda: cancelled(box) == {"two"})
+            await box.cancel(key("one"))
+            await asyncio.gather(behind, second)
+        assert cancelled(box) == {"one", "two"}
+        assert (ran, interrupted) == ([], [1])
+
+
+async def test_what_waits_for_a_slot_is_left_out():
+    goes_on, began = threading.Event(), list[int]()
+
+    @job
+    def block(payload: Block) -> None:
+        began.append(payload.n)
+        goes_on.wait()
+
+    async with Sandbox(block) as box:
+        # given all five threads at work
+        tasks = [asyncio.create_task(box.enqueue(Block(n=n), id=str(n))) for n in range(6)]
+        await until(lambda: len(began) == 5)
+        (waiting,) = set(range(6)) - set(began)
+        # when the one that waits for them is cancelled
+        tasks.append(
+            asyncio.create_task(
+                box.cancel(JobKey(name="block", ordering_key=None, id=str(waiting)))
+            )
+        )
+        await until(lambda: cancelled(box) == {str(waiting)})
+        # then it never begins
+        goes_on.set()
+        await asyncio.gather(*tasks)
+        assert len(began) == len(box.jobs(state="completed")) == 5
+
+
+async def test_a_long_run_that_was_taken_over_is_interrupted():
+    async with Sandbox(step) as box, going_on(box, Step(account=1, n=1, do="wait"), "one"):
+        box.cluster.clock.set(box.cluster.clock.now() + LONG_MS)
+        await until(lambda: len(box.jobs(state="running")) == 1)
+        await box.cancel(key("one"))
+        assert (cancelled(box), interrupted) == ({"one"}, [1])
+        assert len(box.jobs()) == 1
+
+
+async def test_a_job_that_no_handler_here_knows_is_cancelled_whether_it_is_read_or_not():
+    async with Sandbox(step, partitions=1) as box:
+        (worker,) = box.cluster.workers
+
+        def send(id: str) -> JobKey:
+            box._write(
+                "jobs.default",
+                Envelope(
+                    id=id,
+                    name="new",
+                    source="test",
+                    time=box.cluster.clock.now(),
+                    payload=b"{}",
+                    queue="default",
+                ),
+            )
+            return JobKey(name="new", ordering_key=None, id=id)
+
+        # given one that is parked for a worker that knows it
+        parked = send("parked")
+        await box.cluster.settle()
+        assert len(box.jobs(state="parked")) == 1
+        await box.cancel(parked)
+        # and one that is not read when its cancel is
+        sources, worker.sources = worker.sources, []
+        await box.cancel(send("ahead"))
+        worker.sources = sources
+        await box.cluster.settle()
+        # then both are over
+        assert cancelled(box) == {"parked", "ahead"}
+        assert len(box.jobs()) == 2
+        await box.advance("15m")
+        assert len(box.jobs()) == 2
+
+
+@pytest.mark.parametrize(("do", "state"), [("nothing", "completed"), ("give up", "dead")])
+async def test_what_has_ended_stays_what_it_is(do: str, state: str):
+    async with Sandbox(step) as box:
+        job_key = await box.enqueue(Step(account=1, n=1, do=do))
+        await box.cancel(job_key)
+        assert [job.state for job in box.jobs()] == [state]
+        assert not any(e.happening is Happening.CANCELLED for e in box.events)
