@@ -149,7 +149,7 @@ def happened(found: Lines, what: str, name: str, in_: Worker | None = None) -> s
     pids = None if in_ is None else {str(pid) for pid in in_.pids}
     return {
         int(number)
-        for event, job, _, number, pid in found
+        for event, job, _, number, pid, *_ in found
         if event == what and job == name and (pids is None or pid in pids)
     }
 

@@ -230,7 +230,7 @@ async def test_threads_that_never_return_free_their_slots_up_to_a_bound_and_hold
             assert status == 503
             (problem,) = body["problems"]
             assert problem.startswith("2 threads go on though their attempts are over")
-            assert problem in worker.log
+            assert "threads go on though their attempts are over" in worker.log
             # until one returns
             Path(latch).touch()  # noqa: ASYNC240
             await waits.result(timeout="30s")

@@ -197,6 +197,7 @@ async def test_a_process_that_dies_fails_its_own_attempt_alone(do: str, told: st
         # and another process does the next one, beside the neighbour
         assert await pool.pid() != pid
         assert not ended.done() and not is_gone(pid)
+        neighbour.cancelled = "enough"
         pool.executor.cancel(neighbour, "enough")
         assert await ended == Cancelled("enough")
 
