@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from contextlib import aclosing
 from contextvars import ContextVar, Token
 from datetime import datetime
@@ -25,8 +33,10 @@ from streams.client_request import (
     nameless,
 )
 from streams.client_story import Place, Story, read_story
+from streams.client_watch import Change, Wanted, watch_changes
 from streams.errors import StreamsError
 from streams.jobs.durations import Duration, to_ms
+from streams.jobs.states import State
 from streams.wire.envelope import Envelope
 from streams.wire.topics import MAX_PAYLOAD_BYTES, TopicNames
 
@@ -35,7 +45,7 @@ if TYPE_CHECKING:
     from streams.contracts import Event, JobPayload
     from streams.jobs.retry import Exponential, Fixed
 
-__all__ = ["Handle", "JobClient", "JobOptions", "JobStatus", "current"]
+__all__ = ["Change", "Handle", "JobClient", "JobOptions", "JobStatus", "current"]
 
 # What an enqueue_many has on its way at a time.
 _CHUNK: Final = 1_000
@@ -319,6 +329,47 @@ class JobClient:
             for e, partition in zip(envelopes, partitions, strict=True)
         ]
 
+    # Watching
+
+    async def watch(
+        self,
+        *,
+        id: str | Sequence[str] | None = None,
+        name: str | Sequence[str] | None = None,
+        queue: str | Sequence[str] | None = None,
+        state: State | str | Sequence[State | str] | None = None,
+        since: datetime | None = None,
+    ) -> AsyncGenerator[Change, None]:
+        """Each change of a job's state as it is written, from `since` or from now on, for ever.
+
+        Changes of one job come in order, and may come twice; those of several queues by the
+        broker's time. A job that runs for a short time is seen when it is over. Read it in
+        `async with aclosing(jobs.watch(...)) as changes`, or until the end of the program.
+
+        Raises:
+            ValueError: there is no such state.
+            BrokerUnavailable: no broker answered in time.
+            TopicMismatch: there is no such queue.
+        """
+        states = _several(state)
+        wanted = Wanted(
+            ids=_several(id),
+            names=_several(name),
+            states=None if states is None else frozenset(State(one) for one in states),
+        )
+        changes = watch_changes(
+            self._bootstrap,
+            self.topics,
+            wanted,
+            queues=_several(queue),
+            since=None if since is None else int(since.timestamp() * 1000),
+            timeout_ms=self._delivery.timeout_ms,
+            kafka=self._kafka,
+        )
+        async with aclosing(changes):
+            async for change in changes:
+                yield change
+
     # What handles ask for
 
     async def story(self, handle: Handle, *, follow: bool) -> AsyncIterator[Story]:
@@ -352,3 +403,9 @@ class JobClient:
             partition=handle.partition,
             job_id=handle.id,
         )
+
+
+def _several(given: Any) -> list[Any] | None:
+    if given is None:
+        return None
+    return [given] if isinstance(given, str) else list(given)

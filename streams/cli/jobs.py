@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from streams.cli import exits, why
+from streams.cli import exits, tail, why
 from streams.cli.output import (
     JSON,
     fail,
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Look at one job, and act on it.", epilog=exits.EPILOG, no_args_is_help=True)
 
 app.command("why", epilog=exits.EPILOG)(why.why)
+app.command("tail", epilog=exits.EPILOG)(tail.tail)
 
 _ID = typer.Argument(metavar="ID", help="The job's id.")
 _NAME = typer.Option(None, "--name", help="The job's name, where two jobs have the id.")
