@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from streams.errors import Discard, PermanentError, RetryAfter, Snooze
     from streams.jobs.context import JobContext, SyncJobContext
     from streams.jobs.decorator import job
+    from streams.jobs.lifecycle import LifecycleEvent
+    from streams.jobs.listening import on
+    from streams.jobs.middleware import Middleware
+    from streams.jobs.resource import Resource
     from streams.jobs.retry import Custom, Exponential, Fixed, Retry
 
 __all__ = [
@@ -20,6 +24,10 @@ __all__ = [
     "job",
     "JobContext",
     "SyncJobContext",
+    "Resource",
+    "Middleware",
+    "on",
+    "LifecycleEvent",
     # retries
     "Retry",
     "Exponential",
@@ -38,6 +46,10 @@ _HOME = {
     "job": "streams.jobs.decorator",
     "JobContext": "streams.jobs.context",
     "SyncJobContext": "streams.jobs.context",
+    "on": "streams.jobs.listening",
+    "LifecycleEvent": "streams.jobs.lifecycle",
+    "Middleware": "streams.jobs.middleware",
+    "Resource": "streams.jobs.resource",
     "Retry": "streams.jobs.retry",
     "Exponential": "streams.jobs.retry",
     "Fixed": "streams.jobs.retry",
@@ -48,7 +60,7 @@ _HOME = {
     "Discard": "streams.errors",
 }
 
-_NOT_YET = frozenset({"Batch", "Cron", "RateLimit", "Resource", "Step", "Tick", "workflow"})
+_NOT_YET = frozenset({"Batch", "Cron", "RateLimit", "Step", "Tick", "workflow"})
 
 
 def __getattr__(name: str) -> Any:

@@ -11,6 +11,7 @@ StreamsError
 ├── AppendFailed         the log did not take records; a part of them may be written
 │   └── LeaseLost        this worker may not write: its partitions may be another's by now
 ├── ProcessDied          a worker process ended while it ran a job
+├── ResourceFailed       something that handlers need could not be opened
 ├── UndecodableRecord    bytes on a topic are not what should be there
 ├── JobFailed            a job ended, but not with a result
 └── ResultTimeout        a job was not over in time
@@ -79,6 +80,10 @@ class LeaseLost(AppendFailed):
 
 class ProcessDied(StreamsError):
     """A worker process ended while it ran a job; the message says by what."""
+
+
+class ResourceFailed(StreamsError):
+    """Something that handlers need could not be opened; the worker does not start."""
 
 
 class UndecodableRecord(StreamsError):

@@ -40,6 +40,7 @@ class Settings(BaseSettings):
     queues: Words = ("critical", "default", "bulk")
     serves: Words = ()  # the queues that this group's workers serve; none named: all
     handlers: Words = ()
+    middleware: Words = ()  # around every handler, from the outside in: module:name
     partitions: int = Field(8, ge=1)
     replication: int = Field(1, ge=-1)
     data_dir: str = ".streams"
@@ -68,7 +69,7 @@ class Settings(BaseSettings):
         except ValidationError as error:
             raise SettingsError(_explain(error)) from None
 
-    @field_validator("queues", "handlers", "serves", mode="before")
+    @field_validator("queues", "handlers", "middleware", "serves", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -22,6 +22,7 @@ from streams.contracts import Event, JobPayload
 from streams.errors import PayloadInvalid, StreamsError
 from streams.jobs.definition import JobDefinition, QueueDefaults, Stated
 from streams.jobs.durations import Duration
+from streams.jobs.middleware import Middleware, middleware_mistakes
 from streams.jobs.option_names import NOT_YET, closest
 from streams.jobs.placement import place_of
 from streams.jobs.retry import Retry
@@ -91,6 +92,7 @@ def job(
     ordering: Literal["strict", "none"] | None = None,
     on_dead: Literal["release", "halt"] = "release",
     ledger: bool = True,
+    middleware: Sequence[Middleware] = (),
     key: str | None = None,
 ) -> Decorate: ...
 def job(
@@ -107,6 +109,7 @@ def job(
     ordering: Literal["strict", "none"] | None = None,
     on_dead: Literal["release", "halt"] = "release",
     ledger: bool = True,
+    middleware: Sequence[Middleware] = (),
     key: str | None = None,
     **unknown: Any,
 ) -> Any:
@@ -130,6 +133,7 @@ def job(
         ledger: False: a job that completes leaves no record, for idempotent work in bulk without
             an order. It has no status and no result, a copy of it runs again, and so does what
             completed behind a running job when its partition moves to another worker.
+        middleware: what is called around each attempt, within the worker's own.
         key: the ordering key among plain parameters.
 
     Raises:
@@ -163,6 +167,12 @@ def job(
             )
         kind = signature.payload_type
         mistakes += _contradictions(fn, signature, name=name, queue=queue, ordering=ordering)
+        runs = place_of(fn, runs_in, told)
+        if runs == "process" and signature.resources:
+            mistakes.append(
+                f"{next(iter(signature.resources))!r} is a resource of the worker, which another "
+                'process does not have: open it in the handler, or leave runs_in="process" out'
+            )
         if on_dead == "halt" and (kind.__key__ is None or ordering == "none"):
             mistakes.append(
                 'on_dead="halt" needs a key and ordering="strict": there is nothing else to halt'
@@ -174,6 +184,7 @@ def job(
             )
         if on_dead not in ("release", "halt"):
             mistakes.append(f'on_dead={on_dead!r}: write "release" or "halt"')
+        mistakes += middleware_mistakes(middleware)
         is_event = issubclass(kind, Event)
         definition = JobDefinition(
             name=(kind.__job_name__ if issubclass(kind, JobPayload) else "") or default_name,
@@ -181,8 +192,10 @@ def job(
             handler=fn,
             payload_type=kind,
             trigger="event" if is_event else "payload",
-            runs_in=place_of(fn, runs_in, told),
+            runs_in=runs,
             ctx_parameter=signature.ctx_parameter,
+            resources=signature.resources,
+            middleware=tuple(middleware),
             plain=signature.plain,
             ordering=ordering or ("none" if kind.__key__ is None else "strict"),
             on_dead=on_dead,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from streams.contracts import Event, JobPayload
 from streams.jobs.durations import Duration, to_ms
+from streams.jobs.middleware import Middleware
 from streams.jobs.placement import RunsIn
+from streams.jobs.resource import Factory
 from streams.jobs.retry import Retry, retry_mistakes
 
 TIMEOUT_MS = 5 * 60 * 1000
@@ -58,6 +60,8 @@ class JobDefinition:
     trigger: Literal["event", "payload"]
     runs_in: RunsIn
     ctx_parameter: str | None
+    resources: Mapping[str, Factory] = field(default_factory=dict, hash=False)  # by parameter
+    middleware: tuple[Middleware, ...] = ()  # from the outside in
     plain: bool  # the handler takes the payload's fields, not the payload
     retry: Retry = field(default_factory=Retry)
     timeout_ms: int = TIMEOUT_MS
@@ -103,9 +107,19 @@ class JobDefinition:
         """The ordering key without its scope."""
         return payload.ordering_key()
 
-    def call(self, payload: Event | JobPayload, context: Any) -> Any:
-        """Call the handler as it wants to be called; a coroutine if it is asynchronous."""
+    def call(
+        self,
+        payload: Event | JobPayload,
+        context: Any,
+        opened: Mapping[Factory, Any] | None = None,
+    ) -> Any:
+        """Call the handler as it wants to be called; a coroutine if it is asynchronous.
+
+        `opened` are the worker's resources, by what opened them.
+        """
         extra = {} if self.ctx_parameter is None else {self.ctx_parameter: context}
+        if self.resources and opened is not None:
+            extra.update({name: opened[factory] for name, factory in self.resources.items()})
         if self.plain:
             fields = {name: getattr(payload, name) for name in type(payload).model_fields}
             return self.handler(**fields, **extra)

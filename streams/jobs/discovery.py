@@ -7,7 +7,7 @@ import pkgutil
 import sys
 import tomllib
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -35,23 +35,58 @@ def handler_modules(named: Sequence[str], folder: Path | None = None) -> tuple[s
     )
 
 
+def load_values(modules: Sequence[str]) -> list[Any]:
+    """Import modules, and all submodules of packages; what is in them, handlers among it.
+
+    Raises:
+        HandlerImportError: one does not import; the message has its trace.
+    """
+    _look_here()
+    return [
+        value for name in modules for module in _with_submodules(name) for value in _values(module)
+    ]
+
+
+def handlers_among(values: Iterable[Any]) -> list[JobDefinition]:
+    """The definitions among the values of modules, each once."""
+    found: dict[int, JobDefinition] = {}
+    for value in values:
+        definition = getattr(value, "__job_definition__", None)
+        if isinstance(definition, JobDefinition):
+            found[id(definition)] = definition
+    return list(found.values())
+
+
 def load_handlers(modules: Sequence[str]) -> list[JobDefinition]:
     """Import modules, and all submodules of packages; the definitions made in them.
 
     Raises:
         HandlerImportError: one does not import; the message has its trace.
     """
-    # Modules of the application are found from where the worker was started.
+    return handlers_among(load_values(modules))
+
+
+def load_named(name: str) -> Any:
+    """What `package.module:name` stands for.
+
+    Raises:
+        SettingsError: it does not say where to look, or nothing of that name is there.
+        HandlerImportError: the module does not import.
+    """
+    module, _, attribute = name.partition(":")
+    if not module or not attribute:
+        raise SettingsError(f"{name!r} names nothing in a module: write package.module:name")
+    _look_here()
+    try:
+        return getattr(_import(module), attribute)
+    except AttributeError:
+        raise SettingsError(f"{name!r}: {module} has no {attribute}") from None
+
+
+def _look_here() -> None:
+    """Modules of the application are found from where the worker was started."""
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
-    found: dict[int, JobDefinition] = {}
-    for name in modules:
-        for module in _with_submodules(name):
-            for value in _values(module):
-                definition = getattr(value, "__job_definition__", None)
-                if isinstance(definition, JobDefinition):
-                    found[id(definition)] = definition
-    return list(found.values())
 
 
 def _values(module: ModuleType) -> Iterator[Any]:

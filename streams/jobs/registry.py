@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from streams.errors import RegistrationError
 from streams.jobs.definition import JobDefinition, QueueDefaults, Stated
 from streams.jobs.durations import format_ms
+from streams.jobs.middleware import Middleware, middleware_mistakes
 from streams.jobs.placement import unreachable
+from streams.jobs.resource import factory_mistakes
 
 # Kafka's rule, with room for a prefix below its 249.
 _TOPIC: Final = re.compile(r"[a-zA-Z0-9._-]{1,200}")
@@ -35,13 +38,16 @@ class Registry:
         *,
         queue_defaults: Mapping[str, QueueDefaults] | None = None,
         ledger_kept_ms: int = 3 * 86_400_000,
+        middleware: Sequence[Middleware] = (),
     ) -> Registry:
         """A registry of definitions that fit together, with their queues' defaults applied.
+
+        `middleware` goes around that of each definition.
 
         Raises:
             RegistrationError: naming every mistake with its file, line and remedy.
         """
-        mistakes: list[str] = []
+        mistakes = middleware_mistakes(middleware)
         defaults: dict[str, Stated] = {}
         for queue, options in (queue_defaults or {}).items():
             wrong = [] if queue in known_queues else [_unknown(queue, known_queues)]
@@ -53,6 +59,7 @@ class Registry:
         seen: dict[str, JobDefinition] = {}
         for definition in resolved:
             wrong = [*definition.mistakes, *unreachable(definition)]
+            wrong += factory_mistakes(definition.resources.values())
             if definition.event_type:
                 wrong += _misnamed(definition.event_type)
             if definition.queue not in known_queues:
@@ -68,7 +75,11 @@ class Registry:
             mistakes += [f"{definition.place}: {definition.name}: {text}" for text in wrong]
         if mistakes:
             raise RegistrationError("\n".join(mistakes))
-        return cls(resolved, known_queues)
+        around = tuple(middleware)
+        return cls(
+            [replace(each, middleware=(*around, *each.middleware)) for each in resolved],
+            known_queues,
+        )
 
     def only(self, queues: Sequence[str]) -> Registry:
         """What a worker group that serves these queues needs.

@@ -14,6 +14,7 @@ from pydantic import create_model
 
 from streams.contracts import Event, JobPayload
 from streams.jobs.context import JobContext
+from streams.jobs.resource import Factory, Wanted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +23,7 @@ class Signature:
 
     payload_type: type[Event] | type[JobPayload]
     ctx_parameter: str | None
+    resources: Mapping[str, Factory]  # by parameter
     plain: bool  # it takes the payload's fields, not the payload
 
 
@@ -43,9 +45,12 @@ def read_signature(
     # The first that asks for one; with `from __future__ import annotations` and an import for
     # type checkers alone, the name is all there is to see.
     ctx = next((p for p in parameters if _is_context(p)), None)
-    values = [p for p in parameters if p is not ctx]
-    if ctx is not None and ctx.kind is Parameter.POSITIONAL_ONLY:
-        mistakes.append(f"{ctx.name!r} is positional only: move it behind the /")
+    wanted = [p for p in parameters if isinstance(p.default, Wanted)]
+    resources = {p.name: p.default.factory for p in wanted}
+    values = [p for p in parameters if p is not ctx and p not in wanted]
+    for given in [*wanted, *([] if ctx is None else [ctx])]:
+        if given.kind is Parameter.POSITIONAL_ONLY:
+            mistakes.append(f"{given.name!r} is positional only: move it behind the /")
     if ctx is not None and (wrong := _wrong_context(fn, ctx, local_names)) is not None:
         mistakes.append(wrong)
     ctx_parameter = None if ctx is None else ctx.name
@@ -53,7 +58,9 @@ def read_signature(
     contract = _contract(hints[values[0].name]) if values else None
     if contract is None:
         model = _model_of(fn, values, hints, name=name, queue=queue, key=key, mistakes=mistakes)
-        return Signature(payload_type=model, ctx_parameter=ctx_parameter, plain=True)
+        return Signature(
+            payload_type=model, ctx_parameter=ctx_parameter, resources=resources, plain=True
+        )
     if len(values) > 1:
         mistakes.append(f"takes {values[1].name!r} beside its payload: put it into the payload")
     if values[0].kind is Parameter.KEYWORD_ONLY:
@@ -68,7 +75,9 @@ def read_signature(
             f"{contract.__name__} has no {argument}: declare it with "
             f'class {contract.__name__}({base}, {argument}="...")'
         )
-    return Signature(payload_type=contract, ctx_parameter=ctx_parameter, plain=False)
+    return Signature(
+        payload_type=contract, ctx_parameter=ctx_parameter, resources=resources, plain=False
+    )
 
 
 def _is_context(parameter: Parameter) -> bool:

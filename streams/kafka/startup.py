@@ -17,6 +17,7 @@ logger = logging.getLogger(__name__)
 
 PAUSES = (0.5, 1, 2, 5, 10)  # seconds between tries, the last one repeated
 SAY_EVERY = 60.0  # seconds
+FAILED = 1  # exit code: what it needs is not there; starting it again may help
 MISCONFIGURED = 2  # exit code: settings, handlers or topics have to be corrected first
 
 

@@ -14,9 +14,10 @@ from typing import Any
 import faust
 from faust.types import TP
 
-from streams.errors import SettingsError
+from streams.errors import ResourceFailed, SettingsError
 from streams.jobs.durations import to_ms
 from streams.jobs.lifecycle import Listener
+from streams.jobs.listening import ListenerDefinition
 from streams.jobs.registry import Registry
 from streams.kafka import faust_command as faust_command  # takes over Faust's command `worker`
 from streams.kafka.assignment import Assignment
@@ -28,7 +29,7 @@ from streams.kafka.log import KafkaLog, to_record
 from streams.kafka.reading import Batch
 from streams.kafka.signals import JobsWorker, end_late, end_now
 from streams.kafka.standby import Standbys
-from streams.kafka.startup import MISCONFIGURED, prepare_topics
+from streams.kafka.startup import FAILED, MISCONFIGURED, prepare_topics
 from streams.kafka.store import RocksStore
 from streams.kafka.transport import BatchConsumer, BatchTransport
 from streams.observe.health import Health, QueueReading, Thresholds, WorkerReading, health
@@ -103,7 +104,11 @@ class JobsApp(faust.App):
     BootStrategy = WithoutWeb
 
     def __init__(
-        self, settings: Settings, registry: Registry, listeners: Sequence[Listener] = ()
+        self,
+        settings: Settings,
+        registry: Registry,
+        listeners: Sequence[Listener] = (),
+        heard_by: Sequence[ListenerDefinition] = (),
     ) -> None:
         serves = settings.serves or settings.queues
         registry = registry.only(serves)
@@ -167,6 +172,7 @@ class JobsApp(faust.App):
             clock=self._clock,
             open_store=self._open_store,
             listeners=(*listeners, self.metrics.listen),
+            heard_by=heard_by,
             on_failure=self._end_with,
             take_copy=self._take_copy,
             may_start=lambda: self._lease.is_held,
@@ -274,6 +280,11 @@ class JobsApp(faust.App):
             raise SystemExit(MISCONFIGURED) from None
         await self._log.start()
         await self._commands.start()
+        try:
+            await self.engine.open()
+        except ResourceFailed as error:
+            logger.critical("%s", error, exc_info=error.__cause__)
+            raise SystemExit(FAILED) from None
         tune_garbage_collection()
         self.engine.start()
         self._watchdog.start()

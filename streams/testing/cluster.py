@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from streams.jobs.lifecycle import Listener
+from streams.jobs.listening import ListenerDefinition
 from streams.jobs.registry import Registry
+from streams.jobs.resource import Factory
 from streams.testing.coordinator import Coordinator, Partition
 from streams.testing.memory import MemoryAlarm, MemoryClock, MemoryLog, MemoryStore
 from streams.testing.network import NoDelay
@@ -25,12 +28,16 @@ class MemoryCluster:
         *,
         partitions: int = 2,
         listeners: Sequence[Listener] = (),
+        replaced: Mapping[Factory, Any] | None = None,
+        heard_by: Sequence[ListenerDefinition] = (),
     ) -> None:
         self.registry = registry
         self.clock = MemoryClock()
         self.log = MemoryLog(self.clock, partitions)
         self.names = TopicNames("")
         self.listeners = tuple(listeners)
+        self.replaced = replaced  # resources
+        self.heard_by = tuple(heard_by)
         self.gather_ms = 0  # its time stands still until it is told to pass
         topics = [self.names.queue(queue) for queue in registry.queues()]
         topics += [self.names.event(kind) for kind in sorted(registry.event_types())]
@@ -71,6 +78,7 @@ class MemoryCluster:
     async def start_worker(self, name: str = "w1", log: Log | None = None) -> MemoryWorker:
         """Start a worker, and wait until it has opened what it was assigned."""
         worker = MemoryWorker(self, name, network=NoDelay(self.log), log=log)
+        await worker.engine.open()
         self.workers.append(worker)
         worker.start()
         starting = asyncio.ensure_future(worker.ready())

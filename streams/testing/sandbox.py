@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from types import ModuleType, TracebackType
 from typing import Any, Self
 
 import orjson
 
 from streams.contracts import Event, JobPayload
-from streams.jobs.definition import JobDefinition
+from streams.jobs.discovery import handlers_among
 from streams.jobs.durations import Duration, to_ms
 from streams.jobs.identity import JobKey, new_id
 from streams.jobs.lifecycle import LifecycleEvent
+from streams.jobs.listening import listeners_among
+from streams.jobs.middleware import Middleware
 from streams.jobs.registry import Registry
+from streams.jobs.resource import Factory
 from streams.jobs.states import State
 from streams.testing.cluster import MemoryCluster
 from streams.testing.worker import MemoryWorker
@@ -33,16 +37,28 @@ QUEUES = ("critical", "default", "bulk")
 class Sandbox:
     """Runs handlers as production does, without Kafka and without waiting.
 
-    Hand it modules with handlers, or handlers.
+    Hand it modules with handlers and listeners, or these themselves. `resources` are values that
+    handlers are given in place of what a factory would open, as in
+    `Sandbox(agents, resources={open_database: fake})`; `middleware` goes around each handler.
     """
 
     def __init__(
-        self, *handlers: Any, queues: tuple[str, ...] = QUEUES, partitions: int = 2
+        self,
+        *handlers: Any,
+        queues: tuple[str, ...] = QUEUES,
+        partitions: int = 2,
+        resources: Mapping[Factory, Any] | None = None,
+        middleware: Sequence[Middleware] = (),
     ) -> None:
-        registry = Registry.build(_definitions(handlers), queues)
+        values = _values(handlers)
+        registry = Registry.build(handlers_among(values), queues, middleware=middleware)
         self.events: list[LifecycleEvent] = []
         self.cluster = MemoryCluster(
-            registry, partitions=partitions, listeners=(self.events.append,)
+            registry,
+            partitions=partitions,
+            listeners=(self.events.append,),
+            replaced=resources,
+            heard_by=listeners_among(values),
         )
         self._worker: MemoryWorker | None = None
 
@@ -169,12 +185,9 @@ class Sandbox:
         return found
 
 
-def _definitions(handlers: tuple[Any, ...]) -> list[JobDefinition]:
-    found: dict[int, JobDefinition] = {}
-    for handler in handlers:
-        values = vars(handler).values() if isinstance(handler, ModuleType) else (handler,)
-        for value in values:
-            definition = getattr(value, "__job_definition__", None)
-            if isinstance(definition, JobDefinition):
-                found[id(definition)] = definition
-    return list(found.values())
+def _values(given: tuple[Any, ...]) -> list[Any]:
+    return [
+        value
+        for each in given
+        for value in (vars(each).values() if isinstance(each, ModuleType) else (each,))
+    ]

@@ -41,6 +41,7 @@ class MemoryWorker:
         self.cluster = cluster
         self.name = name
         self.network = network
+        self.membership = Membership(self)
         self.engine = Engine(
             cluster.registry,
             EngineOptions(
@@ -56,9 +57,10 @@ class MemoryWorker:
             on_failure=lambda error: self.on_failure(error),
             may_start=lambda: self.membership.lease.is_held,
             processes=InlineProcesses(clock or cluster.clock),
+            replaced=cluster.replaced,
+            heard_by=cluster.heard_by,
         )
         self.sources: list[MemorySource] = []
-        self.membership = Membership(self)
         self.on_failure: Callable[[BaseException], None] = lambda error: None
         self.on_open: Callable[[Partition], None] = lambda place: None
         self.on_close: Callable[[Partition], None] = lambda place: None

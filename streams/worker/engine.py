@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from streams.jobs.lifecycle import LifecycleEvent, Listener
+from streams.jobs.listening import ListenerDefinition
 from streams.jobs.registry import Registry
+from streams.jobs.resource import Factory
 from streams.version import VERSION
 from streams.wire.state import Command
 from streams.wire.topics import TopicNames
@@ -17,10 +19,12 @@ from streams.worker.children import ChildSender
 from streams.worker.control import Control
 from streams.worker.executor import LoopExecutor
 from streams.worker.fan_out import FanOut
+from streams.worker.listeners import Listeners
 from streams.worker.pipeline import GATHER_MS, Pipeline
 from streams.worker.ports import Clock, Log, Processes, Source, Store
 from streams.worker.presence import RUNNING_TOLD, Presence
 from streams.worker.recovery import Recovery
+from streams.worker.resources import Resources
 from streams.worker.settlement import Place
 from streams.worker.suspects import Suspects, Suspicion
 from streams.worker.tables import Tables
@@ -68,6 +72,8 @@ class Engine:
         copied: Callable[[], Sequence[tuple[str, int]]] = tuple,
         may_start: Callable[[], bool] = lambda: True,
         processes: Processes | None = None,
+        replaced: Mapping[Factory, Any] | None = None,
+        heard_by: Sequence[ListenerDefinition] = (),
     ) -> None:
         self.registry = registry
         self.options = options
@@ -76,7 +82,8 @@ class Engine:
         self._log = log
         self._clock = clock
         self._open_store = open_store
-        self._listeners = tuple(listeners)
+        self._heard_by = Listeners(heard_by)
+        self._listeners = (*listeners, *([self._heard_by.listen] if heard_by else []))
         self._take_copy = take_copy
         self._copied = copied
         self._ends = False  # the grace period is over
@@ -88,6 +95,7 @@ class Engine:
         self._presence = Presence(options.worker, options.names.workers, log, clock, self._describe)
         self._services: list[asyncio.Task[None]] = []
         self._started = clock.now()
+        self._resources = Resources(registry.definitions(), replaced)
         self.executor = LoopExecutor(
             clock,
             self._notify,
@@ -95,9 +103,18 @@ class Engine:
             threads=options.threads,
             abandoned_threads=options.abandoned_threads,
             send=ChildSender(options.names, log),
+            opened=self._resources.opened,
             processes=processes,
             may_start=may_start,
         )
+
+    async def open(self) -> None:
+        """Open what handlers ask for, before anything else.
+
+        Raises:
+            ResourceFailed: something of it could not be opened.
+        """
+        await self._resources.open()
 
     def start(self) -> None:
         """Start what goes on beside the partitions."""
@@ -296,6 +313,8 @@ class Engine:
         for event_type, partition in list(self.fan_outs):
             await self.close_events(event_type, partition)
         await self.executor.stop()
+        await self._heard_by.end()
+        await self._resources.close()
 
     @property
     def quiet(self) -> bool:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -16,7 +17,9 @@ from pydantic import ValidationError
 from streams.jobs.context import JobContext, Send, SyncJobContext
 from streams.jobs.lifecycle import Happening, LifecycleEvent, Listener
 from streams.jobs.outcome import Cancelled, Completed, Dead, Expired, Outcome
+from streams.jobs.resource import Factory
 from streams.jobs.retry import outcome_of_error
+from streams.worker.around import call_within, tell_outcome
 from streams.worker.attempt import Attempt
 from streams.worker.deadlines import Deadlines
 from streams.worker.plain_run import drive
@@ -100,12 +103,14 @@ class LoopExecutor:
         abandoned_threads: int = 20,
         processes: Processes | None = None,
         send: Send | None = None,
+        opened: Mapping[Factory, Any] | None = None,
         may_start: Callable[[], bool] = lambda: True,
         rng: random.Random | None = None,
     ) -> None:
         self._clock = clock
         self._notify = notify
         self._send = send
+        self._opened = opened  # resources
         self._random = (rng or random.Random()).random
         self._slots = {
             "loop": _Slots(concurrency),
@@ -239,6 +244,9 @@ class LoopExecutor:
             outcome = self._interrupted(attempt, running, error)
         except BaseException as error:  # a panic of native code, say: it must not hold its key
             outcome = self._failed(attempt, error)
+        if attempt.definition.middleware and running.context is not None:
+            with contextlib.suppress(asyncio.CancelledError):  # it is decided already
+                await tell_outcome(attempt.definition.middleware, running.context, outcome)
         self._end(attempt, running, outcome)
 
     def _put_back(self, attempt: Attempt, running: _Running) -> None:
@@ -350,17 +358,21 @@ class LoopExecutor:
         )
         self._deadlines.add(deadline, running, self.running)
         try:
-            if runs_in == "loop":
-                result = await attempt.definition.call(payload, context)
-            elif runs_in == "thread":
-                call = partial(attempt.definition.call, payload, context)
-                told = partial(self._tell_abandoned, attempt)
-                result = await self.threads.run(attempt.job.name, call, told)
-            else:
-                return await self._in_process(attempt, context)
-            return completed(result)
+            if not attempt.definition.middleware:
+                return await self._call(attempt, payload, context)
+            call = partial(self._call, attempt, payload, context)
+            return await call_within(attempt.definition.middleware, context, payload, call)
         except (Exception, SystemExit) as error:  # a handler's sys.exit() ends no worker
             return self._failed(attempt, error)
+
+    async def _call(self, attempt: Attempt, payload: Any, context: JobContext) -> Outcome:
+        if attempt.definition.runs_in == "loop":
+            return completed(await attempt.definition.call(payload, context, self._opened))
+        if attempt.definition.runs_in == "thread":
+            call = partial(attempt.definition.call, payload, context, self._opened)
+            told = partial(self._tell_abandoned, attempt)
+            return completed(await self.threads.run(attempt.job.name, call, told))
+        return await self._in_process(attempt, context)
 
     async def _in_process(self, attempt: Attempt, context: JobContext) -> Outcome:
         assert self._processes is not None  # else there is no slot for it

@@ -15,6 +15,10 @@ PUBLIC = {"Event", "JobPayload", "job", "JobContext", "Retry", "Exponential", "F
     "Snooze",
     "Discard",
     "SyncJobContext",
+    "Resource",
+    "Middleware",
+    "on",
+    "LifecycleEvent",
 }
 
 
@@ -33,7 +37,7 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
         _ = streams.Nonsense
 
 
-@pytest.mark.parametrize("name", ["RateLimit", "Batch", "Resource", "Cron", "workflow"])
+@pytest.mark.parametrize("name", ["RateLimit", "Batch", "Cron", "workflow"])
 def test_a_name_that_is_to_come_says_so(name: str) -> None:
     with pytest.raises(ImportError, match=f"streams.{name} is not available yet"):
         exec(f"from streams import {name}")

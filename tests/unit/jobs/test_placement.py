@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from streams import Resource
 from streams.contracts import JobPayload
 from streams.errors import RegistrationError
 from streams.jobs.decorator import job
@@ -128,3 +129,15 @@ def test_a_process_finds_its_handler_by_module_and_name() -> None:
     assert definition_at(__name__, "render") is definition(render)
     with pytest.raises(LookupError, match="is no handler"):
         definition_at(__name__, "definition")
+
+
+def _opened() -> str:
+    return "here"
+
+
+def test_a_process_has_no_resources_of_its_worker() -> None:
+    @job(runs_in="process")
+    def far_away(n: int, it: str = Resource(_opened)) -> None: ...
+
+    mistakes = far_away.__job_definition__.mistakes  # type: ignore[attr-defined]
+    assert any("'it' is a resource of the worker, which another process" in m for m in mistakes)
