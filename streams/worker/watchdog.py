@@ -102,7 +102,7 @@ class Watchdog:
             late = time.monotonic() - began - max(wait, 0.001)
             if not was_frozen(late, time.process_time() - used):
                 return True
-            if self._stopped.wait(BLOCKED_S):  # then the loop had its turn as well
+            if self._stopped.wait(2 * BEAT_S):  # then the loop had its turn as well
                 return False
 
     def _wait_for_beat(self, last: float) -> None:

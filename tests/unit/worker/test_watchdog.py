@@ -22,17 +22,17 @@ class Step(JobPayload, name="step"):
 
 
 def sleep() -> None:
-    time.sleep(0.3)  # the interpreter is free meanwhile
+    time.sleep(0.6)  # the interpreter is free meanwhile
 
 
 def spin() -> None:
-    limit = time.monotonic() + 0.3
+    limit = time.monotonic() + 0.6
     while time.monotonic() < limit:
         pass
 
 
 def hold() -> None:
-    limit = time.monotonic() + 0.3
+    limit = time.monotonic() + 0.6
     while time.monotonic() < limit:
         sum(range(5_000_000))  # native code, which does not let go of the interpreter
 
@@ -48,7 +48,7 @@ async def step(payload: Step) -> None:
 @job(name="aside")
 async def aside() -> None:
     async def inner() -> None:
-        time.sleep(0.3)  # noqa: ASYNC251
+        time.sleep(0.6)  # noqa: ASYNC251
 
     await asyncio.create_task(inner())
 
@@ -120,7 +120,7 @@ async def test_what_a_handler_runs_in_a_task_is_known_by_its_file(
 
 
 async def test_a_loop_that_turns_is_not_told_of(seen: Seen) -> None:
-    limit = time.monotonic() + 0.3
+    limit = time.monotonic() + 0.6
     while time.monotonic() < limit:
         await asyncio.sleep(0)
     assert seen.names == []
