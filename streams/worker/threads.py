@@ -85,7 +85,7 @@ class Threads:
         if not self.abandoned or self.abandoned < self._abandoned_max:
             return None
         return (
-            f"{self.abandoned} threads go on though their attempts are over, and "
+            f"threads that go on though their attempts are over: {self.abandoned}, and "
             f"STREAMS_ABANDONED_THREADS is {self._abandoned_max}: each further one keeps its slot "
             "until its function returns; give what these functions call a timeout of its own, and "
             "restart this worker"
