@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -70,13 +71,15 @@ def work(payload: Work, ctx: SyncJobContext) -> object:
             os.kill(os.getpid(), signal.SIGINT)
             os.kill(os.getpid(), signal.SIGTERM)
             return "here still"
-        case "loop" | "start a child and loop":
+        case "loop" | "start a child and loop" | "loop in native code":
             pids = [os.getpid()]
-            if payload.do != "loop":
+            if payload.do == "start a child and loop":
                 pids.append(subprocess.Popen([sys.executable, "-c", "while True: pass"]).pid)
             part = Path(payload.path + ".part")
             part.write_text(" ".join(map(str, pids)))
             part.rename(payload.path)
+            if payload.do == "loop in native code":  # no other thread of the process runs then
+                re.match(r"(a+)+$", "a" * 100 + "b")
             while True:
                 pass
         case "sleep":

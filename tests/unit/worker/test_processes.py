@@ -27,7 +27,7 @@ from streams.wire.topics import TopicNames
 from streams.worker.attempt import Attempt
 from streams.worker.children import ChildSender
 from streams.worker.executor import LoopExecutor
-from streams.worker.processes import PoolOptions, ProcessPool, cores, modules_of
+from streams.worker.processes import END_WITHIN, PoolOptions, ProcessPool, cores, modules_of
 
 DEFINITION = definition_of(work)
 
@@ -91,6 +91,12 @@ async def until(condition: Callable[[], bool]) -> None:
     """Other processes have no way to tell us but what the system says of them."""
     while not condition():
         await asyncio.sleep(0.01)
+
+
+async def until_gone(*pids: int) -> None:
+    """At once: sooner than one that is asked to end is killed for not doing so."""
+    async with asyncio.timeout(END_WITHIN / 2):
+        await until(lambda: all(map(is_gone, pids)))
 
 
 def is_gone(pid: int) -> bool:
@@ -220,6 +226,22 @@ async def test_an_idle_process_that_dies_is_replaced():
         assert await pool.pid() != pid
 
 
+async def test_nothing_starts_before_a_process_is_warm_so_that_no_time_is_lost():
+    async with runs() as pool:
+        taken, ended = pool.begin("pid")
+        while not pool.pool.ready:
+            assert taken.started is None
+            await asyncio.sleep(0.01)
+        await ended
+        # nor when the only one has died
+        await pool.run("exit")
+        taken, ended = pool.begin("pid")
+        while not pool.pool.ready:
+            assert taken.started is None
+            await asyncio.sleep(0.01)
+        assert isinstance(await ended, Completed)
+
+
 async def test_a_cancel_kills_the_process_and_what_it_started(tmp_path: Path):
     async with runs() as pool:
         taken, ended = pool.begin("start a child and loop", tmp_path / "pids")
@@ -228,7 +250,7 @@ async def test_a_cancel_kills_the_process_and_what_it_started(tmp_path: Path):
         taken.cancelled = "enough"
         pool.executor.cancel(taken, "enough")
         assert await ended == Cancelled("enough")
-        await until(lambda: all(map(is_gone, pids)))
+        await until_gone(*pids)
         # and the slot is there again once another one is warm
         assert await pool.pid() not in pids
 
@@ -241,7 +263,7 @@ async def test_an_endless_loop_is_killed_when_its_time_is_over(tmp_path: Path):
         outcome = await ended
         assert isinstance(outcome, Retrying)
         assert outcome.failure.type == "TimeoutError"
-        await until(lambda: is_gone(pid))
+        await until_gone(pid)
 
 
 async def test_signals_are_for_the_worker():
@@ -274,9 +296,10 @@ async def test_what_does_not_import_is_told_and_tried_again(caplog: pytest.LogCa
         await executor.stop()
 
 
+@pytest.mark.parametrize("do", ["loop", "loop in native code"])
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 async def test_a_process_ends_with_its_worker_however_that_ends(
-    number: signal.Signals, tmp_path: Path
+    do: str, number: signal.Signals, tmp_path: Path
 ):
     here = Path(__file__).parent
     program = (
@@ -284,7 +307,7 @@ async def test_a_process_ends_with_its_worker_however_that_ends(
         "import asyncio, pathlib, test_processes\n"
         "async def main():\n"
         "    async with test_processes.runs() as pool:\n"
-        "        await pool.begin('loop', pathlib.Path(sys.argv[1]))[1]\n"
+        f"        await pool.begin({do!r}, pathlib.Path(sys.argv[1]))[1]\n"
         "asyncio.run(main())\n"
     )
     worker = subprocess.Popen(  # noqa: ASYNC220
@@ -294,7 +317,7 @@ async def test_a_process_ends_with_its_worker_however_that_ends(
         (pid,) = await pids_in(tmp_path / "pid")
     finally:
         worker.send_signal(number)
-    await until(lambda: is_gone(pid))
+    await until_gone(pid)
     worker.wait()
 
 
