@@ -41,7 +41,6 @@ class MemoryWorker:
         self.cluster = cluster
         self.name = name
         self.network = network
-        self.membership = Membership(self)
         self.engine = Engine(
             cluster.registry,
             EngineOptions(
@@ -61,6 +60,7 @@ class MemoryWorker:
             heard_by=cluster.heard_by,
         )
         self.sources: list[MemorySource] = []
+        self.membership = Membership(self)
         self.on_failure: Callable[[BaseException], None] = lambda error: None
         self.on_open: Callable[[Partition], None] = lambda place: None
         self.on_close: Callable[[Partition], None] = lambda place: None

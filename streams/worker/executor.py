@@ -62,6 +62,11 @@ class _Slots:
     put_back: deque[Attempt] = field(default_factory=deque)  # had a slot and did not start
     due_is_next: bool = True
 
+    @property
+    def is_waited_for(self) -> bool:
+        """Whether anybody waits."""
+        return bool(self.put_back or self.due or self.arrived)
+
     def wait(self, attempt: Attempt) -> None:
         (self.due if attempt.was_opened else self.arrived).append(attempt)
 
@@ -176,7 +181,8 @@ class LoopExecutor:
     def _add_slots(self, slots: _Slots, more: int) -> None:
         # Less than none are free while those who hold what is gone have not given it back.
         slots.free += more
-        self._start_next(slots)
+        if slots.is_waited_for:
+            self._start_next(slots)
 
     @property
     def _may_start_now(self) -> bool:

@@ -114,11 +114,18 @@ class Watchdog:
         if now < self._told.get(block.name, -TOLD_EVERY_S) + TOLD_EVERY_S:
             return
         self._told[block.name] = now
-        who = "something" if block.name is None else f"handler {block.name} (job {block.id})"
+        if block.name is None:  # the engine, perhaps: a large partition is being opened, say
+            logger.warning(
+                "something blocks the event loop for more than %d ms at %s",
+                BLOCKED_S * 1000,
+                block.place,
+            )
+            return
         logger.warning(
-            "%s blocks the event loop, and all other jobs, for more than %d ms at %s: make it a "
-            "def, which runs in a thread, or await asyncio.to_thread(...) there",
-            who,
+            "handler %s (job %s) blocks the event loop, and all other jobs, for more than %d ms at "
+            "%s: make it a def, which runs in a thread, or await asyncio.to_thread(...) there",
+            block.name,
+            block.id,
             BLOCKED_S * 1000,
             block.place,
         )
