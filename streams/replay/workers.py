@@ -1,0 +1,99 @@
+"""Who is at work, as the workers' topic tells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from streams.replay.reader import read_topics
+from streams.worker.presence import GONE_AFTER_MS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """An attempt that a worker ran when it was heard of last; times in ms since the epoch."""
+
+    name: str
+    id: str
+    key: str | None
+    attempt: int
+    since: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSeen:
+    """What one worker said of itself last; times in milliseconds since the epoch."""
+
+    worker: str
+    group: str
+    version: str
+    started: int
+    seen: int  # by the broker's clock
+    partitions: Mapping[str, tuple[int, ...]]  # by queue
+    standbys: Mapping[str, tuple[int, ...]]  # whose state it keeps a copy of
+    in_hand: int  # jobs that it has taken and not settled
+    running: tuple[Running, ...]  # a hundred at most
+
+    def is_gone(self, now: int) -> bool:
+        """Whether nothing was heard of it for so long that others count it as gone."""
+        return now - self.seen > GONE_AFTER_MS
+
+    @property
+    def longest(self) -> int | None:
+        """Since when the oldest of its attempts runs."""
+        return min((one.since for one in self.running), default=None)
+
+
+async def read_workers(bootstrap: str, topic: str) -> list[WorkerSeen]:
+    """All workers that have not said goodbye, by name; what can't be read is left out.
+
+    Raises:
+        BrokerUnavailable: the broker did not answer.
+        TopicMismatch: there is no such topic.
+    """
+    found: dict[bytes, WorkerSeen | None] = {}
+    async for record in read_topics(bootstrap, [topic]):
+        if record.key is not None:
+            found[record.key] = worker_seen(record.key, record.value, record.timestamp)
+    seen = [worker for worker in found.values() if worker is not None]
+    return sorted(seen, key=lambda worker: worker.worker)
+
+
+def worker_seen(key: bytes, value: bytes | None, timestamp: int) -> WorkerSeen | None:
+    """What a record of the workers' topic says; None if its worker is gone, or it says nothing."""
+    if value is None:
+        return None
+    try:
+        said = orjson.loads(value)
+        return WorkerSeen(
+            worker=key.decode(errors="replace"),
+            group=str(said["group"]),
+            version=str(said.get("version", "")),
+            started=int(said["started"]),
+            seen=timestamp,
+            partitions={queue: tuple(sorted(held)) for queue, held in said["partitions"].items()},
+            standbys=_by_queue(said.get("standbys", [])),
+            in_hand=int(said["in_hand"]),
+            running=tuple(
+                Running(
+                    name=str(one["name"]),
+                    id=str(one["id"]),
+                    key=one["key"],
+                    attempt=int(one["attempt"]),
+                    since=int(one["since"]),
+                )
+                for one in said["running"]
+            ),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _by_queue(places: list[Any]) -> dict[str, tuple[int, ...]]:
+    found: dict[str, list[int]] = {}
+    for queue, partition in places:
+        found.setdefault(str(queue), []).append(int(partition))
+    return {queue: tuple(sorted(held)) for queue, held in sorted(found.items())}
