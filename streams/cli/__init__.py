@@ -10,15 +10,32 @@ import typer
 
 from streams.cli import bench, dev, dlq, exits, jobs, send, topics, worker, workers
 from streams.errors import BrokerUnavailable, StreamsError
+from streams.version import VERSION
 
 app = typer.Typer(
     name="streams",
-    help="Background jobs on Kafka. Settings are STREAMS_* variables and KAFKA_BOOTSTRAP_SERVERS.",
     epilog=exits.EPILOG,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(VERSION)
+        raise typer.Exit
+
+
+@app.callback()
+def streams(
+    version: bool = typer.Option(
+        False, "--version", is_eager=True, callback=_print_version, help="The version, and no more."
+    ),
+) -> None:
+    """Background jobs on Kafka. Settings are STREAMS_* variables and KAFKA_BOOTSTRAP_SERVERS."""
+
+
 app.command("bench", epilog=exits.EPILOG)(bench.bench)
 app.command("dev", epilog=exits.EPILOG)(dev.dev)
 app.command("emit", epilog=exits.EPILOG)(send.emit)

@@ -88,7 +88,7 @@ def cancel(
     if state in OVER or state == "dead":
         fail(
             f"job {id} is {state} already"
-            + (": replay or discard its letter" if state == "dead" else ""),
+            + (": `streams dlq replay` runs it again" if state == "dead" else ""),
             exits.NEGATIVE,
         )
     print(f"asked the worker of queue {found.queue} to cancel {found.job.name} {id}")

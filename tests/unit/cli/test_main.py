@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from streams.cli import exits, main
+from streams.version import VERSION
 
 
 def run(*arguments: str) -> int:
@@ -67,3 +68,8 @@ def test_starting_it_imports_nothing_heavy() -> None:
     ).stdout
     heavy = {"aiokafka", "pydantic", "faust", "mode", "rocksdict", "orjson", "aiosmtplib"}
     assert not heavy & set(json.loads(output))
+
+
+def test_the_version_is_told_and_no_more(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--version") == 0
+    assert capsys.readouterr().out == f"{VERSION}\n"
