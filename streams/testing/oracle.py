@@ -14,6 +14,7 @@ from streams.testing.process import PROCESS, Life, Process
 from streams.testing.watched import OVER, Epoch, Lane, Run, Watched
 from streams.testing.workload import ATTEMPTS, Work
 from streams.wire.envelope import Record
+from streams.wire.headers import CE_ID
 
 KILLED_MOST = 3  # ends of processes that a job is blamed for before it is dead
 JUST_MS = 20  # from the record of a start to the start, and from its end to its record
@@ -54,7 +55,7 @@ class Oracle:
 
     def arrived(self, record: Record) -> None:
         """A record in a queue."""
-        id_ = "" if len(record.headers) < 2 else (record.headers[1][1] or b"").decode()
+        id_ = next((value or b"" for name, value in record.headers if name == CE_ID), b"").decode()
         arrivals = self.arrivals[(record.topic, record.partition)]
         job = self.jobs.get(id_)
         if job is None and id_:

@@ -150,7 +150,7 @@ class Relayed:
 
     id: str
     source: str
-    headers: list[tuple[str, bytes]]  # without those that are a job's own
+    headers: list[tuple[str, bytes]]  # without those that every job has of its own
 
 
 _OF_JOBS = _KNOWN - {h.CE_SPECVERSION, h.CE_SOURCE, h.CE_TIME}
@@ -178,7 +178,8 @@ def relayed(record: Record) -> Relayed | None:
             continue
         if name == h.CE_SPECVERSION:
             version = value
-        elif name == h.CE_SOURCE:
+            continue
+        if name == h.CE_SOURCE:
             source = value
         elif name == h.CE_TIME:
             time = value
@@ -207,9 +208,10 @@ def relay(
     """Key, value and headers of a job's record, which its event started."""
     id_ = id.encode()
     headers = [
-        *event.headers,
+        (h.CE_SPECVERSION, _SPECVERSION),
         (h.CE_ID, id_),
         (h.CE_TYPE, name.encode()),
+        *event.headers,
         (h.CE_QUEUE, queue.encode()),
         (h.CE_PARENT, event.id.encode()),
     ]
