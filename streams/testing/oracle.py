@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -17,13 +16,12 @@ from streams.wire.envelope import Record
 from streams.wire.headers import CE_ID
 
 KILLED_MOST = 3  # ends of processes that a job is blamed for before it is dead
-JUST_MS = 20  # from the record of a start to the start, and from its end to its record
 
 
 class Oracle:
     """Judges at once what can be judged at once; see `streams.testing.judge` for the end."""
 
-    def __init__(self, now: Callable[[], int]) -> None:
+    def __init__(self) -> None:
         self.faults: list[str] = []
         self.attempts = 0
         self.fenced = 0  # attempts that began on a worker which did not own the partition
@@ -35,12 +33,10 @@ class Oracle:
         self.ended: dict[str, dict[tuple[int, int], int]] = defaultdict(dict)
         self.letters: set[tuple[str, int]] = set()  # by job and generation
         self.nonsense: set[str] = set()  # letters of what could not be read, by place
-        self._recorded: dict[Process, list[tuple[int, Watched]]] = defaultdict(
-            list
-        )  # starts and ends
+        # Whose starts a process has recorded, in order: each counts until an outcome is durable.
+        self._recorded: dict[Process, dict[Watched, None]] = defaultdict(dict)
         self._running: dict[Run, None] = {}
         self._lanes: dict[tuple[str, int], Lane] = defaultdict(Lane)
-        self._now = now
 
     def fault(self, kind: str, text: str) -> None:
         """Something that was promised did not hold."""
@@ -177,7 +173,7 @@ class Oracle:
         job, epoch = run.job, run.epoch
         self._running.pop(run, None)
         if job.state == "running":  # its start counts until its outcome is durable
-            self._recorded[epoch.process].append((self._now(), job))
+            self._recorded[epoch.process][job] = None
         if job.lane is not None:
             self._lanes[job.lane].runs.remove(run)
         if how in ("hang", "interrupted") and epoch.process.clock.now() >= ctx.deadline:
@@ -192,11 +188,10 @@ class Oracle:
         if epoch.is_current and (spent or how in ("ok", "discard", "permanent")):
             job.decided = epoch
 
-    def died(self, process: Process, *, was_settling: bool) -> None:
+    def died(self, process: Process) -> None:
         """A process ended: what it ran, was about to start or to settle may be the reason."""
-        for at, job in self._recorded.pop(process, ()):
-            is_in_doubt = was_settling or self._now() <= at + JUST_MS
-            if is_in_doubt and job.state == "running" and not self._runs(job):
+        for job in self._recorded.pop(process, ()):
+            if job.state == "running" and not self._runs(job):
                 job.killed += 1
         for run in [run for run in self._running if run.epoch.process is process]:
             run.job.killed += 1
@@ -217,12 +212,12 @@ class Oracle:
             if run.job.place == place and run.epoch.process.state is Life.FROZEN:
                 self._blame(run)
         for process, recorded in self._recorded.items():
-            kept = []
-            for at, job in recorded:
+            kept: dict[Watched, None] = {}
+            for job in recorded:
                 if job.place == place and job.state == "running" and not self._runs(job):
                     job.killed += 1
                 else:
-                    kept.append((at, job))
+                    kept[job] = None
             self._recorded[process] = kept
 
     def _blame(self, run: Run) -> None:
@@ -242,7 +237,7 @@ class Oracle:
             and epoch.process.state is not Life.DEAD
         ]
         for process in owners:
-            self._recorded[process].append((self._now(), job))
+            self._recorded[process][job] = None
         job.killed += not owners  # it was on its way when the process ended
 
     def _judge_death(self, job: Watched) -> None:

@@ -31,7 +31,7 @@ class World(MemoryCluster):
         self.rng = random.Random(seed)
         self.gather_ms = GATHER_MS if seed % 2 else 0
         self.loop = VirtualLoop(self.clock)  # type: ignore[abstract]  # what it needs is there
-        self.oracle = Oracle(self.clock.now)
+        self.oracle = Oracle()
         self.coverage: Coverage = Coverage()
         self.processes: list[WorkerProcess] = []
         self.traps: list[Trap] = []
@@ -94,8 +94,7 @@ class World(MemoryCluster):
         if process.state is Life.DEAD:
             return
         process.end()
-        was_settling = any(request.label not in ("child", "fan-out") for request in process.pending)
-        self.oracle.died(process, was_settling=was_settling)
+        self.oracle.died(process)
         self.crashes += 1
         self.note(f"{process.name} dies {where}")
         for request in process.pending:
