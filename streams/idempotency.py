@@ -14,22 +14,22 @@ and of sqlite3; PostgreSQL and SQLite.
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, TypeVar
 
-import orjson
 from pydantic import TypeAdapter
 
 from streams.errors import StreamsError
+from streams.sql import Statements, quoted_column, quoted_table, statements_on
 
 __all__ = ["Once", "upsert"]
 
 T = TypeVar("T")
 
-_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 _MISSING: Final = re.compile(r"no such table|relation .* does not exist|UndefinedTable")
 _any: Final[TypeAdapter[Any]] = TypeAdapter(Any)
 
@@ -43,7 +43,7 @@ class Once:
     """
 
     def __init__(self, table: str = "streams_once") -> None:
-        self._table = _quoted(table)
+        self._table = quoted_table(table)
         self._name = table
 
     @property
@@ -59,7 +59,7 @@ class Once:
 
     def create(self, db: Any) -> None:
         """Create the table, if it is not there."""
-        _statements(db).run(self.ddl, {})
+        statements_on(db).run(self.ddl, {})
 
     def first_time(self, db: Any, key: str) -> bool:
         """Whether nobody has recorded this key; it is recorded now, if the transaction commits.
@@ -67,8 +67,11 @@ class Once:
         Raises:
             StreamsError: the table is not there, or no transaction would hold the effect as well.
             TypeError: `db` is no connection of a kind that is known here.
+            ValueError: the key is empty, which would be everybody's.
         """
-        statements = _statements(db)
+        if not key:
+            raise ValueError(f"{key!r} is nobody's key: give ctx.idempotency_key")
+        statements = statements_on(db)
         statements.require_transaction()
         row = {"key": key, "done_at": int(time.time() * 1000)}
         return (
@@ -87,11 +90,11 @@ class Once:
         It is kept as JSON, and comes back as JSON has it the first time, too.
 
         Raises:
-            StreamsError: see `first_time`.
+            StreamsError: see `first_time`; or what `work` returned has no JSON.
         """
-        statements = _statements(db)
+        statements = statements_on(db)
         if self.first_time(db, key):
-            kept = _any.dump_json(work()).decode()
+            kept = _json(work())
             self._run(
                 statements,
                 f"UPDATE {self._table} SET result = :result WHERE key = :key",
@@ -102,7 +105,7 @@ class Once:
                 f"SELECT result FROM {self._table} WHERE key = :key", {"key": key}
             )
             kept = found[0] if found is not None and found[0] is not None else "null"
-        result: T = orjson.loads(kept)
+        result: T = json.loads(kept)
         return result
 
     def forget(self, db: Any, older_than: timedelta) -> int:
@@ -113,10 +116,10 @@ class Once:
         """
         limit = int((time.time() - older_than.total_seconds()) * 1000)
         return self._run(
-            _statements(db), f"DELETE FROM {self._table} WHERE done_at < :limit", {"limit": limit}
+            statements_on(db), f"DELETE FROM {self._table} WHERE done_at < :limit", {"limit": limit}
         )
 
-    def _run(self, statements: _Statements, statement: str, values: Mapping[str, Any]) -> int:
+    def _run(self, statements: Statements, statement: str, values: Mapping[str, Any]) -> int:
         try:
             return statements.run(statement, values)
         except Exception as error:
@@ -139,17 +142,25 @@ def upsert(
     """Write the row with this key, whether it is there or not; doing it again changes nothing.
 
     With `newer`, a column of `values`, a row that has a later or the same value there stays as it
-    is: what runs again late does not bring back the past. False if it stayed.
+    is: what runs again late does not bring back the past. False if it stayed. A row with NULL there
+    is older than any.
 
     Raises:
-        ValueError: a name is none that can be quoted, or `newer` is no column of `values`.
+        ValueError: a name is none that can be quoted, there is no key, a column is in both, or
+            `newer` is no column of `values`.
         TypeError: `db` is no connection of a kind that is known here.
     """
     if newer is not None and newer not in values:
         raise ValueError(f"newer={newer!r} is not among the values: {', '.join(values)}")
+    if not key:
+        raise ValueError(
+            "no key: name the columns that tell one row from another, and their values"
+        )
+    if both := key.keys() & values.keys():
+        raise ValueError(f"{', '.join(sorted(both))}: a column is of the key or of the values")
     row = {**key, **values}
-    name = _quoted(table)
-    columns = {column: _quoted(column) for column in row}
+    name = quoted_table(table)
+    columns = {column: quoted_column(column) for column in row}
     changes = ", ".join(f"{columns[each]} = excluded.{columns[each]}" for each in values)
     statement = (
         f"INSERT INTO {name} ({', '.join(columns.values())}) "
@@ -158,120 +169,15 @@ def upsert(
     )
     statement += f"DO UPDATE SET {changes}" if changes else "DO NOTHING"
     if newer is not None:
-        statement += f" WHERE {name}.{columns[newer]} < excluded.{columns[newer]}"
-    return _statements(db).run(statement, row) > 0
+        there = f"{name}.{columns[newer]}"
+        statement += f" WHERE {there} IS NULL OR {there} < excluded.{columns[newer]}"
+    return statements_on(db).run(statement, row) > 0
 
 
-def _quoted(name: str) -> str:
-    parts = name.split(".")
-    if not all(_NAME.fullmatch(part) for part in parts):
-        raise ValueError(f"{name!r}: use letters, digits and underscores, as in schema.table")
-    return ".".join(f'"{part}"' for part in parts)
-
-
-class _Statements(Protocol):
-    """What is needed of a database, whatever is connected to it; values are `:named`."""
-
-    def run(self, statement: str, values: Mapping[str, Any]) -> int:
-        """How many rows it changed."""
-        ...
-
-    def one(self, statement: str, values: Mapping[str, Any]) -> Any:
-        """The first row, or None."""
-        ...
-
-    def require_transaction(self) -> None:
-        """Nothing, unless each statement would be committed by itself."""
-        ...
-
-
-_AUTOCOMMIT: Final = (
-    "this connection commits each statement by itself, so that the record could be there without "
-    "the effect: begin a transaction around both, as in `with engine.begin() as db:`"
-)
-
-
-def _statements(db: Any) -> _Statements:
-    module = type(db).__module__.partition(".")[0]
-    if module == "sqlalchemy":
-        if hasattr(db, "run_sync"):
-            raise TypeError(
-                "this connection is asynchronous: write `await db.run_sync(once.first_time, key)`"
-            )
-        return _SqlAlchemy(db.connection() if hasattr(db, "get_bind") else db)
-    if module == "sqlite3":
-        return _Sqlite(db)
-    if module in ("psycopg", "psycopg2") and hasattr(db, "cursor"):
-        if "Async" in type(db).__name__:
-            raise TypeError(f"{type(db).__name__} is asynchronous: use SQLAlchemy's with run_sync")
-        return _Psycopg(db)
-    raise TypeError(
-        f"{type(db).__module__}.{type(db).__qualname__} is no connection of SQLAlchemy, psycopg or "
-        "sqlite3"
-    )
-
-
-class _SqlAlchemy:
-    def __init__(self, connection: Any) -> None:
-        self._connection = connection
-        if connection.dialect.name not in ("postgresql", "sqlite"):
-            raise TypeError(f"{connection.dialect.name}: only PostgreSQL and SQLite are known here")
-
-    def run(self, statement: str, values: Mapping[str, Any]) -> int:
-        return int(self._execute(statement, values).rowcount)
-
-    def one(self, statement: str, values: Mapping[str, Any]) -> Any:
-        return self._execute(statement, values).first()
-
-    def _execute(self, statement: str, values: Mapping[str, Any]) -> Any:
-        from sqlalchemy import text
-
-        return self._connection.execute(text(statement), dict(values))
-
-    def require_transaction(self) -> None:
-        if self._connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
-            raise StreamsError(_AUTOCOMMIT)
-        if getattr(self._connection.connection.driver_connection, "autocommit", None) is True:
-            raise StreamsError(_AUTOCOMMIT)
-
-
-class _Sqlite:
-    def __init__(self, connection: Any) -> None:
-        self._connection = connection
-
-    def run(self, statement: str, values: Mapping[str, Any]) -> int:
-        return int(self._connection.execute(statement, dict(values)).rowcount)
-
-    def one(self, statement: str, values: Mapping[str, Any]) -> Any:
-        return self._connection.execute(statement, dict(values)).fetchone()
-
-    def require_transaction(self) -> None:
-        # By default a transaction begins with the first statement that changes something.
-        begins = self._connection.isolation_level is not None
-        begins = begins and getattr(self._connection, "autocommit", None) is not True
-        if not begins and not self._connection.in_transaction:
-            raise StreamsError(_AUTOCOMMIT)
-
-
-class _Psycopg:
-    def __init__(self, connection: Any) -> None:
-        self._connection = connection
-
-    def run(self, statement: str, values: Mapping[str, Any]) -> int:
-        with self._connection.cursor() as cursor:
-            cursor.execute(_pyformat(statement), dict(values))
-            return int(cursor.rowcount)
-
-    def one(self, statement: str, values: Mapping[str, Any]) -> Any:
-        with self._connection.cursor() as cursor:
-            cursor.execute(_pyformat(statement), dict(values))
-            return cursor.fetchone()
-
-    def require_transaction(self) -> None:
-        idle = 0  # libpq's PQTRANS_IDLE: within `connection.transaction()` it is another one
-        if self._connection.autocommit and self._connection.info.transaction_status == idle:
-            raise StreamsError(_AUTOCOMMIT)
-
-
-def _pyformat(statement: str) -> str:
-    return re.sub(r":(\w+)", r"%(\1)s", statement)
+def _json(result: Any) -> str:
+    try:
+        return _any.dump_json(result).decode()
+    except ValueError as error:
+        raise StreamsError(
+            f"what the work returned can't be kept: {error}; return what JSON can carry, or None"
+        ) from error

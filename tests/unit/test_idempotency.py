@@ -208,6 +208,72 @@ def test_upsert_writes_a_row_whether_it_is_there_or_not(database: Database) -> N
     assert database.rows("SELECT cents, at FROM prices") == [(1, 2)]
 
 
+def test_a_row_without_a_time_is_older_than_any(database: Database) -> None:
+    database.execute("CREATE TABLE prices (item TEXT PRIMARY KEY, cents INT, at INT)")
+    database.execute("INSERT INTO prices (item, cents) VALUES ('i', 1)")
+    with database.begin() as db:
+        assert upsert(db, "prices", {"item": "i"}, {"cents": 2, "at": 5}, newer="at")
+    assert database.rows("SELECT cents, at FROM prices") == [(2, 5)]
+
+
+def test_what_can_not_be_kept_is_told_and_leaves_nothing(ready: Database) -> None:
+    told = r"can't be kept: .*object.*; return what JSON can carry"
+    with pytest.raises(StreamsError, match=told), ready.begin() as db:
+        once.run(db, "a", object)
+    assert ready.rows("SELECT key FROM streams_once") == []
+    for _ in range(2):
+        with ready.begin() as db:
+            assert once.run(db, "a", lambda: 2**70) == 2**70
+
+
+def test_a_snapshot_that_misses_the_first_run_fails_and_does_not_do_it_again(postgres: str) -> None:
+    with psycopg.connect(postgres) as db:
+        once.create(db)
+    with psycopg.connect(postgres) as late:
+        late.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        late.execute("SELECT 1")  # its snapshot is taken
+        with psycopg.connect(postgres) as db:
+            assert once.first_time(db, "a")
+        with pytest.raises(psycopg.errors.SerializationFailure):
+            once.first_time(late, "a")
+        late.rollback()
+        assert not once.first_time(late, "a")
+
+
+def test_in_sqlite_whoever_has_read_can_not_wait_for_a_writer(tmp_path: Path) -> None:
+    path = tmp_path / "once.db"
+    with _sqlite(path) as db:
+        db.execute("PRAGMA journal_mode=WAL")
+        once.create(db)
+    for begin, waits in (("BEGIN", False), ("BEGIN IMMEDIATE", True)):
+        with _sqlite(path, isolation_level=None, check_same_thread=False) as first:
+            first.execute(begin)
+            first.execute("SELECT * FROM streams_once").fetchall()
+            begun, told = threading.Event(), list[bool]()
+
+            def other(
+                key: str = begin, begun: threading.Event = begun, told: list[bool] = told
+            ) -> None:
+                with _sqlite(path) as db:
+                    begun.set()
+                    told.append(once.first_time(db, key))
+
+            thread = threading.Thread(target=other)
+            thread.start()
+            assert begun.wait(5)
+            if waits:
+                assert once.first_time(first, "a")
+                assert not told  # it waits for its turn
+                first.execute("COMMIT")
+            else:
+                thread.join(10)
+                with pytest.raises(sqlite3.OperationalError, match="database is locked"):
+                    once.first_time(first, "a")
+                first.execute("ROLLBACK")
+            thread.join(10)
+            assert told == [True]
+
+
 async def test_asynchronous_connections_use_run_sync(postgres: str) -> None:
     engine = create_async_engine(_for_sqlalchemy(postgres))
     async with engine.begin() as db:
@@ -240,4 +306,13 @@ def test_what_is_no_connection_and_no_name_is_refused() -> None:
         upsert(None, "a b", {"id": 1}, {})
     with pytest.raises(ValueError, match="newer='at' is not among the values: cents"):
         upsert(None, "t", {"id": 1}, {"cents": 1}, newer="at")
+    with pytest.raises(ValueError, match=r"column 'a\.b': use letters"):
+        upsert(None, "t", {"id": 1}, {"a.b": 1})
+    with pytest.raises(ValueError, match="no key: name the columns"):
+        upsert(None, "t", {}, {"cents": 1})
+    with pytest.raises(ValueError, match="id: a column is of the key or of the values"):
+        upsert(None, "t", {"id": 1}, {"id": 2})
+    for nobodys in ("", None):
+        with pytest.raises(ValueError, match=r"nobody's key: give ctx\.idempotency_key"):
+            once.first_time(None, nobodys)  # type: ignore[arg-type]
     assert '"app"."done"' in Once("app.done").ddl
