@@ -42,3 +42,12 @@ def test_contracts_need_no_kafka() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert "aiokafka" not in done.stdout.split()
+
+
+def test_idempotency_needs_no_broker_and_no_driver() -> None:
+    code = "import sys, streams.idempotency; print(*sys.modules)"
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    loaded = {name.split(".")[0] for name in done.stdout.split()}
+    assert loaded & (HEAVY | {"aiokafka", "sqlalchemy", "psycopg", "sqlite3"}) == set()
