@@ -6,12 +6,16 @@ import asyncio
 import functools
 import hashlib
 import inspect
-import logging
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
+
+import orjson
 
 from streams.contracts import Event, JobPayload
+from streams.jobs.as_json import as_json
+from streams.jobs.handler_log import HandlerLog
 from streams.jobs.identity import JobKey
+from streams.jobs.notes import CHECKPOINT_MAX, Notebook, Says, progress_of
 from streams.jobs.option_names import OF_A_JOB, refuse_options
 
 Send = Callable[["JobContext", Event | JobPayload, dict[str, Any]], Awaitable[str]]
@@ -38,6 +42,7 @@ class JobContext:
         generation: int = 0,
         traceparent: str | None = None,
         send: Send | None = None,
+        says: Says | None = None,
     ) -> None:
         self.id = id
         self.name = name
@@ -51,12 +56,63 @@ class JobContext:
         self.generation = generation
         self.traceparent = traceparent
         self._send = send
+        # Where what the handler says of its job goes; for the engine.
+        self.says: Says = Notebook() if says is None else says
+        self._log: HandlerLog | None = None
         self._sent: dict[tuple[str, bytes], set[int]] = {}
 
     @property
-    def log(self) -> logging.Logger:
-        """A logger for this job's handler."""
-        return logging.getLogger(f"streams.handlers.{self.name}")
+    def log(self) -> HandlerLog:
+        """A logger; its last 50 lines (of 500 characters at most) are kept with the job."""
+        if self._log is None:
+            self._log = HandlerLog(self.name, self.attempt, self.says.line)
+        return self._log
+
+    @property
+    def checkpointed(self) -> Any:
+        """The value of the last checkpoint, as JSON values, whichever attempt it is of; or None.
+
+        A replayed job has it, too.
+        """
+        value = self.says.checkpointed
+        return None if value is None else orjson.loads(value)
+
+    async def checkpoint(self, value: Any) -> None:
+        """Keep where the next attempt is to go on; durable on return.
+
+        The next attempt finds it as `checkpointed`, on whichever worker that runs: after an error,
+        a timeout, a deploy, or the end of this process. What is done between two checkpoints may
+        be done again. It replaces the last one.
+
+        Args:
+            value: whatever JSON can say, at most 64 KiB of it; None is no checkpoint.
+
+        Raises:
+            TypeError: a part of it can't be kept as JSON; the message names it.
+            ValueError: it is too large.
+            asyncio.CancelledError: the attempt is over: cancelled, past its timeout, or its
+                partition is another worker's. Then nothing was kept.
+        """
+        self.raise_if_cancelled()
+        kept = as_json(value, "checkpoint")
+        if len(kept) > CHECKPOINT_MAX:
+            raise ValueError(
+                f"the checkpoint has {len(kept)} bytes, the limit is {CHECKPOINT_MAX}: "
+                "store it elsewhere and keep a reference"
+            )
+        await self.says.checkpoint(kept.decode())
+
+    async def progress(self, processed: float, total: float | None = None) -> None:
+        """Say how far the job is: `streams jobs show`, `handle.status()` and listeners tell it.
+
+        It returns at once. Listeners are told once a second at most, and state every two seconds
+        and at the end of the attempt; so it may be called for each row.
+
+        Raises:
+            TypeError, ValueError: `processed` or `total` is no number from 0 on.
+        """
+        self.raise_if_cancelled()
+        self.says.progress(progress_of(processed, total))
 
     @property
     def idempotency_key(self) -> str:
@@ -140,17 +196,6 @@ class JobContext:
             raise RuntimeError("this context was made by hand and is connected to no log")
         return await self._send(self, message, options)
 
-    if not TYPE_CHECKING:  # a type checker would take it for having every attribute
-
-        def __getattr__(self, name: str) -> Any:
-            # Asked for only where there is no such attribute.
-            if name in _NOT_YET:
-                raise AttributeError(f"ctx.{name} is not available yet")
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-
-
-_NOT_YET: Final = frozenset({"progress", "checkpoint", "checkpointed"})
-
 
 class SyncJobContext(JobContext):
     """The context of a function, in a thread or a process: its calls return when they are done.
@@ -173,6 +218,17 @@ class SyncJobContext(JobContext):
             """See `JobContext.emit`."""
             raise NotImplementedError
 
+        def checkpoint(self, value: Any) -> None:  # type: ignore[override]
+            """See `JobContext.checkpoint`."""
+            raise NotImplementedError
+
+    def progress(  # type: ignore[override]  # nothing to wait for
+        self, processed: float, total: float | None = None
+    ) -> None:
+        """See `JobContext.progress`."""
+        self.raise_if_cancelled()
+        self.says.progress(progress_of(processed, total))
+
 
 def _until_done(method: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Any]:
     @functools.wraps(method)
@@ -184,7 +240,7 @@ def _until_done(method: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[...
 
 
 for _name, _method in list(vars(JobContext).items()):
-    if inspect.iscoroutinefunction(_method) and not _name.startswith("_"):
+    if inspect.iscoroutinefunction(_method) and not _name.startswith("_") and _name != "progress":
         setattr(SyncJobContext, _name, _until_done(_method))
 
 

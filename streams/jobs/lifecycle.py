@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import StrEnum
 
+from streams.jobs.notes import Progress
 from streams.values import immutable
 
 
@@ -23,13 +24,17 @@ class Happening(StrEnum):
     DEAD = "dead"
     REPLAYED = "replayed"
     DUPLICATE = "duplicate"
+    PROGRESS = "progress"
     UNDECODABLE = "undecodable"
     ABANDONED = "abandoned"  # its attempt is over, and its thread goes on
 
 
 @immutable(frozen=True, slots=True, kw_only=True)
 class LifecycleEvent:
-    """One thing that happened to one job, told after it became durable (`started` before)."""
+    """One thing that happened to one job.
+
+    Told once it is durable; `started` and `progress` before.
+    """
 
     happening: Happening
     at: int  # milliseconds since the epoch
@@ -45,6 +50,7 @@ class LifecycleEvent:
     error: str | None = None
     trace: str | None = None  # of the error, without local variables; bounded
     traceparent: str | None = None
+    progress: Progress | None = None  # of `progress` alone
 
 
 Listener = Callable[[LifecycleEvent], None]

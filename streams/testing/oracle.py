@@ -157,6 +157,7 @@ class Oracle:
             return None
         job.attempts += 1
         self._judge_time(job, process)
+        self._judge_checkpoint(job, ctx)
         if job.state in OVER and ctx.enqueued_at <= job.time and ctx.generation <= job.generation:
             self.fault("safety", f"{job.id} ran again after it was {job.state}")
         run = Run(job, epoch)
@@ -165,6 +166,22 @@ class Oracle:
             self._judge_order(job, epoch)
             self._lanes[job.lane].runs.append(run)
         return run
+
+    def keeps(self, n: int, ctx: JobContext, part: int) -> None:
+        """A handler asks for a checkpoint."""
+        asked = self.by_n[n].asked
+        asked[ctx.enqueued_at] = max(part, asked.get(ctx.enqueued_at, 0))
+
+    def kept(self, n: int, ctx: JobContext, part: int) -> None:
+        """A handler was told that its checkpoint is durable."""
+        kept = self.by_n[n].kept
+        kept[ctx.enqueued_at] = max(part, kept.get(ctx.enqueued_at, 0))
+
+    def _judge_checkpoint(self, job: Watched, ctx: JobContext) -> None:
+        part = ctx.checkpointed or 0
+        least, most = job.kept.get(ctx.enqueued_at, 0), job.asked.get(ctx.enqueued_at, 0)
+        if not least <= part <= most:
+            self.fault("safety", f"{job.id} began with part {part}, not with {least} to {most}")
 
     def end(self, run: Run | None, ctx: JobContext, how: str) -> None:
         """An attempt ended."""

@@ -87,15 +87,16 @@ class Schedule:
             chance = alike
         lasts = LASTS_MS[int(rng.random() * len(LASTS_MS))]
         account = int(rng.random() * KEYS)
-        job = Watched(f"j{n}", n, Work(lasts=lasts), lane=("keyed", account))
+        parts = self._world.parts if lasts and n % 3 == 0 else 0
+        job = Watched(f"j{n}", n, Work(lasts=lasts, parts=parts), lane=("keyed", account))
         if chance < 0.50:
             pass
         elif chance < 0.55:
-            job.work = Work(lasts=lasts, fickle=True)
+            job.work = Work(lasts=lasts, parts=parts, fickle=True)
         elif chance == 0.74:
             job.work = Work(("permanent",))
         elif chance < 0.75:
-            self._give_acts(job, lasts)
+            self._give_acts(job, lasts, parts)
         elif chance < 0.80:
             self._snoozes(job, when, lasts)
         elif chance < 0.85:
@@ -119,14 +120,14 @@ class Schedule:
             job.kind, job.lane = "loose", None
         self._at(when, lambda: self._enqueue(job))
 
-    def _give_acts(self, job: Watched, lasts: int) -> None:
+    def _give_acts(self, job: Watched, lasts: int, parts: int) -> None:
         rng = self._rng
         acts = tuple(
             rng.choice(("ok", "fail", "fail", "later", "permanent", "discard", "hang"))
             for _ in range(3)
         )
         again = rng.choice((("ok",), ("permanent",), ("fail", "ok")))
-        job.work = Work(acts, lasts, rng.choice((0, 0, 0, 1, 2)), again)
+        job.work = Work(acts, lasts, rng.choice((0, 0, 0, 1, 2)), again, parts=parts)
 
     def _snoozes(self, job: Watched, when: int, lasts: int) -> None:
         until = self._began + when + self._rng.randint(1, 15_000)
@@ -141,7 +142,7 @@ class Schedule:
             job.must_cancel = True
             job.not_before = self._began + FAULTS_END + 300_000
         else:
-            job.work = Work(lasts=rng.choice((0, 200, 15_000)))
+            job.work = Work(lasts=rng.choice((0, 200, 15_000)), parts=self._world.parts)
         self._at(when + rng.randint(0, 6_000), lambda: self._command("cancel", job))
 
     def _enqueue(self, job: Watched) -> None:

@@ -53,6 +53,8 @@ class Watched:
     attempts: int = 0
     replays: set[int] = field(default_factory=set)  # generations that somebody asked to replay
     killed: int = 0  # processes that ended while it ran
+    asked: dict[int, int] = field(default_factory=dict)  # time -> the last part of a checkpoint
+    kept: dict[int, int] = field(default_factory=dict)  # likewise, and it is durable
     discards: set[int] = field(default_factory=set)  # and to discard; either may come first
 
     @property

@@ -59,6 +59,7 @@ class Work:
     again: tuple[str, ...] = ("ok",)  # after a replay
     snooze_until: int = 0  # of the world's clock
     snooze_blocks: bool = False
+    parts: int = 0  # of what it does, with a checkpoint after each
     fickle: bool = False  # each run draws its act anew: a repeated one may end otherwise
 
     def act(self, generation: int, attempt: int) -> str:
@@ -90,6 +91,14 @@ class Stage(Protocol):
         """An act by chance."""
         ...
 
+    def keeps(self, n: int, ctx: JobContext, part: int) -> None:
+        """A checkpoint is asked for."""
+        ...
+
+    def kept(self, n: int, ctx: JobContext, part: int) -> None:
+        """A checkpoint is durable."""
+        ...
+
 
 current: list[Stage] = []  # the stage of the schedule that runs
 
@@ -99,7 +108,9 @@ async def perform(n: int, account: int, ctx: JobContext) -> int:
     work, ended, now = current[0].begin(n, ctx)
     how = "interrupted"
     try:
-        if work.lasts:
+        if work.parts:
+            await work_in_parts(n, work, ctx)
+        elif work.lasts:
             await asyncio.sleep(work.lasts / 1000)
         how = current[0].draw() if work.fickle else work.act(ctx.generation, ctx.attempt)
         if now < work.snooze_until:
@@ -130,6 +141,16 @@ async def perform(n: int, account: int, ctx: JobContext) -> int:
         raise
     finally:
         ended(how)
+
+
+async def work_in_parts(n: int, work: Work, ctx: JobContext) -> None:
+    """Do what earlier attempts have not done."""
+    for part in range(ctx.checkpointed or 0, work.parts):
+        await asyncio.sleep(work.lasts / 1000 / work.parts)
+        await ctx.progress(part + 1, work.parts)
+        current[0].keeps(n, ctx, part + 1)
+        await ctx.checkpoint(part + 1)
+        current[0].kept(n, ctx, part + 1)
 
 
 @job(retry=RETRY, timeout="20s", unique_for="20s")

@@ -30,6 +30,7 @@ class World(MemoryCluster):
         super().__init__(REGISTRY, partitions=PARTITIONS)
         self.rng = random.Random(seed)
         self.gather_ms = GATHER_MS if seed % 2 else 0
+        self.parts = 3 if seed // 2 % 2 else 0  # of some jobs, with a checkpoint after each
         self.loop = VirtualLoop(self.clock)  # type: ignore[abstract]  # what it needs is there
         self.oracle = Oracle()
         self.coverage: Coverage = Coverage()
@@ -224,6 +225,15 @@ class World(MemoryCluster):
     def draw(self) -> str:
         """An act by chance."""
         return self.rng.choice(("ok", "ok", "fail", "permanent", "discard"))
+
+    def keeps(self, n: int, ctx: JobContext, part: int) -> None:
+        """A checkpoint is asked for."""
+        self.oracle.keeps(n, ctx, part)
+
+    def kept(self, n: int, ctx: JobContext, part: int) -> None:
+        """A checkpoint is durable."""
+        self.note(f"  part {part} of {n} is kept")
+        self.oracle.kept(n, ctx, part)
 
     # -- who is told ---------------------------------------------------------------------------
 

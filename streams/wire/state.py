@@ -14,6 +14,7 @@ import orjson
 
 from streams.errors import UndecodableRecord
 from streams.jobs.identity import JobKey, read_state_key
+from streams.jobs.notes import LogLine, Notes, Progress, without_checkpoint
 from streams.jobs.outcome import Failure
 from streams.jobs.states import State
 from streams.values import immutable
@@ -63,6 +64,7 @@ class OpenEntry:
     enqueued: int = 0  # when the broker took the record that it comes from
     origin: tuple[str, int, int] = ("", 0, 0)  # topic, partition, offset
     history: tuple[AttemptRecord, ...] = ()
+    notes: Notes | None = None  # what its handler said of it
     # What its record says, if that was read by whoever made this; it is not written.
     envelope: Envelope | None = field(default=None, repr=False, compare=False)
 
@@ -88,6 +90,7 @@ class LedgerRecord:
     reason: str = ""
     failure: Failure | None = None
     history: tuple[AttemptRecord, ...] = ()
+    notes: Notes | None = None  # without a checkpoint
 
     @property
     def position(self) -> tuple[int, int, int]:
@@ -127,6 +130,34 @@ def _read_failure(row: list[str] | None) -> Failure | None:
     return None if row is None else Failure(type=row[0], message=row[1], trace=row[2])
 
 
+def _notes(notes: Notes | None) -> dict[str, Any]:
+    """The field of that name, if there is anything to keep in it."""
+    if notes is None:
+        return {}
+    said: dict[str, Any] = {}
+    if notes.checkpoint is not None:
+        said["checkpoint"] = notes.checkpoint  # as text: what it takes is known without writing it
+    if notes.progress is not None:
+        said["progress"] = [notes.progress.processed, notes.progress.total]
+    if notes.log:
+        said["log"] = [[line.at, line.attempt, line.level, line.text] for line in notes.log]
+    return {"notes": said} if said else {}
+
+
+def _read_notes(said: dict[str, Any] | None) -> Notes | None:
+    if said is None:
+        return None
+    progress = said.get("progress")
+    return Notes(
+        checkpoint=said.get("checkpoint"),
+        progress=None if progress is None else Progress(processed=progress[0], total=progress[1]),
+        log=tuple(
+            LogLine(at=row[0], attempt=row[1], level=row[2], text=row[3])
+            for row in said.get("log", ())
+        ),
+    )
+
+
 def encode_open(entry: OpenEntry) -> tuple[bytes, bytes]:
     """Key and value of an entry of the retry topic."""
     head = orjson.dumps(
@@ -149,6 +180,7 @@ def encode_open(entry: OpenEntry) -> tuple[bytes, bytes]:
             "enqueued": entry.enqueued,
             "origin": list(entry.origin),
             "history": _history(entry.history),
+            **_notes(entry.notes),
             # Headers and keys of foreign records may be any bytes; latin-1 keeps each one.
             "key": None if entry.record_key is None else entry.record_key.decode("latin-1"),
             "headers": [
@@ -189,6 +221,7 @@ def decode_open(key: bytes, value: bytes) -> OpenEntry:
             enqueued=m.get("enqueued", m["time"]),
             origin=(m["origin"][0], m["origin"][1], m["origin"][2]),
             history=_read_history(m["history"]),
+            notes=_read_notes(m.get("notes")),
             record_key=None if m["key"] is None else m["key"].encode("latin-1"),
             headers=tuple(
                 # A list first: it is half as expensive as a generator.
@@ -210,14 +243,19 @@ class Head(NamedTuple):
     arrival: int
     due: int | None
     lane: bytes | None  # that it blocks; None if it blocks none
-    size: int  # of its payload, in bytes
+    size: int  # of its payload and its checkpoint, in bytes
 
 
 def head_of(entry: OpenEntry) -> Head:
     """The head of an entry."""
     blocks = entry.blocks and entry.job.ordering_key is not None
     lane = entry.record_key if blocks else None
-    return Head(entry.state, entry.arrival, entry.due, lane, len(entry.payload))
+    size = len(entry.payload) + _checkpoint_size(entry.notes)
+    return Head(entry.state, entry.arrival, entry.due, lane, size)
+
+
+def _checkpoint_size(notes: Notes | None) -> int:
+    return 0 if notes is None or notes.checkpoint is None else len(notes.checkpoint.encode())
 
 
 def decode_head(key: bytes, value: bytes) -> Head:
@@ -244,6 +282,8 @@ def decode_head(key: bytes, value: bytes) -> Head:
         if not blocks or ordering_key is None:
             lane = None
         size = 0 if end < 0 else len(value) - end - 1
+        if "notes" in m:
+            size += _checkpoint_size(_read_notes(m["notes"]))
         return Head(_STATES[state], arrival, due, lane, size)
     except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         raise UndecodableRecord(f"not an open entry: {error}") from error
@@ -270,6 +310,7 @@ def encode_ledger(record: LedgerRecord) -> tuple[bytes, bytes]:
             "reason": record.reason,
             "failure": _failure(record.failure),
             "history": _history(record.history),
+            **_notes(without_checkpoint(record.notes)),
             "result": None if record.result is None else orjson.Fragment(record.result),
         }
     )
@@ -296,9 +337,10 @@ def decode_ledger(key: bytes, value: bytes) -> LedgerRecord:
             reason=m["reason"],
             failure=_read_failure(m["failure"]),
             history=_read_history(m["history"]),
+            notes=_read_notes(m.get("notes")),
             result=None if m["result"] is None else orjson.dumps(m["result"]),
         )
-    except (ValueError, KeyError, TypeError, IndexError) as error:
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         raise UndecodableRecord(f"not a ledger record: {error}") from error
 
 

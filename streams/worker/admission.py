@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from streams.jobs.definition import JobDefinition
 from streams.jobs.identity import JobKey
+from streams.jobs.notes import reopened
 from streams.jobs.states import State
 from streams.wire.envelope import Envelope, Record
 from streams.wire.state import OpenEntry
@@ -55,6 +56,7 @@ def attempt_of(
         retry=retry,
         timeout_ms=timeout_ms,
         expires=expires,
+        notebook=None if entry is None else reopened(entry.notes),
     )
 
 

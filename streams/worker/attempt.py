@@ -7,6 +7,7 @@ from typing import Any
 
 from streams.jobs.definition import JobDefinition
 from streams.jobs.identity import JobKey
+from streams.jobs.notes import Notebook, Notes
 from streams.jobs.retry import Retry
 from streams.wire.envelope import Envelope, Record
 from streams.wire.state import OpenEntry
@@ -37,7 +38,13 @@ class Attempt:
     is_over: bool = False  # it ended for good, whatever is decided next
     passed_on: bool = False  # and the next of its key has started
     cancelled: str | None = None  # the reason, once somebody asked
+    notebook: Notebook | None = None  # once its handler, or that of an earlier run, said something
     handle: Any = field(default=None, repr=False)  # the executor's own
+
+    @property
+    def notes(self) -> Notes | None:
+        """What its handler said so far."""
+        return None if self.notebook is None else self.notebook.kept()
 
     @property
     def number(self) -> int:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import random
+import threading
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -22,8 +23,9 @@ from streams.jobs.retry import outcome_of_error
 from streams.worker.around import call_within, tell_outcome
 from streams.worker.attempt import Attempt
 from streams.worker.deadlines import Deadlines
+from streams.worker.noted import AttemptSays
 from streams.worker.plain_run import drive
-from streams.worker.ports import Alarm, Clock, Processes
+from streams.worker.ports import Alarm, Clock, Hears, Processes
 from streams.worker.results import completed, misfit, within_bound
 from streams.worker.tasks import Tasks
 from streams.worker.threads import Threads, waiting_on
@@ -40,6 +42,7 @@ logger = logging.getLogger(__name__)
 class _Running:
     attempt: Attempt | None  # None: it is over, and holds nothing of it
     done: Done
+    hears: Hears | None = None
     has_slot: bool = False
     task: asyncio.Task[None] | None = None  # in which it has begun
     context: JobContext | None = None  # that its handler has
@@ -198,9 +201,9 @@ class LoopExecutor:
             self._idle.clear()
             await self._idle.wait()
 
-    def submit(self, attempt: Attempt, done: Done) -> None:
+    def submit(self, attempt: Attempt, done: Done, hears: Hears | None = None) -> None:
         """Run the attempt as soon as there is a slot."""
-        attempt.handle = _Running(attempt, done)
+        attempt.handle = _Running(attempt, done, hears)
         slots = self._slots[attempt.definition.runs_in]
         if slots.free > 0 and self._may_start_now and not slots.put_back:
             self._start(attempt, slots)
@@ -348,6 +351,9 @@ class LoopExecutor:
             generation=attempt.generation,
             traceparent=attempt.envelope.traceparent,
             send=self._send,
+            says=AttemptSays(
+                attempt, running.hears, asyncio.get_running_loop(), threading.get_ident()
+            ),
         )
         self._notify(
             LifecycleEvent(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from streams.jobs.outcome import Outcome
 from streams.worker.attempt import Attempt
-from streams.worker.ports import Executor
+from streams.worker.ports import Executor, Hears
 
 
 @dataclass(slots=True)
@@ -26,12 +26,18 @@ class Hand:
     soon as one is, those that wait are given back, to be parked behind it.
     """
 
-    def __init__(self, executor: Executor, done: Callable[[Attempt, Outcome], None]) -> None:
+    def __init__(
+        self,
+        executor: Executor,
+        done: Callable[[Attempt, Outcome], None],
+        hears: Hears | None = None,
+    ) -> None:
         self.opened = 0  # those that came from the open table
         self.bytes = 0  # of their payloads
         self.paused = False  # nothing starts
         self._executor = executor
         self._done = done
+        self._hears = hears
         self._jobs: dict[bytes, Attempt] = {}
         self._lanes: dict[bytes, Lane] = {}
 
@@ -147,4 +153,4 @@ class Hand:
 
     def _start(self, attempt: Attempt) -> None:
         attempt.submitted = True
-        self._executor.submit(attempt, self._done)
+        self._executor.submit(attempt, self._done, self._hears)

@@ -1,8 +1,8 @@
 """What a worker and its processes say to each other: a line of JSON, and bytes behind it.
 
 A worker says `hello`, then `run` for each job, in the end `end`; a process says `ready` or `failed`
-to the first, `over` to the second, and meanwhile asks for an `append`, which is answered by `ok` or
-`refused`.
+to the first, `over` to the second, and meanwhile asks for an `append` or a `checkpoint`, which are
+answered by `ok` or `refused`, and tells `progress` and each `line` of its log.
 """
 
 from __future__ import annotations
@@ -56,11 +56,15 @@ class Pipe:
     def __init__(self, end: socket.socket) -> None:
         self._end = end
         self._file = end.makefile("rb")
-        self._asking = threading.Lock()  # a handler may have threads of its own
+        # A handler may have threads of its own.
+        self._asking = threading.Lock()
+        self._saying = threading.Lock()
 
     def say(self, message: Message, body: bytes = b"") -> None:
         """Send a message."""
-        self._end.sendall(pack(message, body))
+        packed = pack(message, body)
+        with self._saying:
+            self._end.sendall(packed)
 
     def hear(self) -> tuple[Message, bytes]:
         """The next message.
@@ -79,12 +83,20 @@ class Pipe:
 
     async def append(self, records: Sequence[Append]) -> Sequence[int]:
         """Let the worker append records, and wait for it; as `Log.append`, without a loop."""
+        answer = self._ask({"say": "append", "records": [_told(record) for record in records]})
+        return list(answer["offsets"])
+
+    def keep_checkpoint(self, value: str) -> None:
+        """Let the worker write a checkpoint, and wait for it."""
+        self._ask({"say": "checkpoint"}, value.encode())
+
+    def _ask(self, message: Message, body: bytes = b"") -> Message:
         with self._asking:
-            self.say({"say": "append", "records": [_told(record) for record in records]})
+            self.say(message, body)
             answer, _ = self.hear()
         if answer["say"] == "refused":
             raise AppendFailed(answer["why"])
-        return list(answer["offsets"])
+        return answer
 
 
 def _told(record: Append) -> list[Any]:

@@ -27,6 +27,7 @@ from streams.worker.commands import Commands
 from streams.worker.gate import Gate
 from streams.worker.hand import Hand
 from streams.worker.intake import Intake
+from streams.worker.noted import Noted
 from streams.worker.openings import BYTES_MAX, Openings
 from streams.worker.outcomes import Outcomes
 from streams.worker.owned import Owned
@@ -85,7 +86,7 @@ class Pipeline:
         self._notify = notify
         self._on_failure = on_failure
         self._bounds = bounds or Bounds()
-        self.hand = Hand(executor, self._attempt_ended)
+        self.hand = Hand(executor, self._attempt_ended, self)
         owned = Owned(
             place=place,
             registry=registry,
@@ -99,6 +100,7 @@ class Pipeline:
         self._commands = Commands(owned, self._outcomes)
         self._openings = Openings(owned)
         self._take_overs = TakeOvers(owned)
+        self._noted = Noted(owned, self._take_overs)
         self._intake = Intake(owned, self._commands, self._take_overs)
         self._arrived: deque[Sequence[Record]] = deque()
         self._delivered = start  # the offset behind the last record of what arrived
@@ -176,6 +178,7 @@ class Pipeline:
         for attempt in self.hand:
             self._suspects.ended(attempt.state_key)
         self.hand.abandon()
+        self._noted.give_up()
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -286,8 +289,22 @@ class Pipeline:
         self._must_inspect = True
         self._stir()
 
+    def hear(self, attempt: Attempt) -> None:
+        """There is news in an attempt's notebook: of its handler's progress, or its log."""
+        self._noted.hear(attempt, self._clock.now())
+        if self._writing is None:
+            self._set_alarm(may_be_later=False)
+
+    def keep_checkpoint(self, attempt: Attempt) -> asyncio.Future[None]:
+        """Write an attempt's notebook in the next turn; its handler waits until that is durable."""
+        kept = self._noted.keep(attempt)
+        self._stir()
+        return kept
+
     def _attempt_ended(self, attempt: Attempt, outcome: Outcome) -> None:
         self._outcomes.arrive(attempt, outcome)
+        if attempt.notebook is not None:
+            self._noted.forget(attempt)
         if isinstance(outcome, _OVER) and not self._is_refused:
             self.hand.pass_on(attempt)
         if self._writing is None:  # else they are looked at after it
@@ -362,6 +379,7 @@ class Pipeline:
                 for record in self._arrived.popleft():
                     self._intake.admit(record, settlement, now)
             self._take_overs.take_over_long(settlement, now)
+            self._noted.keep_all(settlement, now)
         elif self._is_marked and not settlement and self._kept == self.watermark.value:
             settlement.at_work = False  # all that ended is settled
             settlement.inspects = True
@@ -382,7 +400,10 @@ class Pipeline:
         if self._draining:
             return bool(self._outcomes) or self._is_marked or self._kept < self.watermark.value
         return (
-            not self._is_marked or self._openings.has_work or bool(self._arrived and self._has_room)
+            not self._is_marked
+            or self._openings.has_work
+            or bool(self._arrived and self._has_room)
+            or bool(self._noted)
         )
 
     def _keep_commit(self, settlement: Settlement, now: int) -> None:
@@ -421,6 +442,9 @@ class Pipeline:
         if settlement.committed is not None:
             self._kept, self._kept_at = settlement.committed, self._clock.now()
             self._source.release(self._kept)
+        for awaited in settlement.awaited:
+            if not awaited.done():
+                awaited.set_result(None)
         for event in settlement.events:
             self._notify(event)
         for entry in settlement.opens.values():
@@ -458,7 +482,11 @@ class Pipeline:
         if self._draining:
             return None
         now = self._clock.now()
-        times = [self._openings.next_due(now), self._take_overs.next_look(now)]
+        times = [
+            self._openings.next_due(now),
+            self._take_overs.next_look(now),
+            self._noted.next_due(),
+        ]
         if self._kept < self.watermark.value:
             times.append(self._kept_at + COMMIT_MS)
         return min((time for time in times if time is not None), default=None)

@@ -9,6 +9,8 @@ from streams.values import immutable
 from streams.wire.envelope import Record
 
 if TYPE_CHECKING:
+    import asyncio
+
     from streams.jobs.context import JobContext
     from streams.jobs.outcome import Outcome
     from streams.worker.attempt import Attempt
@@ -137,11 +139,31 @@ class Clock(Protocol):
         ...
 
 
+class Hears(Protocol):
+    """Whoever is told, on the loop, what the handler of an attempt says."""
+
+    def hear(self, attempt: Attempt) -> None:
+        """There is news in its notebook."""
+        ...
+
+    def keep_checkpoint(self, attempt: Attempt) -> asyncio.Future[None]:
+        """Write its notebook now; the result comes once that is durable."""
+        ...
+
+
 class Executor(Protocol):
     """What runs handlers."""
 
-    def submit(self, attempt: Attempt, done: Callable[[Attempt, Outcome], None]) -> None:
-        """Run the attempt as soon as there is a slot; `done` gets its outcome, on the loop."""
+    def submit(
+        self,
+        attempt: Attempt,
+        done: Callable[[Attempt, Outcome], None],
+        hears: Hears | None = None,
+    ) -> None:
+        """Run the attempt as soon as there is a slot; `done` gets its outcome, on the loop.
+
+        `hears` is told meanwhile what its handler says.
+        """
         ...
 
     def cancel(self, attempt: Attempt, reason: str) -> None:

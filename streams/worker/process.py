@@ -10,11 +10,13 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from streams.errors import ProcessDied
+from streams.jobs.notes import Says
 from streams.worker.pipe import Message, pack, read_appends, receive
+from streams.worker.pipe_says import pass_on
 from streams.worker.ports import Log
 
 logger = logging.getLogger(__name__)
@@ -35,7 +37,8 @@ class Process:
         self._writer: asyncio.StreamWriter | None = None
         self._answer: asyncio.Future[tuple[Message, bytes]] | None = None
         self._listening: asyncio.Task[None] | None = None
-        self._appending: set[asyncio.Task[None]] = set()
+        self._says: Says | None = None  # of the job that it runs
+        self._serving: set[asyncio.Task[None]] = set()
         self._end: str | None = None  # how it ended
 
     async def start(self, hello: Message) -> None:
@@ -57,14 +60,17 @@ class Process:
         if answer["say"] == "failed":
             raise ProcessDied(f"importing its handlers failed:\n{answer['why']}")
 
-    async def ask(self, message: Message, body: bytes = b"") -> tuple[Message, bytes]:
-        """Say something that has an answer, and return that.
+    async def ask(
+        self, message: Message, body: bytes = b"", says: Says | None = None
+    ) -> tuple[Message, bytes]:
+        """Say something that has an answer, and return that; `says` gets what is told meanwhile.
 
         Raises:
             ProcessDied: it ended before.
         """
         if self._end is not None:
             raise self._died()
+        self._says = says
         self._answer = asyncio.get_running_loop().create_future()
         self._say(message, body)
         return await self._answer
@@ -98,10 +104,12 @@ class Process:
         try:
             while True:
                 message, body = await receive(reader)
-                if message["say"] == "append":
-                    task = asyncio.create_task(self._append(message))
-                    self._appending.add(task)
-                    task.add_done_callback(self._appending.discard)
+                if message["say"] in ("append", "checkpoint"):
+                    task = asyncio.create_task(self._serve(message, body))
+                    self._serving.add(task)
+                    task.add_done_callback(self._serving.discard)
+                elif self._says is not None and pass_on(message, self._says):
+                    pass
                 elif self._answer is not None and not self._answer.done():
                     self._answer.set_result((message, body))
         except (asyncio.IncompleteReadError, ConnectionError):
@@ -119,10 +127,14 @@ class Process:
         assert self._writer is not None
         self._writer.close()
 
-    async def _append(self, message: Message) -> None:
-        """Append what its handler sends."""
+    async def _serve(self, message: Message, body: bytes) -> None:
+        """Append what its handler sends, or keep its checkpoint."""
+        offsets: Sequence[int] = ()
         try:
-            offsets = await self._log.append(read_appends(message))
+            if message["say"] == "append":
+                offsets = await self._log.append(read_appends(message))
+            elif self._says is not None:
+                await self._says.checkpoint(body.decode())
         except Exception as error:  # it is raised where the handler called
             self._say({"say": "refused", "why": str(error)})
         else:

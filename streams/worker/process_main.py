@@ -27,6 +27,7 @@ from streams.wire.options import decode_overrides
 from streams.wire.topics import TopicNames
 from streams.worker.children import ChildSender
 from streams.worker.pipe import Message, Pipe, tell_outcome
+from streams.worker.pipe_says import PipeSays
 from streams.worker.plain_run import drive, run_plainly
 
 PR_SET_PDEATHSIG: Final = 1  # prctl(2), Linux
@@ -73,18 +74,20 @@ def serve(pipe: Pipe) -> None:
         message, payload = pipe.hear()
         if message["say"] == "end":
             return
-        outcome, result = tell_outcome(run_plainly(*_read_run(message, payload, send)))
+        says = PipeSays(pipe, message["checkpointed"])
+        outcome, result = tell_outcome(run_plainly(*_read_run(message, payload, send, says)))
+        says.flush()
         pipe.say({"say": "over", "memory": memory(), **outcome}, result)
 
 
-def _read_run(message: Message, payload: bytes, send: Send) -> tuple[Any, ...]:
+def _read_run(message: Message, payload: bytes, send: Send, says: PipeSays) -> tuple[Any, ...]:
     definition = _definition_at(message["module"], message["handler"])
     # The rest of the policy is code, and is here as it is there.
     stated = decode_overrides(message["retry"])
     retry = replace(definition.retry, attempts=stated.attempts or definition.retry.attempts)
     if stated.backoff is not None:
         retry = replace(retry, backoff=stated.backoff)
-    context = SyncJobContext(wait=drive, send=send, **message["context"])
+    context = SyncJobContext(wait=drive, send=send, says=says, **message["context"])
     return definition, payload, context, retry
 
 

@@ -98,10 +98,11 @@ class ProcessPool:
             "module": handler.__module__,
             "handler": handler.__qualname__,
             "context": context.plain(),
+            "checkpointed": context.says.checkpointed,
             "retry": retry_told(attempt),
         }
         try:
-            answer, result = await process.ask(message, attempt.envelope.payload)
+            answer, result = await process.ask(message, attempt.envelope.payload, context.says)
         except BaseException:
             self._lose(process)
             process.kill()

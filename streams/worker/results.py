@@ -4,27 +4,31 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
+from streams.jobs.as_json import as_json
 from streams.jobs.outcome import Completed, Failure
 
 RESULT_MAX: Final = 64 * 1024  # bytes of JSON kept with a job
 
-_any = TypeAdapter(Any)
-
 
 def dumped(result: Any) -> bytes | None:
-    """What a handler returned, as JSON; None stays None."""
-    return None if result is None else _any.dump_json(result)
+    """What a handler returned, as JSON; None stays None.
+
+    Raises:
+        TypeError: a part of it can't be; the message names it.
+    """
+    return None if result is None else as_json(result, "result")
 
 
 def completed(result: Any) -> Completed:
     """The outcome of a handler that returned this.
 
     Raises:
+        TypeError: a part of it can't be kept as JSON; the message names it.
         ValueError: it is too large to be kept with the job.
     """
-    return Completed(None) if result is None else within_bound(_any.dump_json(result))
+    return Completed(None) if result is None else within_bound(as_json(result, "result"))
 
 
 def within_bound(result: bytes | None) -> Completed:

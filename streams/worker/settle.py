@@ -274,6 +274,7 @@ def _ledger_of(
         reason=reason,
         failure=entry.failure,
         history=entry.history,
+        notes=entry.notes,
     )
 
 
@@ -319,6 +320,7 @@ def _entry_after(
         attempts=used,
         starts=0,
         history=history,
+        notes=attempt.notes,
         failure=failure or base.failure,
         first_failure=base.first_failure or (now if failure else None),
         reason="" if failure is None else f"{failure.type}: {failure.message}"[:200],
@@ -347,6 +349,7 @@ def _ledger_after(
         reason=reason,
         failure=None if attempt.entry is None else attempt.entry.failure,
         history=history,
+        notes=attempt.notes,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -48,6 +49,7 @@ class Settlement:
     passed: set[bytes] = field(default_factory=set)  # lanes of which one ended and the next began
     touched: set[bytes] = field(default_factory=set)  # lanes to look at afterwards
     events: list[LifecycleEvent] = field(default_factory=list)
+    awaited: list[asyncio.Future[None]] = field(default_factory=list)  # until it is durable
     commands_read: int | None = None  # the offset after the last command that was obeyed
     committed: int | None = None  # the watermark of earlier turns, to be kept in state
     at_work: bool | None = None  # the owner's mark: set, or removed

@@ -71,24 +71,34 @@ class TakeOvers:
                 and (self._is_long(attempt, now) or attempt.record.offset < limit)
                 and not is_passed
             ):
-                self._take_over(attempt, settlement, now)
+                self.take_over(attempt, settlement, now)
             else:
                 watched[offset] = attempt
         self._held = watched
 
-    def _take_over(self, attempt: Attempt, settlement: Settlement, now: int) -> None:
-        entry = new_entry(
+    def take_over(self, attempt: Attempt, settlement: Settlement, now: int) -> None:
+        """Write a run into the open table, with what its handler said, and park what waits for it.
+
+        Not in a turn that settles an earlier job of its key.
+        """
+        entry = attempt.entry or new_entry(
             attempt.job,
             attempt.record,
             attempt.envelope,
             State.RUNNING,
             arrival=attempt.record.offset,
-            due=now,  # so that whoever opens this partition next starts it at once
         )
-        entry = replace(entry, blocks=attempt.lane is not None, starts=1, reason="it runs long")
+        entry = replace(
+            entry,
+            state=State.RUNNING,
+            due=now,  # so that whoever opens this partition next starts it at once
+            blocks=attempt.lane is not None,
+            notes=attempt.notes,
+            reason="it runs long",
+        )
         settlement.open(entry, attempt.lane)
-        assert attempt.offset is not None
-        settlement.finished.append(attempt.offset)
+        if attempt.offset is not None:
+            settlement.finished.append(attempt.offset)
         attempt.entry = entry
         attempt.offset = None
         if attempt.lane is not None:

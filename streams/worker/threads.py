@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextlib
 import contextvars
 import logging
@@ -113,6 +114,9 @@ def waiting_on(loop: asyncio.AbstractEventLoop) -> Callable[[Coroutine[Any, Any,
             if asyncio.get_running_loop() is loop:
                 coroutine.close()
                 raise AssertionError("a function's context was used on the loop itself")
-        return asyncio.run_coroutine_threadsafe(coroutine, loop).result()
+        try:
+            return asyncio.run_coroutine_threadsafe(coroutine, loop).result()
+        except concurrent.futures.CancelledError:  # which `except Exception` would catch
+            raise asyncio.CancelledError("the attempt is over") from None
 
     return wait

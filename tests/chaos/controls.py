@@ -12,8 +12,10 @@ import pytest
 from streams.testing.worker import MemoryWorker
 from streams.wire.envelope import Record
 from streams.wire.state import OpenEntry, encode_ledger, letter_of
+from streams.worker.attempt import Attempt
 from streams.worker.hand import Hand, Lane
 from streams.worker.intake import Intake
+from streams.worker.noted import Noted
 from streams.worker.openings import Openings
 from streams.worker.outcomes import Outcomes
 from streams.worker.owned import Owned
@@ -182,6 +184,40 @@ def letter_never_repeated(patch: Patch) -> None:
     patch.setattr("streams.worker.settle.send_letter", send)
 
 
+def checkpoint_not_awaited(patch: Patch) -> None:
+    """A handler goes on before its checkpoint is durable."""
+    keep = Noted.keep
+
+    def keep_at_once(self: Noted, attempt: Attempt) -> asyncio.Future[None]:
+        keep(self, attempt)
+        at_once: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        at_once.set_result(None)
+        return at_once
+
+    patch.setattr(Noted, "keep", keep_at_once)
+
+
+def checkpoint_before_what_ended_before_it(patch: Patch) -> None:
+    """The entry of a checkpoint may be written with the ends of those before it in its key."""
+    keep_all = Noted.keep_all
+
+    def keep_beside(self: Noted, settlement: Settlement, now: int) -> None:
+        passed, settlement.passed = settlement.passed, set()
+        keep_all(self, settlement, now)
+        settlement.passed = passed
+
+    patch.setattr(Noted, "keep_all", keep_beside)
+
+
+def checkpoint_forgotten(patch: Patch) -> None:
+    """What stays open keeps nothing of what its handler said."""
+
+    def without(attempt: Attempt) -> None:
+        return None
+
+    patch.setattr(Attempt, "notes", property(without))
+
+
 CONTROLS: dict[str, Callable[[Patch], None]] = {
     control.__name__: control
     for control in (
@@ -200,5 +236,8 @@ CONTROLS: dict[str, Callable[[Patch], None]] = {
         admitted_beside_what_is_being_written,
         started_early,
         letter_never_repeated,
+        checkpoint_not_awaited,
+        checkpoint_before_what_ended_before_it,
+        checkpoint_forgotten,
     )
 }

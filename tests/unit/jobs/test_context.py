@@ -46,15 +46,6 @@ def test_the_idempotency_key_is_stable_and_says_whose_it_is() -> None:
     assert key == "mail:0a6d719c30b4a527398dba73abad013c"
 
 
-@pytest.mark.parametrize("name", ["progress", "checkpoint", "checkpointed"])
-def test_what_is_not_there_yet_says_so(name: str) -> None:
-    with pytest.raises(AttributeError, match=f"ctx.{name} is not available yet"):
-        getattr(context(), name)
-    with pytest.raises(AttributeError, match="no attribute 'progres'"):
-        _ = context().progres
-    assert not hasattr(context(), name)
-
-
 async def test_a_message_that_does_not_fit_its_call_is_refused() -> None:
     ctx = context()
     with pytest.raises(TypeError, match=r"Send is none: use ctx.enqueue"):

@@ -45,7 +45,12 @@ class StubExecutor:
         self.cancelled: list[Attempt] = []
         self.abandoned: list[Attempt] = []
 
-    def submit(self, attempt: Attempt, done: Callable[[Attempt, Outcome], None]) -> None:
+    def submit(
+        self,
+        attempt: Attempt,
+        done: Callable[[Attempt, Outcome], None],
+        hears: object = None,
+    ) -> None:
         self.submitted.append(attempt)
 
     def cancel(self, attempt: Attempt, reason: str) -> None:

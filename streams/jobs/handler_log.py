@@ -1,0 +1,45 @@
+"""`ctx.log`: a logger whose last lines are kept with the job."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from streams.jobs.notes import LINE_MAX, LogLine
+
+
+class HandlerLog(logging.Logger):
+    """Logs to `streams.handlers.<name of the job>`, and keeps the lines that go through it.
+
+    Its level is that logger's: what is not logged is not kept.
+    """
+
+    def __init__(self, name: str, attempt: int, keep: Callable[[LogLine], None]) -> None:
+        super().__init__(f"streams.handlers.{name}")
+        self.parent = logging.getLogger(self.name)
+        self._attempt = attempt
+        self._keep = keep
+
+    def handle(self, record: logging.LogRecord) -> None:
+        """See `logging.Logger.handle`."""
+        self._keep(line_of(record, self._attempt))
+        super().handle(record)
+
+
+def line_of(record: logging.LogRecord, attempt: int) -> LogLine:
+    """A record as it is kept: one line, of bounded length, that any encoding takes."""
+    try:
+        text = record.getMessage()
+    except Exception:  # its arguments do not fit; `logging` tells that by itself
+        text = str(record.msg)
+    if record.exc_info and record.exc_info[1] is not None:
+        error = record.exc_info[1]
+        text = f"{text}: {type(error).__name__}: {error}"
+    if len(text) > LINE_MAX:
+        text = text[: LINE_MAX - 1] + "…"
+    return LogLine(
+        at=int(record.created * 1000),
+        attempt=attempt,
+        level=record.levelname,
+        text=text.encode(errors="replace").decode(),
+    )
