@@ -11,6 +11,7 @@ import orjson
 from streams.errors import JobFailed, ResultTimeout
 from streams.jobs.durations import Duration, to_ms
 from streams.jobs.identity import JobKey
+from streams.jobs.notes import LogLine, Notes, Progress
 from streams.jobs.states import OVER, State
 from streams.values import immutable
 from streams.wire.state import Command, encode_command
@@ -43,6 +44,8 @@ class JobStatus:
     attempt: int = 0  # how many were used up
     result: Any = None  # decoded, once completed
     error: str | None = None  # why it failed last, or was ended
+    progress: Progress | None = None  # as its handler told it last
+    log: tuple[LogLine, ...] = ()  # the last 50 lines of its `ctx.log`
 
 
 @immutable(frozen=True, slots=True, kw_only=True)
@@ -66,7 +69,8 @@ class Handle:
     async def status(self) -> JobStatus:
         """How far the job is now. `queued` means that no worker has taken it up yet.
 
-        A job that runs at this moment is still `queued`: only a takeover writes `running`.
+        A job that runs at this moment is still `queued`: only a takeover writes `running`, after
+        10 s, or 2 s after its handler told a progress, or at once with a checkpoint.
 
         Raises:
             BrokerUnavailable: Kafka did not answer in time.
@@ -136,6 +140,7 @@ def status_of(story: Story) -> JobStatus:
             attempt=ledger.attempts,
             result=None if ledger.result is None else orjson.loads(ledger.result),
             error=f"{failure.type}: {failure.message}" if failure else ledger.reason or None,
+            **_said(ledger.notes),
         )
     if entry is None:
         return JobStatus(state=State.QUEUED)
@@ -146,4 +151,9 @@ def status_of(story: Story) -> JobStatus:
         run=entry.run,
         attempt=entry.attempts,
         error=f"{failure.type}: {failure.message}" if failure else entry.reason or None,
+        **_said(entry.notes),
     )
+
+
+def _said(notes: Notes | None) -> dict[str, Any]:
+    return {} if notes is None else {"progress": notes.progress, "log": notes.log}

@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
 from streams.errors import BrokerUnavailable, TopicMismatch, UndecodableRecord
+from streams.jobs.notes import Progress
 from streams.jobs.states import State
 from streams.values import immutable
 from streams.wire.admin import open_admin
@@ -38,6 +39,7 @@ class Change:
     attempt: int  # how many were used up
     due: int | None = None  # when it starts again, where that is known
     error: str | None = None  # why it failed last, or was ended
+    progress: Progress | None = None  # as its handler told it last
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,4 +186,5 @@ def change_of(record: ConsumerRecord, queue: str, is_ledger: bool) -> Change | N
         attempt=state.attempts,
         due=getattr(state, "due", None),
         error=f"{failure.type}: {failure.message}" if failure else state.reason or None,
+        progress=None if state.notes is None else state.notes.progress,
     )

@@ -17,6 +17,7 @@ from streams.cli.output import (
     print_table,
     show_bytes,
     show_json,
+    show_progress,
     show_time,
 )
 
@@ -200,6 +201,12 @@ def _as_json(found: Found) -> dict[str, Any]:
         "attempts": status.attempt,
         "result": status.result,
         "error": status.error,
+        "progress": None if status.progress is None else status.progress.plain(),
+        "checkpoint": _checkpoint(found),
+        "log": [
+            {"at": line.at, "attempt": line.attempt, "level": line.level, "text": line.text}
+            for line in status.log
+        ],
         "due": None if found.story.entry is None else found.story.entry.due,
         "time": _time(found),
         "history": [
@@ -220,11 +227,13 @@ def _print(found: Found) -> None:
     _print_status(found)
     entry = found.story.entry
     payload = found.sent.payload if found.sent else entry.payload if entry else None
+    checkpoint = _checkpoint(found)
     print_fields(
         [
             ("sent", show_time(_time(found))),
             ("due", "" if entry is None else show_time(entry.due)),
             ("payload", "" if payload is None else show_bytes(payload)),
+            ("checkpoint", "" if checkpoint is None else show_json(checkpoint)),
         ]
     )
     if history := _history(found):
@@ -242,6 +251,11 @@ def _print(found: Found) -> None:
                 for a in history
             ],
         )
+    if log := found.status.log:
+        print_table(
+            ("attempt", "at", "level", "log"),
+            [(str(x.attempt), show_time(x.at), x.level, x.text.replace("\n", " ")) for x in log],
+        )
 
 
 def _print_status(found: Found) -> None:
@@ -255,11 +269,21 @@ def _print_status(found: Found) -> None:
             ("state", status.state.value),
             ("generation", str(status.generation) if status.generation else ""),
             ("attempts", str(status.attempt) if status.attempt else ""),
+            ("progress", show_progress(status.progress)),
             ("result", "" if status.result is None else show_json(status.result)),
             # What went wrong before it completed is in its attempts.
             ("error", "" if status.state == "completed" else status.error or ""),
         ]
     )
+
+
+def _checkpoint(found: Found) -> Any:
+    """Where the next attempt goes on; None if it begins anew, or there is none."""
+    import orjson
+
+    entry = found.story.entry
+    kept = None if entry is None or entry.notes is None else entry.notes.checkpoint
+    return None if kept is None else orjson.loads(kept)
 
 
 def _history(found: Found) -> Any:

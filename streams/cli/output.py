@@ -5,9 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import typer
+
+if TYPE_CHECKING:
+    from streams.jobs.notes import Progress
 
 JSON = typer.Option(False, "--json", help="JSON, for programs.")
 
@@ -74,6 +77,15 @@ def print_fields(fields: Iterable[tuple[str, str]]) -> None:
     for name, value in fields:
         if value:
             print(f"{name:<14}{value}")
+
+
+def show_progress(progress: Progress | None) -> str:
+    """`45 of 60 (75 %)`."""
+    if progress is None:
+        return ""
+    if progress.total is None:
+        return f"{progress.processed:,}"
+    return f"{progress.processed:,} of {progress.total:,} ({progress.percentage:g} %)"
 
 
 def show_time(ms: int | None) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from streams.cli import exits
-from streams.cli.output import fail, show_json, show_time
+from streams.cli.output import fail, show_json, show_progress, show_time
 
 if TYPE_CHECKING:
     from streams.client import Change
@@ -78,12 +78,15 @@ def _as_json(change: Change) -> dict[str, Any]:
         "attempt": change.attempt,
         "due": change.due,
         "error": change.error,
+        "progress": None if change.progress is None else change.progress.plain(),
     }
 
 
 def _line(change: Change) -> str:
     error = "" if change.error is None else f"  {change.error.splitlines()[0]}"
     due = "" if change.due is None else f"  due {show_time(change.due)}"
+    if change.progress is not None:
+        due += f"  {show_progress(change.progress)}"
     return (
         f"{show_time(change.at)}  {change.state:<10} {change.queue:<10} {change.name} {change.id}"
         f"{due}{error}"

@@ -9,21 +9,26 @@ from streams.jobs.notes import LINE_MAX, LogLine
 
 
 class HandlerLog(logging.Logger):
-    """Logs to `streams.handlers.<name of the job>`, and keeps the lines that go through it.
+    """Logs to `streams.handlers.<name of the job>`, and keeps what it logs.
 
-    Its level is that logger's: what is not logged is not kept.
+    From INFO on all is kept, whatever that logger's level; below that what it logs, too.
     """
 
     def __init__(self, name: str, attempt: int, keep: Callable[[LogLine], None]) -> None:
         super().__init__(f"streams.handlers.{name}")
-        self.parent = logging.getLogger(self.name)
+        self._ours = logging.getLogger(self.name)
         self._attempt = attempt
         self._keep = keep
+
+    def isEnabledFor(self, level: int) -> bool:
+        """See `logging.Logger.isEnabledFor`."""
+        return level >= logging.INFO or self._ours.isEnabledFor(level)
 
     def handle(self, record: logging.LogRecord) -> None:
         """See `logging.Logger.handle`."""
         self._keep(line_of(record, self._attempt))
-        super().handle(record)
+        if self._ours.isEnabledFor(record.levelno):
+            self._ours.handle(record)
 
 
 def line_of(record: logging.LogRecord, attempt: int) -> LogLine:

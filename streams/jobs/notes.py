@@ -114,7 +114,6 @@ class Notebook:
     checkpointed: str | None = None
     latest: Progress | None = None
     lines: deque[LogLine] = field(default_factory=lambda: deque(maxlen=LINES_KEPT))
-    heard: bool = False  # who keeps it knows that there is news
     untold: bool = False  # listeners do not know the latest progress
     unwritten: bool = False  # state does not know all of it
     told_at: int = 0

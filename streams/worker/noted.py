@@ -23,8 +23,8 @@ BYTES_PER_MS: Final = 50  # less often for a job whose entry is large
 class AttemptSays:
     """Where the context of one attempt puts what its handler says: see `jobs.notes.Says`.
 
-    News is in the notebook before `heard` is looked at; whoever writes it resets `heard` before he
-    looks into the notebook. So nothing that another thread says is missed.
+    News is in the notebook before `untold` and `unwritten` are looked at; whoever tells or writes
+    it resets these before he looks into it. So nothing that another thread says is missed.
     """
 
     __slots__ = ("_attempt", "_hears", "_loop", "_thread")
@@ -58,20 +58,21 @@ class AttemptSays:
         """See `Says.progress`."""
         notebook = self._notebook
         notebook.latest = progress
-        notebook.untold = True
-        self._be_heard(notebook)
+        if not (notebook.untold and notebook.unwritten):
+            notebook.untold = notebook.unwritten = True
+            self._be_heard()
 
     def line(self, line: LogLine) -> None:
         """See `Says.line`."""
         notebook = self._notebook
         notebook.lines.append(line)
-        self._be_heard(notebook)
+        self._be_written(notebook)
 
     def hold(self, value: str) -> None:
         """Take a checkpoint, and do not wait until it is written."""
         notebook = self._notebook
         notebook.checkpointed = value
-        self._be_heard(notebook)
+        self._be_written(notebook)
 
     async def checkpoint(self, value: str) -> None:
         """See `Says.checkpoint`."""
@@ -79,11 +80,14 @@ class AttemptSays:
         if self._hears is not None:
             await self._hears.keep_checkpoint(self._attempt)
 
-    def _be_heard(self, notebook: Notebook) -> None:
-        notebook.unwritten = True
-        if notebook.heard or self._hears is None:
+    def _be_written(self, notebook: Notebook) -> None:
+        if not notebook.unwritten:
+            notebook.unwritten = True
+            self._be_heard()
+
+    def _be_heard(self) -> None:
+        if self._hears is None:
             return
-        notebook.heard = True
         if threading.get_ident() == self._thread:
             self._hears.hear(self._attempt)
         else:
@@ -165,14 +169,12 @@ class Noted:
                 continue
             if self._owned.hand.get(attempt.state_key) is not attempt:
                 continue
-            notebook.heard = False
             if notebook.untold and now >= notebook.told_at + TELL_MS:
                 self._tell(attempt, notebook, settlement, now)
             is_free = attempt.lane not in settlement.passed
             if is_free and notebook.unwritten and now >= _write_at(attempt, notebook):
                 self._write(attempt, settlement, now)
             if notebook.untold or notebook.unwritten:
-                notebook.heard = True
                 self.hear(attempt, now)
 
     def _tell(self, attempt: Attempt, notebook: Notebook, settlement: Settlement, now: int) -> None:

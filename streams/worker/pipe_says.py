@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import Final
 
@@ -17,22 +18,30 @@ class PipeSays:
     def __init__(self, pipe: Pipe, checkpointed: str | None) -> None:
         self.checkpointed = checkpointed
         self._pipe = pipe
+        self._lock = threading.Lock()
         self._untold: Progress | None = None
         self._told_at = 0.0
 
     def progress(self, progress: Progress) -> None:
         """See `Says.progress`."""
-        self._untold = progress
-        if time.monotonic() >= self._told_at + TOLD_EVERY:
+        with self._lock:
+            has_timer, self._untold = self._untold is not None, progress
+        left = self._told_at + TOLD_EVERY - time.monotonic()
+        if left <= 0:
             self.flush()
+        elif not has_timer:  # the handler may not say anything more for a long time
+            timer = threading.Timer(left, self.flush)
+            timer.daemon = True
+            timer.start()
 
     def flush(self) -> None:
         """Tell what waits; before the job is over."""
-        progress, self._untold = self._untold, None
-        if progress is not None:
-            self._told_at = time.monotonic()
-            told = [progress.processed, progress.total]
-            self._pipe.say({"say": "progress", "progress": told})
+        with self._lock:
+            progress, self._untold = self._untold, None
+            if progress is not None:
+                self._told_at = time.monotonic()
+                told = [progress.processed, progress.total]
+                self._pipe.say({"say": "progress", "progress": told})
 
     def line(self, line: LogLine) -> None:
         """See `Says.line`."""
