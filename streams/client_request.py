@@ -34,7 +34,7 @@ Model = TypeVar("Model", bound="BaseModel")
 # CloudEvents' own attributes, and our extensions.
 _TAKEN = frozenset(
     {"specversion", "id", "type", "source", "time", "partitionkey", "data", "datacontenttype"}
-    | {"queue", "notbefore", "expires", "parent", "options"}
+    | {"queue", "notbefore", "expires", "parent", "options", "childof", "awaits"}
 )
 
 

@@ -6,19 +6,36 @@ import asyncio
 import functools
 import hashlib
 import inspect
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import orjson
 
 from streams.contracts import Event, JobPayload
 from streams.jobs.as_json import as_json
+from streams.jobs.batches import CHILDREN_MAX, WHENS, BatchCounts, When
 from streams.jobs.handler_log import HandlerLog
 from streams.jobs.identity import JobKey
 from streams.jobs.notes import CHECKPOINT_MAX, Notebook, Says, progress_of
 from streams.jobs.option_names import OF_A_JOB, refuse_options
 
-Send = Callable[["JobContext", Event | JobPayload, dict[str, Any]], Awaitable[str]]
+
+class Send(Protocol):
+    """What sends what a handler asks for."""
+
+    async def __call__(
+        self, context: JobContext, message: Event | JobPayload, options: dict[str, Any]
+    ) -> str:
+        """Send a child job, or an event; returns its id."""
+        ...
+
+    async def batch(
+        self, context: JobContext, children: Sequence[JobPayload], then: JobPayload, when: When
+    ) -> str:
+        """Send child jobs, and the job that runs once all of them are over; returns its id."""
+        ...
+
+
 Wait = Callable[[Coroutine[Any, Any, Any]], Any]
 
 
@@ -41,6 +58,7 @@ class JobContext:
         deadline: int,
         generation: int = 0,
         traceparent: str | None = None,
+        batch: BatchCounts | None = None,
         send: Send | None = None,
         says: Says | None = None,
     ) -> None:
@@ -55,6 +73,7 @@ class JobContext:
         self.deadline = deadline
         self.generation = generation
         self.traceparent = traceparent
+        self.batch = batch  # of a callback: how the jobs are that it waited for
         self._send = send
         # Where what the handler says of its job goes; for the engine.
         self.says: Says = Notebook() if says is None else says
@@ -153,6 +172,45 @@ class JobContext:
         _check_options("ctx.enqueue", options, ("id", "delay"))
         return await self._emit(payload, options)
 
+    async def enqueue_batch(
+        self, jobs: Iterable[JobPayload], *, then: JobPayload, when: When = "over"
+    ) -> str:
+        """Enqueue many child jobs, and one more that runs once all of them are over.
+
+        All of it is durable on return. A repeated run that asks for the same again finds it again.
+
+        Args:
+            jobs: the children; at most 1,000,000, and none is fine: then `then` runs at once.
+            then: the callback. It sees as `ctx.batch` how many completed, and how many failed.
+            when: "over": a child counts however it ended, dead ones included. "completed": all of
+                them have to complete; dead ones may be replayed, and if one is cancelled,
+                discarded or expired, the callback is cancelled.
+
+        Returns:
+            The callback's id.
+
+        Raises:
+            TypeError: one of them is no payload.
+            ValueError: there are too many, or `when` is neither of the two.
+        """
+        children = list(jobs)
+        for payload in (*children, then):
+            if not isinstance(payload, JobPayload):
+                wrong = _misfit("ctx.enqueue_batch", payload, "JobPayloads", "ctx.emit(...)")
+                raise TypeError(wrong)
+        if when not in WHENS:
+            raise ValueError(f"ctx.enqueue_batch(when={when!r}): it is one of {', '.join(WHENS)}")
+        if len(children) > CHILDREN_MAX:
+            raise ValueError(
+                f"ctx.enqueue_batch: {len(children)} jobs, the limit is {CHILDREN_MAX}: let some "
+                "of them enqueue batches of their own"
+            )
+        if self._send is None:
+            raise RuntimeError(_UNCONNECTED)
+        if not children:
+            return await self._send(self, then, {})
+        return await self._send.batch(self, children, then, when)
+
     async def emit(self, event: Event, **options: Any) -> str:
         """Emit an event; it is durable on return. Returns the event's id. Option: `id`.
 
@@ -178,6 +236,7 @@ class JobContext:
             "deadline": self.deadline,
             "generation": self.generation,
             "traceparent": self.traceparent,
+            "batch": self.batch and [self.batch.size, self.batch.completed, self.batch.failed],
         }
 
     def occurrence(self, name: str, content: bytes) -> int:
@@ -193,8 +252,11 @@ class JobContext:
 
     async def _emit(self, message: Event | JobPayload, options: dict[str, Any]) -> str:
         if self._send is None:
-            raise RuntimeError("this context was made by hand and is connected to no log")
+            raise RuntimeError(_UNCONNECTED)
         return await self._send(self, message, options)
+
+
+_UNCONNECTED: Final = "this context was made by hand and is connected to no log"
 
 
 class SyncJobContext(JobContext):
@@ -216,6 +278,12 @@ class SyncJobContext(JobContext):
 
         def emit(self, event: Event, **options: Any) -> str:  # type: ignore[override]
             """See `JobContext.emit`."""
+            raise NotImplementedError
+
+        def enqueue_batch(  # type: ignore[override]
+            self, jobs: Iterable[JobPayload], *, then: JobPayload, when: When = "over"
+        ) -> str:
+            """See `JobContext.enqueue_batch`."""
             raise NotImplementedError
 
         def checkpoint(self, value: Any) -> None:  # type: ignore[override]

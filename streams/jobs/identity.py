@@ -77,5 +77,19 @@ def child_id(
     return f"{name}:{_digest([parent, generation, name, key, content, occurrence])}"
 
 
+def batch_id(parent: str, generation: int, name: str, key: str | None, content: str) -> str:
+    """The id of a callback, the same again when its parent's run is repeated.
+
+    `content` is a digest of it and all its children: what asks for others is another batch, or
+    its children would be counted with those of the first.
+    """
+    return f"{name}:{_digest([parent, generation, name, key, content])}"
+
+
+def batch_child_id(callback: JobKey, name: str, index: int) -> str:
+    """The id of a callback's child."""
+    return f"{name}:{_digest([callback.encode().decode(), index])}"
+
+
 def _digest(parts: list[object]) -> str:
     return hashlib.sha256(orjson.dumps(parts)).hexdigest()[:32]

@@ -158,6 +158,7 @@ class JobsApp(faust.App):
                 worker=self.worker_name,
                 names=self.names,
                 group=settings.group,
+                queues=settings.queues,
                 partitions=settings.partitions,
                 concurrency=settings.concurrency,
                 threads=settings.threads,

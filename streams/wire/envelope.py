@@ -4,22 +4,27 @@ from __future__ import annotations
 
 from base64 import b64decode
 from binascii import Error as Base64Error
+from collections.abc import Callable, Iterable
 from dataclasses import field
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
 from streams.errors import UndecodableRecord
+from streams.jobs.batches import Awaits, ChildOf, read_awaits, read_child_of
 from streams.values import immutable
 from streams.wire import headers as h
 from streams.wire.options import JobOverrides, decode_overrides, encode_overrides
 from streams.wire.times import parse_time, show_time
+
+T = TypeVar("T")
 
 __all__ = [
     "Envelope",
     "JobOverrides",
     "Record",
     "Relayed",
+    "child_of",
     "decode",
     "decode_event",
     "encode",
@@ -58,6 +63,8 @@ class Envelope:
     parent: str | None = None
     options: JobOverrides | None = None
     traceparent: str | None = None
+    child_of: ChildOf | None = None
+    awaits: Awaits | None = None
     extensions: dict[str, str] = field(default_factory=dict)  # by name, without `ce_`
 
 
@@ -74,6 +81,8 @@ _KNOWN = frozenset(
         h.CE_EXPIRES,
         h.CE_PARENT,
         h.CE_OPTIONS,
+        h.CE_CHILDOF,
+        h.CE_AWAITS,
         h.CE_TRACEPARENT,
     }
 )
@@ -105,6 +114,10 @@ def encode(envelope: Envelope) -> tuple[bytes, bytes, list[tuple[str, bytes]]]:
         headers.append((h.CE_PARENT, e.parent.encode()))
     if e.options is not None:
         headers.append((h.CE_OPTIONS, encode_overrides(e.options)))
+    if e.child_of is not None:
+        headers.append((h.CE_CHILDOF, e.child_of.encode().encode()))
+    if e.awaits is not None:
+        headers.append((h.CE_AWAITS, e.awaits.encode().encode()))
     if e.traceparent is not None:
         headers.append((h.TRACEPARENT, e.traceparent.encode()))
     for name, value in e.extensions.items():
@@ -304,8 +317,28 @@ def _envelope(
         parent=headers.get(h.CE_PARENT),
         options=None if options is None else decode_overrides(options),
         traceparent=headers.get(h.TRACEPARENT) or headers.get(h.CE_TRACEPARENT),
+        child_of=_made(read_child_of, headers, h.CE_CHILDOF),
+        awaits=_made(read_awaits, headers, h.CE_AWAITS),
         extensions={} if headers.keys() <= _OURS else _extensions(headers),
     )
+
+
+def _made(read: Callable[[str], T], headers: dict[str, str], name: str) -> T | None:
+    text = headers.get(name)
+    if text is None:
+        return None
+    try:
+        return read(text)
+    except ValueError as error:
+        raise UndecodableRecord(f"header {name}: {error}") from None
+
+
+def child_of(headers: Iterable[tuple[str, bytes | None]]) -> ChildOf | None:
+    """What the headers of a record say about its batch, if it is a child of one."""
+    for name, value in headers:
+        if name == h.CE_CHILDOF and value is not None:
+            return read_child_of(value)
+    return None
 
 
 def _extensions(headers: dict[str, str]) -> dict[str, str]:

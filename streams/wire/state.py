@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from streams.errors import UndecodableRecord
+from streams.jobs.batches import Tally, read_tally
 from streams.jobs.identity import JobKey, read_state_key
 from streams.jobs.notes import LogLine, Notes, Progress, without_checkpoint
 from streams.jobs.outcome import Failure
@@ -65,6 +66,7 @@ class OpenEntry:
     origin: tuple[str, int, int] = ("", 0, 0)  # topic, partition, offset
     history: tuple[AttemptRecord, ...] = ()
     notes: Notes | None = None  # what its handler said of it
+    tally: Tally | None = None  # of a callback: which of its children are over
     # What its record says, if that was read by whoever made this; it is not written.
     envelope: Envelope | None = field(default=None, repr=False, compare=False)
 
@@ -100,12 +102,17 @@ class LedgerRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """Something an operator or a service asks of a job: `cancel`, `replay` or `discard`."""
+    """Something an operator or a service asks of a job: `cancel`, `replay` or `discard`.
+
+    Or a `report`, which a child makes to its callback.
+    """
 
     kind: str
     job: JobKey
     reason: str = ""
     generation: int = 0  # replay, discard: the generation of the letter
+    index: int = 0  # report: which child it is of
+    state: State | None = None  # report: in which the child is
 
 
 def _history(entries: tuple[AttemptRecord, ...]) -> list[list[Any]]:
@@ -181,6 +188,7 @@ def encode_open(entry: OpenEntry) -> tuple[bytes, bytes]:
             "origin": list(entry.origin),
             "history": _history(entry.history),
             **_notes(entry.notes),
+            **({} if entry.tally is None else {"tally": entry.tally.plain()}),
             # Headers and keys of foreign records may be any bytes; latin-1 keeps each one.
             "key": None if entry.record_key is None else entry.record_key.decode("latin-1"),
             "headers": [
@@ -222,6 +230,7 @@ def decode_open(key: bytes, value: bytes) -> OpenEntry:
             origin=(m["origin"][0], m["origin"][1], m["origin"][2]),
             history=_read_history(m["history"]),
             notes=_read_notes(m.get("notes")),
+            tally=read_tally(m["tally"]) if "tally" in m else None,
             record_key=None if m["key"] is None else m["key"].encode("latin-1"),
             headers=tuple(
                 # A list first: it is half as expensive as a generator.
@@ -275,6 +284,8 @@ def decode_head(key: bytes, value: bytes) -> Head:
         if failure is not None:
             _read_failure(failure)
         _ = origin[0], origin[1], origin[2]
+        if "tally" in m:
+            read_tally(m["tally"])
         for _, text in headers:
             if text is not None and not text.isascii():
                 text.encode("latin-1")
@@ -346,11 +357,13 @@ def decode_ledger(key: bytes, value: bytes) -> LedgerRecord:
 
 def encode_command(command: Command) -> tuple[bytes, bytes]:
     """Key and value of a record of a command topic."""
-    value = {
+    value: dict[str, Any] = {
         "kind": command.kind,
         "reason": command.reason,
         "generation": command.generation,
     }
+    if command.state is not None:
+        value |= {"index": command.index, "state": command.state.value}
     return command.job.encode(), orjson.dumps(value)
 
 
@@ -367,6 +380,8 @@ def decode_command(key: bytes, value: bytes) -> Command:
             job=JobKey.decode(key),
             reason=str(m.get("reason", "")),
             generation=int(m.get("generation", 0)),
+            index=int(m.get("index", 0)),
+            state=_STATES[m["state"]] if "state" in m else None,
         )
     except (ValueError, KeyError, TypeError) as error:
         raise UndecodableRecord(f"not a command: {error}") from error

@@ -38,7 +38,10 @@ def attempt_of(
         expires = None  # who replays a dead job wants it to run, however long that is ago
     elif expires is None and definition.expires_ms is not None:
         # Waiting counts from when it was sent and could run: a child carries its parent's time.
-        expires = max(record.timestamp, could_start(envelope)) + definition.expires_ms
+        since = max(record.timestamp, could_start(envelope))
+        if entry is not None and entry.tally is not None and entry.due is not None:
+            since = max(since, entry.due)  # its children took as long as they took
+        expires = since + definition.expires_ms
     return Attempt(
         job=job,
         state_key=job.encode(),

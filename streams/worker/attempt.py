@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from streams.jobs.batches import BatchCounts
 from streams.jobs.definition import JobDefinition
 from streams.jobs.identity import JobKey
 from streams.jobs.notes import Notebook, Notes
@@ -45,6 +46,12 @@ class Attempt:
     def notes(self) -> Notes | None:
         """What its handler said so far."""
         return None if self.notebook is None else self.notebook.kept()
+
+    @property
+    def batch(self) -> BatchCounts | None:
+        """How the children are whose callback it is."""
+        tally = None if self.entry is None else self.entry.tally
+        return None if tally is None else tally.counts()
 
     @property
     def number(self) -> int:

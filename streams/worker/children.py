@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+import hashlib
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, Protocol
 
 from streams.contracts import Event, JobPayload
+from streams.jobs.batches import Awaits, ChildOf, When
 from streams.jobs.context import JobContext
 from streams.jobs.durations import to_ms
-from streams.jobs.identity import child_id
+from streams.jobs.identity import JobKey, batch_child_id, batch_id, child_id
 from streams.wire.envelope import Envelope, encode
 from streams.wire.topics import TopicNames
 from streams.worker.ports import Append
+
+CHUNK: Final = 1_000  # children that are appended at a time
+CHUNK_BYTES: Final = 4 * 1024 * 1024  # of their payloads
 
 
 class Appends(Protocol):
@@ -32,7 +37,6 @@ class ChildSender:
     async def __call__(
         self, context: JobContext, message: Event | JobPayload, options: dict[str, Any]
     ) -> str:
-        is_event = isinstance(message, Event)
         name = message.__event_type__ if isinstance(message, Event) else message.__job_name__
         payload = message.model_dump_json().encode()
         raw_key = message.ordering_key()
@@ -46,9 +50,7 @@ class ChildSender:
             # With the parent's time: its id may be used again after `unique_for`.
             parent = f"{context.idempotency_key}@{context.enqueued_at}"
             id_ = child_id(parent, context.generation, name, raw_key, payload, occurrence)
-        key = raw_key
-        if raw_key is not None and not is_event:
-            key = f"{message.__key_scope__ or name}:{raw_key}"
+        key = _scoped(message) if isinstance(message, JobPayload) else raw_key
         envelope = Envelope(
             id=id_,
             name=name,
@@ -68,11 +70,88 @@ class ChildSender:
             if isinstance(message, Event)
             else self._names.queue(message.__queue__)
         )
-        record_key, value, headers = encode(envelope)
         try:
-            await self._log.append([Append(topic, None, record_key, value, headers)])
+            await self._log.append([_append(topic, envelope)])
         except BaseException:
             if occurrence is not None:
                 context.forget_occurrence(name, payload, occurrence)
             raise
         return id_
+
+    async def batch(
+        self, context: JobContext, children: Sequence[JobPayload], then: JobPayload, when: When
+    ) -> str:
+        """The callback first, and then its children: none of them reports before it is there."""
+        payloads = [child.model_dump_json().encode() for child in children]
+        payload = then.model_dump_json().encode()
+        content = _digest_of(children, payloads, payload, when)
+        name, key = then.__job_name__, _scoped(then)
+        parent = f"{context.idempotency_key}@{context.enqueued_at}"
+        callback = JobKey(
+            name=name,
+            ordering_key=key,
+            id=batch_id(parent, context.generation, name, key, content),
+        )
+        awaits = Awaits(size=len(children), when=when)
+        envelope = self._envelope(context, then, payload, callback.id, awaits=awaits)
+        await self._log.append([_append(self._names.queue(then.__queue__), envelope)])
+        for chunk in _chunks(payloads):
+            appends = []
+            for index in chunk:
+                child = children[index]
+                id_ = batch_child_id(callback, child.__job_name__, index)
+                whose = ChildOf(queue=then.__queue__, callback=callback, index=index)
+                envelope = self._envelope(context, child, payloads[index], id_, child_of=whose)
+                appends.append(_append(self._names.queue(child.__queue__), envelope))
+            await self._log.append(appends)
+        return callback.id
+
+    @staticmethod
+    def _envelope(
+        context: JobContext, job: JobPayload, payload: bytes, id_: str, **batch: Any
+    ) -> Envelope:
+        return Envelope(
+            id=id_,
+            name=job.__job_name__,
+            source=context.name,
+            time=context.due,  # as above
+            payload=payload,
+            queue=job.__queue__,
+            key=_scoped(job),
+            parent=context.id,
+            traceparent=context.traceparent,
+            **batch,
+        )
+
+
+def _scoped(job: JobPayload) -> str | None:
+    """Its ordering key, with its scope."""
+    key = job.ordering_key()
+    return None if key is None else f"{job.__key_scope__ or job.__job_name__}:{key}"
+
+
+def _append(topic: str, envelope: Envelope) -> Append:
+    key, value, headers = encode(envelope)
+    return Append(topic, None, key, value, headers)
+
+
+def _digest_of(
+    children: Sequence[JobPayload], payloads: Sequence[bytes], then: bytes, when: When
+) -> str:
+    digest = hashlib.sha256(f"{when} {len(then)} ".encode() + then)
+    for child, payload in zip(children, payloads, strict=True):
+        digest.update(f"{child.__job_name__} {child.__queue__} {len(payload)} ".encode())
+        digest.update(payload)
+    return digest.hexdigest()
+
+
+def _chunks(payloads: Sequence[bytes]) -> Iterator[range]:
+    """What is appended at a time: so many, or so many bytes."""
+    start, size = 0, 0
+    for index, payload in enumerate(payloads):
+        size += len(payload)
+        if index + 1 - start == CHUNK or size >= CHUNK_BYTES:
+            yield range(start, index + 1)
+            start, size = index + 1, 0
+    if start < len(payloads):
+        yield range(start, len(payloads))

@@ -10,6 +10,7 @@ from streams.jobs.outcome import Cancelled
 from streams.jobs.states import State
 from streams.wire.state import Command, OpenEntry
 from streams.worker import settle
+from streams.worker.callbacks import Callbacks
 from streams.worker.outcomes import Outcomes
 from streams.worker.owned import Owned
 from streams.worker.parking import park_attempts
@@ -25,9 +26,10 @@ class Commands:
     queue's end as it was at the command, and so long the record stays before it.
     """
 
-    def __init__(self, owned: Owned, outcomes: Outcomes) -> None:
+    def __init__(self, owned: Owned, outcomes: Outcomes, callbacks: Callbacks) -> None:
         self._owned = owned
         self._outcomes = outcomes
+        self._callbacks = callbacks
         self._arrived: deque[tuple[Command, int, int]] = deque()
         self._ahead: dict[bytes, tuple[Command, int, int]] = {}
         self._end = 0  # the offset after the last command that was taken
@@ -38,7 +40,7 @@ class Commands:
     @property
     def are_pending(self) -> bool:
         """Whether one waits for its turn, or for its job."""
-        return bool(self._arrived or self._ahead)
+        return bool(self._arrived or self._ahead or self._callbacks)
 
     def arrive(self, command: Command, offset: int, queue_end: int) -> None:
         """Take the command read at `offset` of its topic, when the queue ended at `queue_end`."""
@@ -70,7 +72,8 @@ class Commands:
             if owned.watermark.position >= queue_end:
                 del self._ahead[state_key]  # there is no such job
         held = [offset for _, offset, _ in self._ahead.values()]
-        obeyed = min([self._end, *held])
+        report = self._callbacks.first_kept(owned.watermark.position)
+        obeyed = min([self._end, *held, *([] if report is None else [report])])
         if obeyed > owned.tables.applied(owned.place.commands):
             settlement.commands_read = obeyed
 
@@ -98,6 +101,8 @@ class Commands:
             case "cancel" if entry is None and owned.watermark.position < queue_end:
                 # Not read yet, or read and over: then what is enqueued again is meant.
                 self._ahead[state_key] = (command, offset, queue_end)
+            case "report":
+                self._callbacks.report(command, offset, queue_end, settlement, now)
             case "replay" | "discard":
                 self._resolve(command, entry, offset, settlement, now)
             case _:

@@ -40,6 +40,7 @@ class EngineOptions:
     worker: str
     names: TopicNames
     group: str = "workers"
+    queues: tuple[str, ...] = ()  # all that there are, whoever serves them
     partitions: int  # of each queue
     concurrency: int = 100
     threads: int = 5
@@ -210,6 +211,8 @@ class Engine:
             worker=options.worker,
             partitions=options.partitions,
             unique_for_ms=options.unique_for_ms,
+            names=names,
+            queues=frozenset((*options.queues, *self.registry.queues())),
         )
         return Recovery(Tables(self._open_store(queue, partition)), place, self._notify)
 

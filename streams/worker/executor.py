@@ -350,6 +350,7 @@ class LoopExecutor:
             deadline=deadline,
             generation=attempt.generation,
             traceparent=attempt.envelope.traceparent,
+            batch=attempt.batch,
             send=self._send,
             says=AttemptSays(
                 attempt, running.hears, asyncio.get_running_loop(), threading.get_ident()

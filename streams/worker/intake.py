@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 
 from streams.errors import UndecodableRecord
@@ -16,11 +17,13 @@ from streams.wire.state import undecodable_letter
 from streams.wire.topics import MAX_JOB_BYTES
 from streams.worker import settle
 from streams.worker.admission import attempt_of, new_entry
+from streams.worker.callbacks import Callbacks
 from streams.worker.commands import Commands
 from streams.worker.openings import hold_unknown
 from streams.worker.owned import Owned
 from streams.worker.parking import park_attempts
 from streams.worker.ports import Append
+from streams.worker.reports import report_of
 from streams.worker.settlement import Settlement
 from streams.worker.takeover import TakeOvers
 from streams.worker.triage import Known, Verdict, triage
@@ -29,10 +32,13 @@ from streams.worker.triage import Known, Verdict, triage
 class Intake:
     """Decides arrivals of one partition, in their order."""
 
-    def __init__(self, owned: Owned, commands: Commands, take_overs: TakeOvers) -> None:
+    def __init__(
+        self, owned: Owned, commands: Commands, take_overs: TakeOvers, callbacks: Callbacks
+    ) -> None:
         self._owned = owned
         self._commands = commands
         self._take_overs = take_overs
+        self._callbacks = callbacks
         self._partition_of = lru_cache(maxsize=50_000)(partition_of)
 
     def admit(self, record: Record, settlement: Settlement, now: int) -> None:
@@ -53,11 +59,17 @@ class Intake:
         verdict = self._triage(envelope, definition, state_key, lane, settlement, now)
         if verdict is Verdict.DUPLICATE:
             owned.tell(settlement, Happening.DUPLICATE, job, now)
+            if envelope.child_of is not None:
+                self._report_again(record, state_key, settlement)
             settlement.finished.append(record.offset)
             return
         reason = self._commands.cancelled_ahead(state_key, record.offset)
+        tally = None
+        if envelope.awaits is not None:
+            tally = self._callbacks.tally_of(state_key, envelope.awaits)
         if definition is None:
             entry = new_entry(job, record, envelope, State.PARKED, arrival=record.offset)
+            entry = replace(entry, tally=tally)
             if reason is None:
                 hold_unknown(owned, entry, lane, settlement, now)
             else:
@@ -70,6 +82,12 @@ class Intake:
         attempt = attempt_of(job, record, envelope, definition, lane=lane)
         if reason is not None:
             settle.conclude(attempt, Cancelled(reason), settlement, owned.place, now)
+            return
+        if tally is not None and verdict is not Verdict.EXPIRE:
+            entry = new_entry(job, record, envelope, State.RUNNING, arrival=record.offset)
+            entry = replace(entry, tally=tally)
+            self._callbacks.hold_or_open(entry, settlement, now, was_open=False)
+            settlement.finished.append(record.offset)
             return
         match verdict:
             case Verdict.ADMIT if owned.suspicion.covers_arrival(record.offset):
@@ -96,6 +114,15 @@ class Intake:
             case Verdict.EXPIRE:
                 settle.conclude(attempt, Expired(), settlement, owned.place, now)
 
+    def _report_again(self, record: Record, state_key: bytes, settlement: Settlement) -> None:
+        """A crash may have come between the end of a child and its report."""
+        owned = self._owned
+        if state_key in owned.hand or owned.entry(state_key, settlement) is not None:
+            return  # its report is to come
+        ledger = settlement.ledgers.get(state_key) or owned.tables.ledger(state_key)
+        if ledger is not None:
+            settlement.reports += report_of(record.headers, ledger.state, owned.place)
+
     def admit_at_once(self, record: Record, pending: Settlement, now: int) -> bool:
         """Admit a job without a turn, by what is known once `pending`, the last one, is written.
 
@@ -115,7 +142,7 @@ class Intake:
         if envelope.key is not None and self._is_misplaced(record):
             return False
         definition, job, state_key, lane = self._identify(record, envelope)
-        if definition is None:
+        if definition is None or envelope.awaits is not None:
             return False
         verdict = self._triage(envelope, definition, state_key, lane, pending, now)
         if verdict is not Verdict.ADMIT:

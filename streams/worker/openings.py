@@ -14,6 +14,7 @@ from streams.wire.envelope import decode
 from streams.wire.state import OpenEntry
 from streams.worker import settle
 from streams.worker.admission import attempt_of, entry_record
+from streams.worker.callbacks import Callbacks
 from streams.worker.owned import Owned
 from streams.worker.parking import park_attempts, park_entry
 from streams.worker.settlement import Settlement
@@ -34,8 +35,9 @@ UNKNOWN_FIRST_LOOK_MS = 5_000
 class Openings:
     """Looks at keys and due times; what is to be looked at is bounded, but for keys touched."""
 
-    def __init__(self, owned: Owned) -> None:
+    def __init__(self, owned: Owned, callbacks: Callbacks) -> None:
         self._owned = owned
+        self._callbacks = callbacks
         # In order: a turn is the same again. A plain dict gets slow when emptied from its front.
         self._touched: OrderedDict[bytes, None] = OrderedDict()
         self._along: dict[bytes, int] = {}  # how many of a lane come along with the next one
@@ -194,6 +196,8 @@ class Openings:
         definition = owned.registry.by_name(entry.job.name)
         if definition is None:
             hold_unknown(owned, entry, lane, settlement, now)
+            return
+        if self._callbacks.hold_or_open(entry, settlement, now, was_open=True):
             return
         state_key = entry.job.encode()
         suspicion = owned.suspicion

@@ -23,6 +23,7 @@ from streams.jobs.registry import Registry
 from streams.wire.envelope import Record
 from streams.wire.state import Command, OpenEntry
 from streams.worker.attempt import Attempt
+from streams.worker.callbacks import Callbacks
 from streams.worker.commands import Commands
 from streams.worker.gate import Gate
 from streams.worker.hand import Hand
@@ -97,11 +98,12 @@ class Pipeline:
         )
         self._suspects = suspicion.suspects
         self._outcomes = Outcomes(owned)
-        self._commands = Commands(owned, self._outcomes)
-        self._openings = Openings(owned)
+        callbacks = Callbacks(owned)
+        self._commands = Commands(owned, self._outcomes, callbacks)
+        self._openings = Openings(owned, callbacks)
         self._take_overs = TakeOvers(owned)
         self._noted = Noted(owned, self._take_overs)
-        self._intake = Intake(owned, self._commands, self._take_overs)
+        self._intake = Intake(owned, self._commands, self._take_overs, callbacks)
         self._arrived: deque[Sequence[Record]] = deque()
         self._delivered = start  # the offset behind the last record of what arrived
         self._writing: Settlement | None = None  # the turn that is being written

@@ -20,6 +20,7 @@ from functools import lru_cache
 from io import TextIOWrapper
 from typing import Any, Final
 
+from streams.jobs.batches import BatchCounts
 from streams.jobs.context import Send, SyncJobContext
 from streams.jobs.placement import definition_at
 from streams.observe.logs import configure
@@ -87,7 +88,11 @@ def _read_run(message: Message, payload: bytes, send: Send, says: PipeSays) -> t
     retry = replace(definition.retry, attempts=stated.attempts or definition.retry.attempts)
     if stated.backoff is not None:
         retry = replace(retry, backoff=stated.backoff)
-    context = SyncJobContext(wait=drive, send=send, says=says, **message["context"])
+    known = dict(message["context"])
+    if known["batch"] is not None:
+        size, completed, failed = known["batch"]
+        known["batch"] = BatchCounts(size=size, completed=completed, failed=failed)
+    context = SyncJobContext(wait=drive, send=send, says=says, **known)
     return definition, payload, context, retry
 
 

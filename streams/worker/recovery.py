@@ -10,6 +10,7 @@ from streams.jobs.lifecycle import Happening, LifecycleEvent, Listener
 from streams.wire import headers as h
 from streams.wire.envelope import Record
 from streams.worker.ports import Append, Log
+from streams.worker.reports import report_of
 from streams.worker.settlement import Place, epoch_headers, ledger_value, retry_value
 from streams.worker.tables import Batch, Tables
 
@@ -196,6 +197,8 @@ class Recovery:
             for topic, key in self._void
         }
         values.update({(place.retry, key): None for key in self._over})
+        if reports := self._reports():
+            await log.append(reports)  # before their entries are forgotten
         for topic in self._topics:
             appends = [
                 Append(topic, place.partition, key, value, headers)
@@ -211,6 +214,15 @@ class Recovery:
                         batch.drop_open(key)
                 batch.write()
         self._over, self._void = {}, {}
+
+    def _reports(self) -> list[Append]:
+        """Of children that are over: a crash may have come before they were made."""
+        reports: list[Append] = []
+        for key in self._over:
+            entry, ledger = self.tables.open(key), self.tables.ledger(key)
+            if entry is not None and ledger is not None:
+                reports += report_of(entry.headers, ledger.state, self.place)
+        return reports
 
     def _tell(self, record: Record) -> None:
         where = f"{record.topic}/{record.partition}@{record.offset}"

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from streams.jobs.lifecycle import LifecycleEvent
 from streams.wire import headers as h
 from streams.wire.state import LedgerRecord, OpenEntry, encode_ledger, encode_open
+from streams.wire.topics import TopicNames
 from streams.worker.ports import Append, Log
 from streams.worker.tables import AT_WORK, COMMANDS_READ, COMMITTED, Batch, Tables
 
@@ -30,6 +31,8 @@ class Place:
     worker: str
     partitions: int = 1  # of the queue
     unique_for_ms: int = 86_400_000  # for names that no handler here knows
+    names: TopicNames = field(default_factory=TopicNames)
+    queues: frozenset[str] = frozenset()  # all that there are
 
 
 @dataclass(slots=True)
@@ -43,6 +46,7 @@ class Settlement:
     closes: set[bytes] = field(default_factory=set)
     forwards: list[Append] = field(default_factory=list)  # records of other partitions
     letters: list[Append] = field(default_factory=list)
+    reports: list[Append] = field(default_factory=list)  # of children, to their callbacks
     pending_letters: list[OpenEntry] = field(default_factory=list)  # sent in this turn
     finished: list[int] = field(default_factory=list)
     blocking: set[bytes] = field(default_factory=set)  # lanes that an entry of this turn blocks
@@ -62,6 +66,7 @@ class Settlement:
             or self.closes
             or self.forwards
             or self.letters
+            or self.reports
             or self.finished
             or self.touched
             or self.events
@@ -110,6 +115,10 @@ class Settlement:
         if self.forwards or self.letters:
             await log.append([*self.forwards, *self.letters])
         await own.append(place.ledger, ledgers)
+        if self.reports:
+            # Not before: what a child reports is to be true. And before anything forgets the child:
+            # whoever finds it over, and not yet forgotten, reports again.
+            await log.append(self.reports)
         last: list[tuple[bytes, bytes | None]] = [(key, None) for key in sorted(self.closes)]
         # After their effects: a crash before this repeats a command, and it changes nothing.
         for name, offset in ((COMMANDS_READ, self.commands_read), (COMMITTED, self.committed)):

@@ -1,0 +1,177 @@
+"""A batch: many child jobs, and a callback job that waits until all of them are over. Pure."""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from dataclasses import replace
+from enum import Enum
+from typing import Any, Final, Literal
+
+import orjson
+
+from streams.jobs.identity import JobKey
+from streams.jobs.states import State
+from streams.values import immutable
+
+CHILDREN_MAX: Final = 1_000_000  # of one batch: its tally is written into one record
+
+When = Literal["over", "completed"]
+WHENS: Final[tuple[When, ...]] = ("over", "completed")
+# A child in one of these never completes; a dead one may, once it is replayed.
+_GIVEN_UP: Final = frozenset({State.CANCELLED, State.DISCARDED, State.EXPIRED})
+
+
+@immutable(frozen=True, slots=True, kw_only=True)
+class ChildOf:
+    """Whom a child tells that it is over: a callback, and which of its children it is."""
+
+    queue: str  # of the callback
+    callback: JobKey
+    index: int
+
+    def encode(self) -> str:
+        """As a header."""
+        key = self.callback
+        told = [self.queue, key.name, key.ordering_key, key.id, self.index]
+        return orjson.dumps(told).decode()
+
+
+def read_child_of(text: str | bytes) -> ChildOf:
+    """What `ChildOf.encode` wrote.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    told = orjson.loads(text)
+    match told:
+        case [str(queue), str(name), str() | None as key, str(id_), int(index)] if (
+            0 <= index < CHILDREN_MAX and queue and name and id_
+        ):
+            job = JobKey(name=name, ordering_key=key, id=id_)
+            return ChildOf(queue=queue, callback=job, index=index)
+    raise ValueError(f"not a place in a batch: {str(text)[:80]!r}")
+
+
+@immutable(frozen=True, slots=True, kw_only=True)
+class Awaits:
+    """What a callback waits for: so many children, to be over or to be completed."""
+
+    size: int
+    when: When = "over"
+
+    def encode(self) -> str:
+        """As a header."""
+        return f"{self.size} {self.when}"
+
+
+def read_awaits(text: str) -> Awaits:
+    """What `Awaits.encode` wrote.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    size, _, word = text.partition(" ")
+    for when in WHENS:
+        if word == when and size.isdigit() and 0 < int(size) <= CHILDREN_MAX:
+            return Awaits(size=int(size), when=when)
+    raise ValueError(f"not what a batch waits for: {text[:80]!r}")
+
+
+class Verdict(Enum):
+    """What becomes of a callback."""
+
+    WAITS = "waits"
+    RUNS = "runs"
+    NEVER = "never"  # a child that was to complete never will
+
+
+@immutable(frozen=True, slots=True, kw_only=True)
+class BatchCounts:
+    """How many children a batch has, and how they are; what a callback sees as `ctx.batch`."""
+
+    size: int
+    completed: int
+    failed: int  # dead, discarded, cancelled or expired
+
+    @property
+    def waiting(self) -> int:
+        """How many are not over."""
+        return self.size - self.completed - self.failed
+
+
+@immutable(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """Which children of a batch have reported; a bit for each child, so that no report counts
+    twice. A later report of a child replaces an earlier one: a dead child may be replayed.
+    """
+
+    size: int
+    when: When = "over"
+    over: int = 0
+    completed: int = 0
+    given_up: int = 0
+
+    def with_report(self, index: int, state: State) -> Tally:
+        """With what one child reports."""
+        if index >= self.size:
+            return self
+        bit = 1 << index
+        return replace(
+            self,
+            over=self.over | bit,
+            completed=self.completed | bit if state is State.COMPLETED else self.completed & ~bit,
+            given_up=self.given_up | bit if state in _GIVEN_UP else self.given_up & ~bit,
+        )
+
+    def counts(self) -> BatchCounts:
+        """How the children are."""
+        completed = self.completed.bit_count()
+        return BatchCounts(
+            size=self.size, completed=completed, failed=self.over.bit_count() - completed
+        )
+
+    def verdict(self) -> Verdict:
+        """Whether the callback runs now."""
+        if self.when == "over":
+            return Verdict.RUNS if self.over.bit_count() == self.size else Verdict.WAITS
+        if self.given_up:
+            return Verdict.NEVER
+        return Verdict.RUNS if self.completed.bit_count() == self.size else Verdict.WAITS
+
+    def told(self) -> str:
+        """What it waits for, for people."""
+        counts = self.counts()
+        done = counts.completed if self.when == "completed" else counts.size - counts.waiting
+        failed = f", {counts.failed} of them not completed" if counts.failed else ""
+        if self.when == "completed":
+            failed = f"; {counts.failed} failed, and can be replayed" if counts.failed else ""
+            return f"waits until all of its {self.size} jobs are completed: {done} are{failed}"
+        return f"waits until all of its {self.size} jobs are over: {done} are{failed}"
+
+    def plain(self) -> list[Any]:
+        """As JSON takes it."""
+        return [
+            self.size,
+            self.when,
+            *(_bits(bits) for bits in (self.over, self.completed, self.given_up)),
+        ]
+
+
+def read_tally(told: list[Any]) -> Tally:
+    """What `Tally.plain` told."""
+    size, when, over, completed, given_up = told
+    return Tally(
+        size=size,
+        when=when,
+        over=_read_bits(over),
+        completed=_read_bits(completed),
+        given_up=_read_bits(given_up),
+    )
+
+
+def _bits(bits: int) -> str:
+    return b64encode(bits.to_bytes((bits.bit_length() + 7) // 8, "little")).decode()
+
+
+def _read_bits(text: str) -> int:
+    return int.from_bytes(b64decode(text), "little")

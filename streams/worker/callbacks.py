@@ -1,0 +1,151 @@
+"""Callbacks of batches: they wait in the open table until their children have reported."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from streams.jobs.batches import CHILDREN_MAX, Awaits, Tally, Verdict
+from streams.jobs.lifecycle import Happening
+from streams.jobs.states import State
+from streams.wire.envelope import decode
+from streams.wire.state import Command, OpenEntry
+from streams.worker import settle
+from streams.worker.admission import could_start, entry_record
+from streams.worker.owned import Owned
+from streams.worker.settlement import Settlement
+
+
+@dataclass(slots=True)
+class _Ahead:
+    """Reports for a callback that has not been read yet."""
+
+    tally: Tally
+    first: int  # offset of the first one
+    queue_end: int  # where its queue ended at the last one
+
+
+class Callbacks:
+    """Counts reports; a callback starts once its tally says so, and not before.
+
+    Its entry sleeps until then, and blocks nothing. A report may come before its callback was
+    read; like a cancel it is kept until reading has passed the queue's end as it was then.
+    """
+
+    def __init__(self, owned: Owned) -> None:
+        self._owned = owned
+        self._ahead: dict[bytes, _Ahead] = {}
+
+    def __bool__(self) -> bool:
+        """Whether a report waits for its callback to be read."""
+        return bool(self._ahead)
+
+    def tally_of(self, state_key: bytes, awaits: Awaits) -> Tally:
+        """The tally of a callback that is being read, with what was reported ahead of it."""
+        tally = Tally(size=awaits.size, when=awaits.when)
+        ahead = self._ahead.pop(state_key, None)
+        if ahead is None:
+            return tally
+        inside = (1 << awaits.size) - 1
+        return replace(
+            tally,
+            over=ahead.tally.over & inside,
+            completed=ahead.tally.completed & inside,
+            given_up=ahead.tally.given_up & inside,
+        )
+
+    def hold_or_open(
+        self, entry: OpenEntry, settlement: Settlement, now: int, *, was_open: bool
+    ) -> bool:
+        """Let a callback sleep, start or end, as its tally says; False: it may start right now."""
+        owned, tally = self._owned, entry.tally
+        if tally is None:
+            return False
+        match tally.verdict():
+            case Verdict.WAITS:
+                asleep = replace(
+                    entry,
+                    state=State.SLEEPING,
+                    due=None,
+                    blocks=False,
+                    unknown_since=None,
+                    reason=tally.told(),
+                )
+                # Whom it blocked so far may go on.
+                settlement.open(asleep, owned.lane_of_entry(entry) if entry.blocks else None)
+                if entry.state is not State.SLEEPING:
+                    owned.tell(settlement, Happening.SLEEPING, entry.job, now)
+            case Verdict.NEVER:
+                settle.cancel_open(
+                    entry,
+                    "not all of its jobs can be completed any more",
+                    settlement,
+                    owned.place,
+                    now,
+                    self._unique_for_ms(entry),
+                    was_open=was_open,
+                )
+            case Verdict.RUNS if _awaits(entry) or not was_open:
+                due = max(now, could_start(entry.envelope or decode(entry_record(entry))))
+                settlement.open(
+                    replace(
+                        entry,
+                        state=State.SCHEDULED,
+                        due=due,
+                        blocks=False,
+                        reason="all of its jobs are over",
+                    ),
+                    None,
+                )
+                owned.tell(settlement, Happening.SCHEDULED, entry.job, now, due=due)
+            case Verdict.RUNS:
+                return False
+        return True
+
+    def report(
+        self, command: Command, offset: int, queue_end: int, settlement: Settlement, now: int
+    ) -> None:
+        """A child reports."""
+        owned, state_key, state = self._owned, command.job.encode(), command.state
+        if state is None:
+            return  # from elsewhere, and not one of ours
+        entry = owned.entry(state_key, settlement)
+        if entry is None:
+            is_read = owned.watermark.position >= queue_end or state_key in owned.hand
+            if not is_read:
+                self._keep(state_key, command.index, state, offset, queue_end)
+            return
+        if entry.tally is None or state_key in owned.hand:
+            return  # it runs already
+        tally = entry.tally.with_report(command.index, state)
+        if tally == entry.tally:
+            return  # a copy
+        told = replace(entry, tally=tally)
+        if _awaits(entry):
+            self.hold_or_open(told, settlement, now, was_open=True)
+        else:  # no handler knows it, say: it is looked at when that changes
+            settlement.open(told, owned.lane_of_entry(entry) if entry.blocks else None)
+
+    def _keep(
+        self, state_key: bytes, index: int, state: State, offset: int, queue_end: int
+    ) -> None:
+        ahead = self._ahead.get(state_key)
+        if ahead is None:
+            ahead = self._ahead[state_key] = _Ahead(Tally(size=CHILDREN_MAX), offset, queue_end)
+        ahead.tally = ahead.tally.with_report(index, state)
+        ahead.queue_end = queue_end
+
+    def first_kept(self, position: int) -> int | None:
+        """The offset of the first report that waits, when reading has got to `position`."""
+        for state_key, ahead in list(self._ahead.items()):
+            if position >= ahead.queue_end:
+                del self._ahead[state_key]  # there is no such job
+        return min((ahead.first for ahead in self._ahead.values()), default=None)
+
+    def _unique_for_ms(self, entry: OpenEntry) -> int:
+        definition = self._owned.registry.by_name(entry.job.name)
+        return self._owned.place.unique_for_ms if definition is None else definition.unique_for_ms
+
+
+def _awaits(entry: OpenEntry) -> bool:
+    """Whether it sleeps until its children are over, and not because its handler wanted it to."""
+    return entry.state is State.SLEEPING and entry.due is None
