@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from streams.contracts import Event, JobPayload
     from streams.errors import Discard, PermanentError, RetryAfter, Snooze
+    from streams.jobs.batches import BatchCounts
     from streams.jobs.context import JobContext, SyncJobContext
     from streams.jobs.decorator import job
     from streams.jobs.lifecycle import LifecycleEvent
     from streams.jobs.listening import on
     from streams.jobs.middleware import Middleware
+    from streams.jobs.notes import Progress
     from streams.jobs.resource import Resource
     from streams.jobs.retry import Custom, Exponential, Fixed, Retry
 
@@ -24,6 +26,8 @@ __all__ = [
     "job",
     "JobContext",
     "SyncJobContext",
+    "BatchCounts",
+    "Progress",
     "Resource",
     "Middleware",
     "on",
@@ -46,6 +50,8 @@ _HOME = {
     "job": "streams.jobs.decorator",
     "JobContext": "streams.jobs.context",
     "SyncJobContext": "streams.jobs.context",
+    "BatchCounts": "streams.jobs.batches",
+    "Progress": "streams.jobs.notes",
     "on": "streams.jobs.listening",
     "LifecycleEvent": "streams.jobs.lifecycle",
     "Middleware": "streams.jobs.middleware",

@@ -25,6 +25,8 @@ def _judge_job(world: World, job: Watched) -> None:
     fault = world.oracle.fault
     if not job.state:
         fault("safety" if job.arrival < 0 else "liveness", f"{job.id} is nowhere: it was lost")
+    elif not job.settled and job.kind == "gathered" and job.n not in world.oracle.gathered:
+        pass  # its parent ended before it had sent all of its children
     elif not job.settled:
         fault("liveness", f"{job.id} is still {job.state}")
     elif job.kind == "unknown":

@@ -11,9 +11,9 @@ from streams.jobs.context import JobContext
 from streams.testing.coordinator import Partition
 from streams.testing.process import PROCESS, Life, Process
 from streams.testing.watched import OVER, Epoch, Lane, Run, Watched
-from streams.testing.workload import ATTEMPTS, Work
+from streams.testing.workload import ATTEMPTS, callback_n, child_work
 from streams.wire.envelope import Record
-from streams.wire.headers import CE_ID
+from streams.wire.headers import CE_ID, CE_TYPE
 
 KILLED_MOST = 3  # ends of processes that a job is blamed for before it is dead
 
@@ -32,6 +32,7 @@ class Oracle:
         self.endings: dict[str, dict[tuple[int, int], set[bytes]]] = defaultdict(dict)
         self.ended: dict[str, dict[tuple[int, int], int]] = defaultdict(dict)
         self.letters: set[tuple[str, int]] = set()  # by job and generation
+        self.gathered: set[int] = set()  # callbacks, by number, whose batches are complete
         self.nonsense: set[str] = set()  # letters of what could not be read, by place
         # Whose starts a process has recorded, in order: each counts until an outcome is durable.
         self._recorded: dict[Process, dict[Watched, None]] = defaultdict(dict)
@@ -56,7 +57,9 @@ class Oracle:
         job = self.jobs.get(id_)
         if job is None and id_:
             m = orjson.loads(record.value or b"")
-            job = Watched(id_, m["n"], Work(), kind="child", lane=("child", m["account"]))
+            kind = next(value or b"" for name, value in record.headers if name == CE_TYPE).decode()
+            job = Watched(id_, m["n"], child_work(m["n"]), kind=kind, lane=(kind, m["account"]))
+            job.plain = kind != "gathered"
             self.expect(job)
         arrivals.append(job)
         if job is None or job.arrival >= 0:
@@ -158,6 +161,8 @@ class Oracle:
         job.attempts += 1
         self._judge_time(job, process)
         self._judge_checkpoint(job, ctx)
+        if job.kind == "gathered":
+            self._judge_batch(job)
         if job.state in OVER and ctx.enqueued_at <= job.time and ctx.generation <= job.generation:
             self.fault("safety", f"{job.id} ran again after it was {job.state}")
         run = Run(job, epoch)
@@ -176,6 +181,18 @@ class Oracle:
         """A handler was told that its checkpoint is durable."""
         kept = self.by_n[n].kept
         kept[ctx.enqueued_at] = max(part, kept.get(ctx.enqueued_at, 0))
+
+    def gathers(self, n: int, ctx: JobContext) -> None:
+        """A handler was told that its batch is durable: from now on its callback has to come."""
+        if ctx.generation == self.by_n[n].generation:
+            self.gathered.add(callback_n(n, ctx.generation))
+
+    def _judge_batch(self, job: Watched) -> None:
+        """A callback begins: all of its children are over."""
+        first = job.n - 1_000_000
+        for child in (self.by_n.get(first + each) for each in range(10)):
+            if child is not None and not child.settled and not child.generation:
+                self.fault("safety", f"{job.id} began before its child {child.id} was over")
 
     def _judge_checkpoint(self, job: Watched, ctx: JobContext) -> None:
         part = ctx.checkpointed or 0

@@ -87,7 +87,7 @@ class Schedule:
             chance = alike
         lasts = LASTS_MS[int(rng.random() * len(LASTS_MS))]
         account = int(rng.random() * KEYS)
-        parts = self._world.parts if lasts and n % 3 == 0 else 0
+        parts = self._world.parts if n % 3 else 0
         job = Watched(f"j{n}", n, Work(lasts=lasts, parts=parts), lane=("keyed", account))
         if chance < 0.50:
             pass
@@ -127,7 +127,11 @@ class Schedule:
             for _ in range(3)
         )
         again = rng.choice((("ok",), ("permanent",), ("fail", "ok")))
-        job.work = Work(acts, lasts, rng.choice((0, 0, 0, 1, 2)), again, parts=parts)
+        children = rng.choice((0, 0, 0, 1, 2))
+        is_batch = self._world.batches
+        if is_batch:
+            children *= 3
+        job.work = Work(acts, lasts, children, again, is_batch=is_batch, parts=parts)
 
     def _snoozes(self, job: Watched, when: int, lasts: int) -> None:
         until = self._began + when + self._rng.randint(1, 15_000)

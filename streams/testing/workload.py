@@ -42,6 +42,13 @@ class Child(JobPayload, name="child", key="account", queue=QUEUE):
     n: int
 
 
+class Gathered(JobPayload, name="gathered", key="account", queue=QUEUE):
+    """What runs once a batch of children is over."""
+
+    account: int
+    n: int
+
+
 class Happened(Event, type="happened", key="account"):
     """An event with one subscriber."""
 
@@ -57,6 +64,7 @@ class Work:
     lasts: int = 0
     children: int = 0
     again: tuple[str, ...] = ("ok",)  # after a replay
+    is_batch: bool = False  # its children have a callback
     snooze_until: int = 0  # of the world's clock
     snooze_blocks: bool = False
     parts: int = 0  # of what it does, with a checkpoint after each
@@ -99,6 +107,10 @@ class Stage(Protocol):
         """A checkpoint is durable."""
         ...
 
+    def gathers(self, n: int, ctx: JobContext) -> None:
+        """A batch is durable, as a whole."""
+        ...
+
 
 current: list[Stage] = []  # the stage of the schedule that runs
 
@@ -116,10 +128,17 @@ async def perform(n: int, account: int, ctx: JobContext) -> int:
         if now < work.snooze_until:
             how = "snooze" if work.snooze_blocks else "snooze aside"
             raise Snooze("7s", blocks_key=work.snooze_blocks)
-        for child in range(work.children):
-            # A replayed parent makes new children.
-            its_n = 10_000 * (1 + ctx.generation) + n * 10 + child
-            await ctx.enqueue(Child(account=account, n=its_n))
+        # A replayed parent makes new children.
+        children = [child_n(n, ctx.generation, child) for child in range(work.children)]
+        if work.is_batch and children:
+            await ctx.enqueue_batch(
+                [Child(account=(account + each) % 8, n=each) for each in children],
+                then=Gathered(account=account, n=callback_n(n, ctx.generation)),
+            )
+            current[0].gathers(n, ctx)
+        else:
+            for each in children:
+                await ctx.enqueue(Child(account=account, n=each))
         match how:
             case "fail":
                 raise ValueError("as the schedule says")
@@ -143,10 +162,28 @@ async def perform(n: int, account: int, ctx: JobContext) -> int:
         ended(how)
 
 
+def child_n(n: int, generation: int, child: int) -> int:
+    """The number of a job's child."""
+    return 10_000 * (1 + generation) + n * 10 + child
+
+
+def child_work(n: int) -> Work:
+    """What a child does, by its number; a callback always does well."""
+    if n >= 1_000_000:
+        return Work()
+    return (Work(), Work(("fail", "ok")), Work(("permanent",)), Work(("discard",)))[n * 7 % 10 % 4]
+
+
+def callback_n(n: int, generation: int) -> int:
+    """The number of the callback of a job's children."""
+    return 1_000_000 + 10_000 * (1 + generation) + n * 10
+
+
 async def work_in_parts(n: int, work: Work, ctx: JobContext) -> None:
     """Do what earlier attempts have not done."""
     for part in range(ctx.checkpointed or 0, work.parts):
-        await asyncio.sleep(work.lasts / 1000 / work.parts)
+        if part:  # the first one is kept right behind the job before it in its key
+            await asyncio.sleep(work.lasts / 1000 / work.parts)
         await ctx.progress(part + 1, work.parts)
         current[0].keeps(n, ctx, part + 1)
         await ctx.checkpoint(part + 1)
@@ -171,11 +208,17 @@ async def child(payload: Child, ctx: JobContext) -> int:
     return await perform(payload.n, payload.account, ctx)
 
 
+@job(retry=RETRY, timeout="20s", unique_for="20s")
+async def gathered(payload: Gathered, ctx: JobContext) -> int:
+    """A job of a batch."""
+    return await perform(payload.n, payload.account, ctx)
+
+
 @job(name="react", queue=QUEUE, retry=RETRY, timeout="20s", unique_for="20s")
 async def react(event: Happened, ctx: JobContext) -> int:
     """A job of an event."""
     return await perform(event.n, event.account, ctx)
 
 
-HANDLERS: Final[tuple[Any, ...]] = (keyed, loose, child, react)
+HANDLERS: Final[tuple[Any, ...]] = (keyed, loose, child, gathered, react)
 REGISTRY: Final = Registry.build([each.__job_definition__ for each in HANDLERS], [QUEUE])

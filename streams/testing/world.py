@@ -30,6 +30,7 @@ class World(MemoryCluster):
         super().__init__(REGISTRY, partitions=PARTITIONS)
         self.rng = random.Random(seed)
         self.gather_ms = GATHER_MS if seed % 2 else 0
+        self.batches = bool(seed // 4 % 2)  # children have a callback
         self.parts = 3 if seed // 2 % 2 else 0  # of some jobs, with a checkpoint after each
         self.loop = VirtualLoop(self.clock)  # type: ignore[abstract]  # what it needs is there
         self.oracle = Oracle()
@@ -234,6 +235,10 @@ class World(MemoryCluster):
         """A checkpoint is durable."""
         self.note(f"  part {part} of {n} is kept")
         self.oracle.kept(n, ctx, part)
+
+    def gathers(self, n: int, ctx: JobContext) -> None:
+        """A batch is durable, as a whole."""
+        self.oracle.gathers(n, ctx)
 
     # -- who is told ---------------------------------------------------------------------------
 

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from streams.jobs.batches import Tally
+from streams.jobs.states import State
 from streams.testing.worker import MemoryWorker
 from streams.wire.envelope import Record
-from streams.wire.state import OpenEntry, encode_ledger, letter_of
+from streams.wire.state import OpenEntry, encode_ledger, encode_open, letter_of
 from streams.worker.attempt import Attempt
 from streams.worker.hand import Hand, Lane
 from streams.worker.intake import Intake
@@ -20,9 +22,9 @@ from streams.worker.openings import Openings
 from streams.worker.outcomes import Outcomes
 from streams.worker.owned import Owned
 from streams.worker.pipeline import Pipeline
-from streams.worker.ports import Append
+from streams.worker.ports import Append, Log
 from streams.worker.recovery import Recovery
-from streams.worker.settlement import Settlement, _OwnAppends
+from streams.worker.settlement import Place, Settlement, _OwnAppends
 from streams.worker.tables import Tables
 
 Patch = pytest.MonkeyPatch
@@ -48,7 +50,8 @@ def store_before_changelog(patch: Patch) -> None:
 
     async def store_first(self: Settlement, log: Any, tables: Tables, place: Any) -> None:
         ledgers = [(key, encode_ledger(record)[1]) for key, record in self.ledgers.items()]
-        self._apply(tables, place, {}, ledgers)
+        opens = [(key, encode_open(entry)[1]) for key, entry in self.opens.items()]
+        self._apply(tables, place, {}, opens, ledgers)
         await write(self, log, tables, place)
 
     patch.setattr(Settlement, "write", store_first)
@@ -218,6 +221,33 @@ def checkpoint_forgotten(patch: Patch) -> None:
     patch.setattr(Attempt, "notes", property(without))
 
 
+def reported_before_it_is_over(patch: Patch) -> None:
+    """A child reports before its end is durable."""
+    write = Settlement.write
+
+    async def report_first(self: Settlement, log: Log, tables: Tables, place: Place) -> None:
+        self.letters += self.reports
+        self.reports = []
+        await write(self, log, tables, place)
+
+    patch.setattr(Settlement, "write", report_first)
+
+
+def not_reported_again(patch: Patch) -> None:
+    """What a crash kept a child from reporting is not reported later."""
+    patch.setattr(Recovery, "_reports", lambda self: [])
+    patch.setattr(Intake, "_report_again", lambda self, record, state_key, settlement: None)
+
+
+def reports_counted(patch: Patch) -> None:
+    """Reports are counted, whichever child they are of."""
+
+    def counted(self: Tally, index: int, state: State) -> Tally:
+        return replace(self, over=self.over << 1 | 1)
+
+    patch.setattr(Tally, "with_report", counted)
+
+
 CONTROLS: dict[str, Callable[[Patch], None]] = {
     control.__name__: control
     for control in (
@@ -239,5 +269,8 @@ CONTROLS: dict[str, Callable[[Patch], None]] = {
         checkpoint_not_awaited,
         checkpoint_before_what_ended_before_it,
         checkpoint_forgotten,
+        reported_before_it_is_over,
+        not_reported_again,
+        reports_counted,
     )
 }

@@ -15,6 +15,8 @@ PUBLIC = {"Event", "JobPayload", "job", "JobContext", "Retry", "Exponential", "F
     "Snooze",
     "Discard",
     "SyncJobContext",
+    "BatchCounts",
+    "Progress",
     "Resource",
     "Middleware",
     "on",
