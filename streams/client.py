@@ -13,6 +13,7 @@ from collections.abc import (
 )
 from contextlib import aclosing
 from contextvars import ContextVar, Token
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -27,6 +28,7 @@ from streams.client_request import (
     check_job,
     check_raw_options,
     checked,
+    child_envelope,
     each,
     event_envelope,
     job_envelope,
@@ -35,6 +37,7 @@ from streams.client_request import (
 from streams.client_story import Place, Story, read_story
 from streams.client_watch import Change, Wanted, watch_changes
 from streams.errors import StreamsError
+from streams.jobs.batches import Awaits, When, check_batch
 from streams.jobs.durations import Duration, to_ms
 from streams.jobs.states import State
 from streams.wire.envelope import Envelope
@@ -257,6 +260,40 @@ class JobClient:
         if chunk:
             handles += await self._send_jobs(chunk, id_given=id is not None)
         return handles
+
+    async def enqueue_batch(
+        self,
+        jobs: Iterable[JobPayload] | AsyncIterable[JobPayload],
+        *,
+        then: JobPayload,
+        when: When = "over",
+        id: str | None = None,
+        **metadata: Metadata,
+    ) -> Handle:
+        """Enqueue many jobs, and `then`, which runs once all of them are over; its handle.
+
+        `when="completed"`: once all of them have completed; see `JobContext.enqueue_batch`. With
+        the same `id` and the same jobs it is the same batch, so that it can be sent again after an
+        error, which leaves a part of it enqueued. All of the jobs are held in memory.
+
+        Raises:
+            ValueError: there are more than 1,000,000, or `when` is neither of the two.
+        """
+        callback = self._job(then, id, None, JobOptions(), metadata)
+        children = [self._job(p, None, None, JobOptions(), metadata) async for p in each(jobs)]
+        check_batch("enqueue_batch", len(children), when)
+        if not children:
+            return (await self._send_jobs([callback], id_given=id is not None))[0]
+        first = replace(callback, awaits=Awaits(size=len(children), when=when))
+        # Before its children: none of them reports before it is there.
+        (handle,) = await self._send_jobs([first], id_given=id is not None)
+        for start in range(0, len(children), _CHUNK):
+            chunk = children[start : start + _CHUNK]
+            await self._send_jobs(
+                [child_envelope(callback, child, start + n) for n, child in enumerate(chunk)],
+                id_given=False,
+            )
+        return handle
 
     async def enqueue_raw(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,8 +14,9 @@ import orjson
 from pydantic_core import PydanticSerializationError, ValidationError
 
 from streams.errors import PayloadInvalid, PayloadTooLarge
+from streams.jobs.batches import ChildOf
 from streams.jobs.durations import Duration, to_ms
-from streams.jobs.identity import new_id
+from streams.jobs.identity import JobKey, batch_child_id, new_id
 from streams.jobs.option_names import OF_A_JOB, OF_AN_EVENT, refuse_options
 from streams.jobs.retry import Exponential, Fixed
 from streams.wire.envelope import Envelope, JobOverrides
@@ -236,6 +237,17 @@ def job_envelope(
         options=options.overrides(),
         traceparent=_traceparent(metadata),
         extensions=extensions(metadata),
+    )
+
+
+def child_envelope(callback: Envelope, child: Envelope, index: int) -> Envelope:
+    """A job as the child of a batch; the same again has the same id."""
+    job = JobKey(name=callback.name, ordering_key=callback.key, id=callback.id)
+    return replace(
+        child,
+        id=batch_child_id(job, child.name, index),
+        parent=callback.id,
+        child_of=ChildOf(queue=callback.queue or "", callback=job, index=index),
     )
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterable
 from concurrent.futures import wait
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from streams.errors import StreamsError
@@ -14,6 +15,7 @@ from streams.errors import StreamsError
 if TYPE_CHECKING:
     from streams.client import JobClient
     from streams.client_handle import Handle, JobStatus
+    from streams.client_watch import Change
     from streams.contracts import Event, JobPayload
     from streams.jobs.durations import Duration
 
@@ -161,11 +163,31 @@ class SyncJobClient:
         handles = self.run(self._open.enqueue_many(payloads, **options))
         return [SyncHandle(self, handle) for handle in handles]
 
+    def enqueue_batch(
+        self, jobs: Iterable[JobPayload], *, then: JobPayload, **options: Any
+    ) -> SyncHandle:
+        """See `JobClient.enqueue_batch`; `jobs` is iterated in the client's own thread."""
+        return SyncHandle(self, self.run(self._open.enqueue_batch(jobs, then=then, **options)))
+
+    def watch(self, **wanted: Any) -> Generator[Change, None, None]:
+        """See `JobClient.watch`; read it to the end, or close it."""
+        changes = self._open.watch(**wanted)
+        try:
+            while (change := self.run(_next(changes))) is not None:
+                yield change
+        finally:
+            with suppress(StreamsError):  # the client is closed, and it with it
+                self.run(changes.aclose())
+
     def enqueue_raw(
         self, name: str, queue: str, payload: dict[str, Any] | bytes, **options: Any
     ) -> SyncHandle:
         """See `JobClient.enqueue_raw`."""
         return SyncHandle(self, self.run(self._open.enqueue_raw(name, queue, payload, **options)))
+
+
+async def _next(changes: AsyncGenerator[Change, None]) -> Change | None:
+    return await anext(changes, None)
 
 
 class SyncHandle:

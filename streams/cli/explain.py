@@ -8,7 +8,7 @@ from streams.cli.find import Found
 from streams.cli.output import show_time
 from streams.jobs.identity import JobKey
 from streams.jobs.states import OVER, State
-from streams.wire.state import OpenEntry
+from streams.wire.state import OpenEntry, awaits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +69,8 @@ def _waiting(evidence: Evidence, entry: OpenEntry | None, now: int) -> Answer:
             f"{show_time(entry.unknown_since)}; after 15 minutes it is dead",
             remedy="deploy a worker that has one",
         )
+    if entry is not None and entry.tally is not None and awaits(entry):
+        return Answer(kind="batch", text=f"it {entry.tally.told()}")
     if entry is not None and entry.due is not None and entry.due > now:
         match entry.state:
             case State.SCHEDULED:

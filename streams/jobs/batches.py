@@ -77,6 +77,21 @@ def read_awaits(text: str) -> Awaits:
     raise ValueError(f"not what a batch waits for: {text[:80]!r}")
 
 
+def check_batch(call: str, size: int, when: str) -> None:
+    """Nothing, if there can be such a batch.
+
+    Raises:
+        ValueError: there are too many children, or `when` is neither of the two.
+    """
+    if when not in WHENS:
+        raise ValueError(f"{call}(when={when!r}): it is one of {', '.join(WHENS)}")
+    if size > CHILDREN_MAX:
+        raise ValueError(
+            f"{call}: {size} jobs, the limit is {CHILDREN_MAX}: let some of them enqueue batches "
+            "of their own"
+        )
+
+
 class Verdict(Enum):
     """What becomes of a callback."""
 

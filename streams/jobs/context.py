@@ -13,7 +13,7 @@ import orjson
 
 from streams.contracts import Event, JobPayload
 from streams.jobs.as_json import as_json
-from streams.jobs.batches import CHILDREN_MAX, WHENS, BatchCounts, When
+from streams.jobs.batches import BatchCounts, When, check_batch
 from streams.jobs.handler_log import HandlerLog
 from streams.jobs.identity import JobKey
 from streams.jobs.notes import CHECKPOINT_MAX, Notebook, Says, progress_of
@@ -198,13 +198,7 @@ class JobContext:
             if not isinstance(payload, JobPayload):
                 wrong = _misfit("ctx.enqueue_batch", payload, "JobPayloads", "ctx.emit(...)")
                 raise TypeError(wrong)
-        if when not in WHENS:
-            raise ValueError(f"ctx.enqueue_batch(when={when!r}): it is one of {', '.join(WHENS)}")
-        if len(children) > CHILDREN_MAX:
-            raise ValueError(
-                f"ctx.enqueue_batch: {len(children)} jobs, the limit is {CHILDREN_MAX}: let some "
-                "of them enqueue batches of their own"
-            )
+        check_batch("ctx.enqueue_batch", len(children), when)
         if self._send is None:
             raise RuntimeError(_UNCONNECTED)
         if not children:

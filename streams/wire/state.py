@@ -76,6 +76,11 @@ class OpenEntry:
         return (self.time, self.generation, self.run)
 
 
+def awaits(entry: OpenEntry) -> bool:
+    """Whether a callback sleeps until its children are over, and not as its handler wanted it."""
+    return entry.state is State.SLEEPING and entry.due is None
+
+
 @immutable(frozen=True, slots=True, kw_only=True)
 class LedgerRecord:
     """What became of a job that is over."""

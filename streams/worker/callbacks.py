@@ -8,7 +8,7 @@ from streams.jobs.batches import CHILDREN_MAX, Awaits, Tally, Verdict
 from streams.jobs.lifecycle import Happening
 from streams.jobs.states import State
 from streams.wire.envelope import decode
-from streams.wire.state import Command, OpenEntry
+from streams.wire.state import Command, OpenEntry, awaits
 from streams.worker import settle
 from streams.worker.admission import could_start, entry_record
 from streams.worker.owned import Owned
@@ -39,13 +39,13 @@ class Callbacks:
         """Whether a report waits for its callback to be read."""
         return bool(self._ahead)
 
-    def tally_of(self, state_key: bytes, awaits: Awaits) -> Tally:
+    def tally_of(self, state_key: bytes, waits: Awaits) -> Tally:
         """The tally of a callback that is being read, with what was reported ahead of it."""
-        tally = Tally(size=awaits.size, when=awaits.when)
+        tally = Tally(size=waits.size, when=waits.when)
         ahead = self._ahead.pop(state_key, None)
         if ahead is None:
             return tally
-        inside = (1 << awaits.size) - 1
+        inside = (1 << waits.size) - 1
         return replace(
             tally,
             over=ahead.tally.over & inside,
@@ -84,7 +84,7 @@ class Callbacks:
                     self._unique_for_ms(entry),
                     was_open=was_open,
                 )
-            case Verdict.RUNS if _awaits(entry) or not was_open:
+            case Verdict.RUNS if awaits(entry) or not was_open:
                 due = max(now, could_start(entry.envelope or decode(entry_record(entry))))
                 settlement.open(
                     replace(
@@ -120,7 +120,7 @@ class Callbacks:
         if tally == entry.tally:
             return  # a copy
         told = replace(entry, tally=tally)
-        if _awaits(entry):
+        if awaits(entry):
             self.hold_or_open(told, settlement, now, was_open=True)
         else:  # no handler knows it, say: it is looked at when that changes
             settlement.open(told, owned.lane_of_entry(entry) if entry.blocks else None)
@@ -144,8 +144,3 @@ class Callbacks:
     def _unique_for_ms(self, entry: OpenEntry) -> int:
         definition = self._owned.registry.by_name(entry.job.name)
         return self._owned.place.unique_for_ms if definition is None else definition.unique_for_ms
-
-
-def _awaits(entry: OpenEntry) -> bool:
-    """Whether it sleeps until its children are over, and not because its handler wanted it to."""
-    return entry.state is State.SLEEPING and entry.due is None
