@@ -36,9 +36,10 @@ from streams.client_request import (
 )
 from streams.client_story import Place, Story, read_story
 from streams.client_watch import Change, Wanted, watch_changes
-from streams.errors import StreamsError
+from streams.errors import ObjectsUnavailable, StreamsError
 from streams.jobs.batches import Awaits, When, check_batch
 from streams.jobs.durations import Duration, to_ms
+from streams.jobs.outcome import StoredResult
 from streams.jobs.states import State
 from streams.wire.envelope import Envelope
 from streams.wire.topics import MAX_PAYLOAD_BYTES, TopicNames
@@ -74,7 +75,8 @@ def current() -> JobClient:
 class JobClient:
     """Sends events and jobs; returns when all in-sync replicas have them.
 
-    Durations are text such as "10s", or `timedelta`; `max_payload` is in bytes. `kafka` takes
+    Durations are text such as "10s", or `timedelta`; `max_payload` is in bytes. `objects` is where
+    workers keep large results (their STREAMS_OBJECTS): a directory, or s3://.... `kafka` takes
     aiokafka's arguments for TLS and SASL (`security_protocol`, `ssl_context`, `sasl_...`).
 
     Whatever sends raises `BrokerUnavailable` within `delivery_timeout` if the broker does not
@@ -91,6 +93,7 @@ class JobClient:
         delivery_timeout: Duration = "10s",
         max_payload: int = MAX_PAYLOAD_BYTES,
         client_id: str = "streams-client",
+        objects: str | None = None,
         kafka: Mapping[str, Any] | None = None,
     ) -> None:
         self.source = source
@@ -99,6 +102,7 @@ class JobClient:
         self._bootstrap = (
             bootstrap_servers if isinstance(bootstrap_servers, str) else list(bootstrap_servers)
         )
+        self._objects = objects
         self._kafka = dict(kafka or {})
         self._delivery = Delivery(
             self._bootstrap, client_id, timeout_ms=to_ms(delivery_timeout), kafka=self._kafka
@@ -430,6 +434,17 @@ class JobClient:
         async with aclosing(stories):
             async for story in stories:
                 yield story
+
+    async def fetch(self, stored: StoredResult) -> bytes:
+        """See `Handle.result`."""
+        if self._objects is None:
+            raise ObjectsUnavailable(
+                f"the result has {stored.size} bytes, and is in object storage as {stored.path}: "
+                'say where that is, as in JobClient(..., objects="s3://bucket")'
+            )
+        from streams.wire.objects import open_objects
+
+        return await open_objects(self._objects).get(stored.path)
 
     async def command(self, handle: Handle, key: bytes, value: bytes) -> None:
         """See `Handle.cancel`."""

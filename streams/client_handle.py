@@ -12,6 +12,7 @@ from streams.errors import JobFailed, ResultTimeout
 from streams.jobs.durations import Duration, to_ms
 from streams.jobs.identity import JobKey
 from streams.jobs.notes import LogLine, Notes, Progress
+from streams.jobs.outcome import StoredResult
 from streams.jobs.states import OVER, State
 from streams.values import immutable
 from streams.wire.state import Command, encode_command
@@ -33,6 +34,10 @@ class Link(Protocol):
         """Append to the command topic, next to the job."""
         ...
 
+    async def fetch(self, stored: StoredResult) -> bytes:
+        """A result from object storage."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobStatus:
@@ -43,6 +48,7 @@ class JobStatus:
     run: int = 0  # rises with each return to work within a generation
     attempt: int = 0  # how many were used up
     result: Any = None  # decoded, once completed
+    stored: StoredResult | None = None  # a large result, which `Handle.result` fetches
     error: str | None = None  # why it failed last, or was ended
     progress: Progress | None = None  # as its handler told it last
     log: tuple[LogLine, ...] = ()  # the last 50 lines of its `ctx.log`
@@ -87,6 +93,8 @@ class Handle:
             JobFailed: the job is dead, cancelled, discarded or expired.
             ResultTimeout: it is not over yet.
             BrokerUnavailable: Kafka did not answer in time.
+            ObjectsUnavailable: it is a large one, and the client was not told of `objects`.
+            OSError: object storage did not answer, or has forgotten it.
         """
         last = JobStatus(state=State.QUEUED)
         try:
@@ -94,7 +102,9 @@ class Handle:
                 async for story in self.link.story(self, follow=True):
                     last = status_of(story)
                     if last.state is State.COMPLETED:
-                        return last.result
+                        if last.stored is None:
+                            return last.result
+                        return orjson.loads(await self.link.fetch(last.stored))
                     if last.state in _FAILED:
                         why = last.error or "no reason was given"
                         raise JobFailed(
@@ -139,6 +149,7 @@ def status_of(story: Story) -> JobStatus:
             run=ledger.run,
             attempt=ledger.attempts,
             result=None if ledger.result is None else orjson.loads(ledger.result),
+            stored=ledger.stored,
             error=f"{failure.type}: {failure.message}" if failure else ledger.reason or None,
             **_said(ledger.notes),
         )

@@ -13,6 +13,7 @@ StreamsError
 ├── ProcessDied          a worker process ended while it ran a job
 ├── ResourceFailed       something that handlers need could not be opened
 ├── UndecodableRecord    bytes on a topic are not what should be there
+├── ObjectsUnavailable   object storage can't be opened, or is not known here
 ├── JobFailed            a job ended, but not with a result
 └── ResultTimeout        a job was not over in time
 
@@ -96,6 +97,10 @@ class JobFailed(StreamsError):
     def __init__(self, message: str, *, state: str = "dead") -> None:
         super().__init__(message)
         self.state = state
+
+
+class ObjectsUnavailable(StreamsError):
+    """Object storage can't be opened, or nobody said where it is."""
 
 
 class ResultTimeout(StreamsError):

@@ -44,6 +44,8 @@ class Settings(BaseSettings):
     partitions: int = Field(8, ge=1)
     replication: int = Field(1, ge=-1)
     data_dir: str = ".streams"
+    objects: str = ""  # where large results are kept: a directory, or s3://...; "": in data_dir
+    result_max_mb: int = Field(64, ge=1)  # of a result in there
     concurrency: int = Field(100, ge=1)
     threads: int = Field(5, ge=1)
     abandoned_threads: int = Field(20, ge=0)  # that go on though their attempts are over
@@ -68,6 +70,11 @@ class Settings(BaseSettings):
             super().__init__(**values)
         except ValidationError as error:
             raise SettingsError(_explain(error)) from None
+
+    @property
+    def objects_at(self) -> str:
+        """Where large results are kept."""
+        return self.objects or f"{self.data_dir}/objects"
 
     @field_validator("queues", "handlers", "middleware", "serves", mode="before")
     @classmethod

@@ -23,6 +23,8 @@ from streams.cli.output import (
 
 if TYPE_CHECKING:
     from streams.cli.find import Found
+    from streams.client_handle import JobStatus
+    from streams.jobs.outcome import StoredResult
     from streams.settings import Settings
 
 app = typer.Typer(help="Look at one job, and act on it.", epilog=exits.EPILOG, no_args_is_help=True)
@@ -48,6 +50,38 @@ def show(
         print_json(_as_json(found))
     else:
         _print(found)
+
+
+@app.command(epilog=exits.EPILOG)
+def result(
+    id: str = _ID,
+    name: str | None = _NAME,
+    queue: str | None = _QUEUE,
+) -> None:
+    """Print what a job returned, as JSON; exit code 1 if it did not complete."""
+    found = asyncio.run(_find(id, name, queue))
+    status = found.status
+    if status.state != "completed":
+        fail(f"job {id} is {status.state}: it has no result", exits.NEGATIVE)
+    if status.stored is None:
+        print(show_json(status.result))
+    else:
+        print(asyncio.run(_fetch(status.stored)).decode())
+
+
+async def _fetch(stored: StoredResult) -> bytes:
+    from streams.settings import Settings
+    from streams.wire.objects import open_objects
+
+    where = Settings().objects_at
+    try:
+        return await open_objects(where).get(stored.path)
+    except FileNotFoundError:
+        fail(
+            f"there is no {stored.path} in {where}: is STREAMS_OBJECTS that of the worker? "
+            "It is removed when it is older than the ledger is kept",
+            exits.NOT_FOUND,
+        )
 
 
 @app.command(epilog=exits.EPILOG)
@@ -200,6 +234,9 @@ def _as_json(found: Found) -> dict[str, Any]:
         "run": status.run,
         "attempts": status.attempt,
         "result": status.result,
+        "stored": None
+        if status.stored is None
+        else {"path": status.stored.path, "size": status.stored.size},
         "error": status.error,
         "progress": None if status.progress is None else status.progress.plain(),
         "checkpoint": _checkpoint(found),
@@ -270,11 +307,18 @@ def _print_status(found: Found) -> None:
             ("generation", str(status.generation) if status.generation else ""),
             ("attempts", str(status.attempt) if status.attempt else ""),
             ("progress", show_progress(status.progress)),
-            ("result", "" if status.result is None else show_json(status.result)),
+            ("result", _result(status)),
             # What went wrong before it completed is in its attempts.
             ("error", "" if status.state == "completed" else status.error or ""),
         ]
     )
+
+
+def _result(status: JobStatus) -> str:
+    if status.stored is not None:
+        size = f"{status.stored.size:,} bytes in object storage"
+        return f"{size}, {status.stored.path}: `streams jobs result ID` fetches it"
+    return "" if status.result is None else show_json(status.result)
 
 
 def _checkpoint(found: Found) -> Any:

@@ -92,11 +92,20 @@ def _text(error: BaseException) -> str:
         return f"<{type(error).__qualname__} without a message: its __str__ failed>"
 
 
+@immutable(frozen=True, slots=True, kw_only=True)
+class StoredResult:
+    """Where a result is that was too large to be kept with its job."""
+
+    path: str  # in object storage
+    size: int  # bytes
+
+
 @immutable(frozen=True, slots=True)
 class Completed:
-    """It returned; `result` is JSON, or None."""
+    """It returned; `result` is JSON, or None; a large one is `stored` elsewhere."""
 
     result: bytes | None
+    stored: StoredResult | None = None
 
 
 @dataclass(frozen=True, slots=True)

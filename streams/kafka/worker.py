@@ -37,6 +37,7 @@ from streams.observe.logs import configure
 from streams.observe.metrics import WorkerMetrics
 from streams.observe.web import WorkerWeb
 from streams.settings import Settings
+from streams.wire.objects import open_objects
 from streams.wire.state import Command
 from streams.wire.topics import TopicNames, specs
 from streams.worker.control import Control
@@ -168,6 +169,7 @@ class JobsApp(faust.App):
                 kept=Kept(
                     queue_ms=to_ms(settings.trim_after), ledger_ms=to_ms(settings.ledger_kept)
                 ),
+                result_max=settings.result_max_mb * 1024 * 1024,
             ),
             log=self._log,
             clock=self._clock,
@@ -178,6 +180,7 @@ class JobsApp(faust.App):
             take_copy=self._take_copy,
             may_start=lambda: self._lease.is_held,
             copied=lambda: [] if self._standbys is None else self._standbys.copied(),
+            objects=open_objects(settings.objects_at),
             processes=_processes(settings, registry, self._log, self._end_with),
         )
         self._watchdog = Watchdog(registry.definitions(), self.metrics.count_blocked)

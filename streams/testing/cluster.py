@@ -11,7 +11,7 @@ from streams.jobs.listening import ListenerDefinition
 from streams.jobs.registry import Registry
 from streams.jobs.resource import Factory
 from streams.testing.coordinator import Coordinator, Partition
-from streams.testing.memory import MemoryAlarm, MemoryClock, MemoryLog, MemoryStore
+from streams.testing.memory import MemoryAlarm, MemoryClock, MemoryLog, MemoryObjects, MemoryStore
 from streams.testing.network import NoDelay
 from streams.testing.worker import MemoryWorker
 from streams.wire.partition import partition_of
@@ -37,6 +37,7 @@ class MemoryCluster:
         self.names = TopicNames("")
         self.listeners = tuple(listeners)
         self.replaced = replaced  # resources
+        self.objects = MemoryObjects(self.clock)
         self.heard_by = tuple(heard_by)
         self.gather_ms = 0  # its time stands still until it is told to pass
         topics = [self.names.queue(queue) for queue in registry.queues()]

@@ -12,7 +12,7 @@ from itertools import count
 from streams.errors import AppendFailed
 from streams.wire.envelope import Record
 from streams.wire.partition import partition_of
-from streams.worker.ports import Append, Change, Row
+from streams.worker.ports import Append, Change, Clock, Row
 
 
 class MemoryLog:
@@ -197,3 +197,28 @@ class MemoryClock:
             callback, alarm.callback = alarm.callback, None
             if callback is not None:
                 callback()
+
+
+class MemoryObjects:
+    """Object storage in memory: see `streams.wire.objects`."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.kept: dict[str, tuple[bytes, int]] = {}  # path -> value, and when it was put
+        self._clock = clock
+
+    async def put(self, path: str, value: bytes) -> None:
+        """See `Objects.put`."""
+        self.kept[path] = (value, self._clock.now())
+
+    async def get(self, path: str) -> bytes:
+        """See `Objects.get`."""
+        if path not in self.kept:
+            raise FileNotFoundError(path)
+        return self.kept[path][0]
+
+    async def sweep(self, prefix: str, before: int) -> int:
+        """See `Objects.sweep`."""
+        old = [p for p, (_, at) in self.kept.items() if p.startswith(prefix) and at < before]
+        for path in old:
+            del self.kept[path]
+        return len(old)

@@ -142,6 +142,8 @@ class Sandbox:
     def result(self, job: JobKey) -> Any:
         """What a completed job returned."""
         record = self._ledger()[job.encode()]
+        if record.stored is not None:
+            return orjson.loads(self.cluster.objects.kept[record.stored.path][0])
         return None if record.result is None else orjson.loads(record.result)
 
     def enqueued(self, kind: type[JobPayload]) -> list[JobPayload]:

@@ -55,6 +55,7 @@ class MemoryWorker:
             listeners=cluster.listeners,
             on_failure=lambda error: self.on_failure(error),
             may_start=lambda: self.membership.lease.is_held,
+            objects=cluster.objects,
             processes=InlineProcesses(clock or cluster.clock),
             replaced=cluster.replaced,
             heard_by=cluster.heard_by,

@@ -16,7 +16,7 @@ from streams.errors import UndecodableRecord
 from streams.jobs.batches import Tally, read_tally
 from streams.jobs.identity import JobKey, read_state_key
 from streams.jobs.notes import LogLine, Notes, Progress, without_checkpoint
-from streams.jobs.outcome import Failure
+from streams.jobs.outcome import Failure, StoredResult
 from streams.jobs.states import State
 from streams.values import immutable
 from streams.wire import headers as h
@@ -94,6 +94,7 @@ class LedgerRecord:
     ended: int
     unique_for_ms: int = 86_400_000  # for how long after its end the same id is refused
     result: bytes | None = None  # JSON
+    stored: StoredResult | None = None  # a result that is too large for that
     reason: str = ""
     failure: Failure | None = None
     history: tuple[AttemptRecord, ...] = ()
@@ -168,6 +169,14 @@ def _read_notes(said: dict[str, Any] | None) -> Notes | None:
             for row in said.get("log", ())
         ),
     )
+
+
+def _stored(stored: StoredResult | None) -> dict[str, Any]:
+    return {} if stored is None else {"stored": [stored.path, stored.size]}
+
+
+def _read_stored(row: list[Any] | None) -> StoredResult | None:
+    return None if row is None else StoredResult(path=row[0], size=row[1])
 
 
 def encode_open(entry: OpenEntry) -> tuple[bytes, bytes]:
@@ -328,6 +337,7 @@ def encode_ledger(record: LedgerRecord) -> tuple[bytes, bytes]:
             "history": _history(record.history),
             **_notes(without_checkpoint(record.notes)),
             "result": None if record.result is None else orjson.Fragment(record.result),
+            **_stored(record.stored),
         }
     )
     return record.job.encode(), value
@@ -355,6 +365,7 @@ def decode_ledger(key: bytes, value: bytes) -> LedgerRecord:
             history=_read_history(m["history"]),
             notes=_read_notes(m.get("notes")),
             result=None if m["result"] is None else orjson.dumps(m["result"]),
+            stored=_read_stored(m.get("stored")),
         )
     except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         raise UndecodableRecord(f"not a ledger record: {error}") from error

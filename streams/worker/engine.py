@@ -13,6 +13,7 @@ from streams.jobs.listening import ListenerDefinition
 from streams.jobs.registry import Registry
 from streams.jobs.resource import Factory
 from streams.version import VERSION
+from streams.wire.objects import Objects
 from streams.wire.state import Command
 from streams.wire.topics import TopicNames
 from streams.worker.children import ChildSender
@@ -25,6 +26,7 @@ from streams.worker.ports import Clock, Log, Processes, Source, Store
 from streams.worker.presence import RUNNING_TOLD, Presence
 from streams.worker.recovery import Recovery
 from streams.worker.resources import Resources
+from streams.worker.results import STORED_MAX, Results
 from streams.worker.settlement import Place
 from streams.worker.suspects import Suspects, Suspicion
 from streams.worker.tables import Tables
@@ -49,6 +51,7 @@ class EngineOptions:
     unique_for_ms: int = 86_400_000
     gather_ms: int = GATHER_MS  # see `worker/pipeline.py`
     kept: Kept = field(default_factory=Kept)
+    result_max: int = STORED_MAX  # bytes, of results in object storage
 
 
 async def no_copy(queue: str, partition: int) -> Recovery | None:
@@ -73,6 +76,7 @@ class Engine:
         copied: Callable[[], Sequence[tuple[str, int]]] = tuple,
         may_start: Callable[[], bool] = lambda: True,
         processes: Processes | None = None,
+        objects: Objects | None = None,
         replaced: Mapping[Factory, Any] | None = None,
         heard_by: Sequence[ListenerDefinition] = (),
     ) -> None:
@@ -97,6 +101,7 @@ class Engine:
         self._services: list[asyncio.Task[None]] = []
         self._started = clock.now()
         self._resources = Resources(registry.definitions(), replaced)
+        self.results = Results(objects, options.result_max)
         self.executor = LoopExecutor(
             clock,
             self._notify,
@@ -104,6 +109,7 @@ class Engine:
             threads=options.threads,
             abandoned_threads=options.abandoned_threads,
             send=ChildSender(options.names, log),
+            results=self.results,
             opened=self._resources.opened,
             processes=processes,
             may_start=may_start,
@@ -123,6 +129,7 @@ class Engine:
         for name, work in (
             ("trimming", self.trimmer.run(self.options.kept)),
             ("presence", self._presence.run()),
+            ("results", self.results.run(self._clock, self.options.kept.ledger_ms)),
         ):
             self._services.append(asyncio.create_task(self._serve(name, work), name=name))
 

@@ -26,7 +26,7 @@ from streams.worker.deadlines import Deadlines
 from streams.worker.noted import AttemptSays
 from streams.worker.plain_run import drive
 from streams.worker.ports import Alarm, Clock, Hears, Processes
-from streams.worker.results import completed, misfit, within_bound
+from streams.worker.results import Results, dumped, misfit
 from streams.worker.tasks import Tasks
 from streams.worker.threads import Threads, waiting_on
 
@@ -111,6 +111,7 @@ class LoopExecutor:
         abandoned_threads: int = 20,
         processes: Processes | None = None,
         send: Send | None = None,
+        results: Results | None = None,
         opened: Mapping[Factory, Any] | None = None,
         may_start: Callable[[], bool] = lambda: True,
         rng: random.Random | None = None,
@@ -118,6 +119,7 @@ class LoopExecutor:
         self._clock = clock
         self._notify = notify
         self._send = send
+        self._results = results or Results(None)
         self._opened = opened  # resources
         self._random = (rng or random.Random()).random
         self._slots = {
@@ -380,17 +382,26 @@ class LoopExecutor:
 
     async def _call(self, attempt: Attempt, payload: Any, context: JobContext) -> Outcome:
         if attempt.definition.runs_in == "loop":
-            return completed(await attempt.definition.call(payload, context, self._opened))
+            returned = await attempt.definition.call(payload, context, self._opened)
+            return await self._completed(attempt, returned)
         if attempt.definition.runs_in == "thread":
             call = partial(attempt.definition.call, payload, context, self._opened)
             told = partial(self._tell_abandoned, attempt)
-            return completed(await self.threads.run(attempt.job.name, call, told))
+            returned = await self.threads.run(attempt.job.name, call, told)
+            return await self._completed(attempt, returned)
         return await self._in_process(attempt, context)
 
     async def _in_process(self, attempt: Attempt, context: JobContext) -> Outcome:
         assert self._processes is not None  # else there is no slot for it
         outcome = await self._processes.run(attempt, context)
-        return within_bound(outcome.result) if isinstance(outcome, Completed) else outcome
+        if isinstance(outcome, Completed):
+            return await self._results.keep(attempt, outcome.result)
+        return outcome
+
+    async def _completed(self, attempt: Attempt, returned: Any) -> Outcome:
+        if returned is None:  # the usual case, and it costs nothing
+            return Completed(None)
+        return await self._results.keep(attempt, dumped(returned))
 
     def _tell_abandoned(self, attempt: Attempt) -> None:
         self._notify(

@@ -361,6 +361,7 @@ def _ledger_after(
         ended=now,
         unique_for_ms=attempt.definition.unique_for_ms,
         result=result,
+        stored=outcome.stored if isinstance(outcome, Completed) else None,
         reason=reason,
         failure=None if attempt.entry is None else attempt.entry.failure,
         history=history,
