@@ -12,3 +12,9 @@ class GrantCredit(JobPayload, name="accounts.grant_credit", key="account_id"):
 
     account_id: int
     cents: int = Field(gt=0)
+
+
+class ImportCredits(JobPayload, name="accounts.import_credits"):
+    """Add credit to many accounts."""
+
+    lines: str  # of CSV: account_id, cents

@@ -6,6 +6,7 @@ import asyncio
 import inspect
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,14 @@ import pytest
 from sqlalchemy import text
 
 from agents.accounts import database
-from schemas.accounts import GrantCredit
+from schemas.accounts import GrantCredit, ImportCredits
 from schemas.users import UserSignedUp
-from streams import JobContext
+from streams import JobContext, SyncJobContext
 from streams.contracts import Event, JobPayload
 from streams.dev.mail_sink import MailSink
 from streams.jobs.definition import JobDefinition
 from streams.jobs.discovery import load_handlers
+from streams.worker.plain_run import drive
 
 HANDLERS = {definition.name: definition for definition in load_handlers(["agents"])}
 
@@ -51,6 +53,9 @@ CASES = {
         UserSignedUp(user_id=1, email="ada@example.org"), sent_mail
     ),
     "accounts.grant_credit": Case(GrantCredit(account_id=7, cents=500), all_accounts),
+    "accounts.import_credits": Case(
+        ImportCredits(lines="\n".join(f"{n % 7},{n + 1}" for n in range(250))), all_accounts
+    ),
 }
 
 
@@ -91,7 +96,9 @@ async def test_running_it_ten_times_leaves_what_running_it_once_leaves(
 async def run(
     handler: JobDefinition, payload: Event | JobPayload, *, attempt: int, id: str = "one"
 ) -> Any:
-    context = JobContext(
+    is_async = inspect.iscoroutinefunction(handler.handler)
+    kind = JobContext if is_async else partial(SyncJobContext, wait=drive)
+    context = kind(
         id=id,
         name=handler.name,
         attempt=attempt,
@@ -101,6 +108,6 @@ async def run(
         started=1,
         deadline=1,
     )
-    if inspect.iscoroutinefunction(handler.handler):
+    if is_async:
         return await handler.call(payload, context)
     return await asyncio.to_thread(handler.call, payload, context)
