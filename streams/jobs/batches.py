@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
+from collections.abc import Iterable
 from dataclasses import replace
 from enum import Enum
 from typing import Any, Final, Literal
@@ -10,7 +11,7 @@ from typing import Any, Final, Literal
 import orjson
 
 from streams.jobs.identity import JobKey
-from streams.jobs.states import State
+from streams.jobs.states import OVER, State
 from streams.values import immutable
 
 CHILDREN_MAX: Final = 1_000_000  # of one batch: its tally is written into one record
@@ -19,6 +20,7 @@ When = Literal["over", "completed"]
 WHENS: Final[tuple[When, ...]] = ("over", "completed")
 # A child in one of these never completes; a dead one may, once it is replayed.
 _GIVEN_UP: Final = frozenset({State.CANCELLED, State.DISCARDED, State.EXPIRED})
+_REPORTED: Final = OVER | {State.DEAD}
 
 
 @immutable(frozen=True, slots=True, kw_only=True)
@@ -126,16 +128,23 @@ class Tally:
     completed: int = 0
     given_up: int = 0
 
-    def with_report(self, index: int, state: State) -> Tally:
-        """With what one child reports."""
-        if index >= self.size:
+    def with_reports(self, reports: Iterable[tuple[int, State]]) -> Tally:
+        """With what children report, the later after the earlier; what makes no sense is nothing.
+
+        Its time is that of the reports and of the size, not of their product.
+        """
+        said = {i: state for i, state in reports if 0 <= i < self.size and state in _REPORTED}
+        if not said:
             return self
-        bit = 1 << index
+        new, completed, given_up = (
+            _mask(i for i, state in said.items() if state in which)
+            for which in (_REPORTED, (State.COMPLETED,), _GIVEN_UP)
+        )
         return replace(
             self,
-            over=self.over | bit,
-            completed=self.completed | bit if state is State.COMPLETED else self.completed & ~bit,
-            given_up=self.given_up | bit if state in _GIVEN_UP else self.given_up & ~bit,
+            over=self.over | new,
+            completed=self.completed & ~new | completed,
+            given_up=self.given_up & ~new | given_up,
         )
 
     def counts(self) -> BatchCounts:
@@ -170,6 +179,16 @@ class Tally:
             self.when,
             *(_bits(bits) for bits in (self.over, self.completed, self.given_up)),
         ]
+
+
+def _mask(indexes: Iterable[int]) -> int:
+    bits = bytearray()
+    for index in indexes:
+        at = index >> 3
+        if at >= len(bits):
+            bits.extend(bytes(at + 1 - len(bits)))
+        bits[at] |= 1 << (index & 7)
+    return int.from_bytes(bits, "little")
 
 
 def read_tally(told: list[Any]) -> Tally:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from streams.jobs.batches import CHILDREN_MAX, Awaits, Tally, Verdict
 from streams.jobs.lifecycle import Happening
@@ -24,6 +24,15 @@ class _Ahead:
     queue_end: int  # where its queue ended at the last one
 
 
+@dataclass(slots=True)
+class _Reported:
+    """What the children of one callback have reported since the last turn."""
+
+    first: int  # offset of the first report
+    queue_end: int  # where the callback's queue ended at the last one
+    reports: list[tuple[int, State]] = field(default_factory=list)
+
+
 class Callbacks:
     """Counts reports; a callback starts once its tally says so, and not before.
 
@@ -34,6 +43,7 @@ class Callbacks:
     def __init__(self, owned: Owned) -> None:
         self._owned = owned
         self._ahead: dict[bytes, _Ahead] = {}
+        self._reported: dict[bytes, _Reported] = {}
 
     def __bool__(self) -> bool:
         """Whether a report waits for its callback to be read."""
@@ -101,38 +111,48 @@ class Callbacks:
                 return False
         return True
 
-    def report(
-        self, command: Command, offset: int, queue_end: int, settlement: Settlement, now: int
+    def report(self, command: Command, offset: int, queue_end: int) -> None:
+        """A child reports; see `take_reports`."""
+        if command.state is not None:
+            reported = self._reported.setdefault(command.job.encode(), _Reported(offset, queue_end))
+            reported.reports.append((command.index, command.state))
+            reported.queue_end = queue_end
+
+    def take_reports(self, settlement: Settlement, now: int) -> None:
+        """Count all that was reported since the last turn, once for each callback."""
+        reported, self._reported = self._reported, {}
+        for state_key, each in reported.items():
+            self._take(state_key, each, settlement, now)
+
+    def _take(
+        self, state_key: bytes, reported: _Reported, settlement: Settlement, now: int
     ) -> None:
-        """A child reports."""
-        owned, state_key, state = self._owned, command.job.encode(), command.state
-        if state is None:
-            return  # from elsewhere, and not one of ours
+        owned = self._owned
         entry = owned.entry(state_key, settlement)
         if entry is None:
-            is_read = owned.watermark.position >= queue_end or state_key in owned.hand
+            is_read = owned.watermark.position >= reported.queue_end or state_key in owned.hand
             if not is_read:
-                self._keep(state_key, command.index, state, offset, queue_end)
+                self._keep(state_key, reported)
             return
         if entry.tally is None or state_key in owned.hand:
             return  # it runs already
-        tally = entry.tally.with_report(command.index, state)
+        tally = entry.tally.with_reports(reported.reports)
         if tally == entry.tally:
-            return  # a copy
+            return  # copies
         told = replace(entry, tally=tally)
         if awaits(entry):
             self.hold_or_open(told, settlement, now, was_open=True)
         else:  # no handler knows it, say: it is looked at when that changes
             settlement.open(told, owned.lane_of_entry(entry) if entry.blocks else None)
 
-    def _keep(
-        self, state_key: bytes, index: int, state: State, offset: int, queue_end: int
-    ) -> None:
+    def _keep(self, state_key: bytes, reported: _Reported) -> None:
         ahead = self._ahead.get(state_key)
         if ahead is None:
-            ahead = self._ahead[state_key] = _Ahead(Tally(size=CHILDREN_MAX), offset, queue_end)
-        ahead.tally = ahead.tally.with_report(index, state)
-        ahead.queue_end = queue_end
+            ahead = self._ahead[state_key] = _Ahead(
+                Tally(size=CHILDREN_MAX), reported.first, reported.queue_end
+            )
+        ahead.tally = ahead.tally.with_reports(reported.reports)
+        ahead.queue_end = reported.queue_end
 
     def first_kept(self, position: int) -> int | None:
         """The offset of the first report that waits, when reading has got to `position`."""

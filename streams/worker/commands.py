@@ -62,6 +62,7 @@ class Commands:
             if offset >= owned.tables.applied(owned.place.commands):
                 self._end = offset + 1
                 self._obey(command, offset, queue_end, settlement, now)
+        self._callbacks.take_reports(settlement, now)
         self._note(settlement)
 
     def _note(self, settlement: Settlement) -> None:
@@ -102,7 +103,7 @@ class Commands:
                 # Not read yet, or read and over: then what is enqueued again is meant.
                 self._ahead[state_key] = (command, offset, queue_end)
             case "report":
-                self._callbacks.report(command, offset, queue_end, settlement, now)
+                self._callbacks.report(command, offset, queue_end)
             case "replay" | "discard":
                 self._resolve(command, entry, offset, settlement, now)
             case _:

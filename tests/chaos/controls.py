@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -242,10 +242,10 @@ def not_reported_again(patch: Patch) -> None:
 def reports_counted(patch: Patch) -> None:
     """Reports are counted, whichever child they are of."""
 
-    def counted(self: Tally, index: int, state: State) -> Tally:
-        return replace(self, over=self.over << 1 | 1)
+    def counted(self: Tally, reports: Sequence[tuple[int, State]]) -> Tally:
+        return replace(self, over=(self.over + 1 << len(reports)) - 1)
 
-    patch.setattr(Tally, "with_report", counted)
+    patch.setattr(Tally, "with_reports", counted)
 
 
 CONTROLS: dict[str, Callable[[Patch], None]] = {
