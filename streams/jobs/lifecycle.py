@@ -25,6 +25,7 @@ class Happening(StrEnum):
     REPLAYED = "replayed"
     DUPLICATE = "duplicate"
     PROGRESS = "progress"
+    CHECKPOINTED = "checkpointed"
     UNDECODABLE = "undecodable"
     ABANDONED = "abandoned"  # its attempt is over, and its thread goes on
 

@@ -34,11 +34,11 @@ def on(*happenings: str) -> Callable[[F], F]:
 
     It is given a `LifecycleEvent`, once for each thing of these kinds: `started`, `completed`,
     `retrying`, `failed` (given up; also `dead`), `discarded`, `cancelled`, `expired`, `scheduled`,
-    `parked`, `sleeping`, `replayed`, `duplicate`, `undecodable`; `progress`, once a second for a
-    job that tells it. All but `started` and `progress` are told when they are durable. A `def` is
-    called at once, on the event loop: it must be quick. An `async def` is called for one event
-    after the other; what it can't keep up with is dropped, counted in the log. What it raises is
-    logged.
+    `parked`, `sleeping`, `replayed`, `duplicate`, `undecodable`; `checkpointed`; `progress`, once
+    a second for a job that tells it. All but `started` and `progress` are told when they are
+    durable. A `def` is called at once, on the event loop: it must be quick. An `async def` is
+    called for one event after the other; what it can't keep up with is dropped, counted in the log.
+    What it raises is logged.
 
     Raises:
         TypeError: there is no such thing to hear, or what is decorated is no function.

@@ -17,6 +17,8 @@ _LEVELS: Final = {
     Happening.SCHEDULED: logging.DEBUG,
     Happening.PARKED: logging.DEBUG,
     Happening.DUPLICATE: logging.DEBUG,
+    Happening.PROGRESS: logging.DEBUG,
+    Happening.CHECKPOINTED: logging.DEBUG,
     Happening.RETRYING: logging.WARNING,
     Happening.EXPIRED: logging.WARNING,
     Happening.ABANDONED: logging.WARNING,

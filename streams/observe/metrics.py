@@ -30,6 +30,7 @@ OLDEST_WAITING: Final = "streams_queue_oldest_waiting_seconds"
 IN_HAND: Final = "streams_queue_in_hand"
 ABANDONED: Final = "streams_threads_abandoned_total"
 BLOCKED: Final = "streams_loop_blocked_total"
+CHECKPOINTS: Final = "streams_checkpoints_total"
 ABANDONED_NOW: Final = "streams_abandoned_threads"
 
 UNKNOWN: Final = "unknown"
@@ -97,6 +98,9 @@ class WorkerMetrics:
             Happening.DEAD: Counters(DEAD_LETTERS, "Jobs that were given up.", by_name),
             Happening.DUPLICATE: Counters(
                 DUPLICATES, "Deliveries of jobs that were known already.", by_name
+            ),
+            Happening.CHECKPOINTED: Counters(
+                CHECKPOINTS, "Checkpoints that handlers kept, durably.", by_name
             ),
             Happening.ABANDONED: Counters(
                 ABANDONED, "Threads that went on though their attempt was over.", by_name

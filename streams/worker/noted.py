@@ -149,6 +149,7 @@ class Noted:
             else:
                 self._write(attempt, settlement, now)
                 settlement.awaited.append(kept)
+                settlement.events.append(self._event(Happening.CHECKPOINTED, attempt, now))
         if self._next is not None and self._next <= now:
             self._look(settlement, now)
 
@@ -179,18 +180,22 @@ class Noted:
 
     def _tell(self, attempt: Attempt, notebook: Notebook, settlement: Settlement, now: int) -> None:
         notebook.untold, notebook.told_at = False, now
-        settlement.events.append(
-            LifecycleEvent(
-                happening=Happening.PROGRESS,
-                at=now,
-                queue=self._owned.place.queue,
-                name=attempt.job.name,
-                id=attempt.job.id,
-                key=attempt.job.ordering_key,
-                attempt=attempt.number,
-                progress=notebook.latest,
-                traceparent=attempt.envelope.traceparent,
-            )
+        event = self._event(Happening.PROGRESS, attempt, now, notebook.latest)
+        settlement.events.append(event)
+
+    def _event(
+        self, happening: Happening, attempt: Attempt, now: int, progress: Progress | None = None
+    ) -> LifecycleEvent:
+        return LifecycleEvent(
+            happening=happening,
+            at=now,
+            queue=self._owned.place.queue,
+            name=attempt.job.name,
+            id=attempt.job.id,
+            key=attempt.job.ordering_key,
+            attempt=attempt.number,
+            progress=progress,
+            traceparent=attempt.envelope.traceparent,
         )
 
     def _write(self, attempt: Attempt, settlement: Settlement, now: int) -> None:
