@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 RETRY_PAUSE = 1.0  # seconds
 
-Deliver = Callable[[str, int, Command, int], Awaitable[None]]
+Deliver = Callable[[str, int, Sequence[tuple[Command, int]]], Awaitable[None]]
 
 
 class CommandReader:
@@ -97,21 +97,25 @@ class CommandReader:
             try:
                 batches = await self._consumer.getmany(timeout_ms=200)
                 for place, records in batches.items():
-                    for record in records:
-                        await self._hand_over(place, record)
+                    await self._hand_over(place, records)
             except (KafkaError, OSError) as error:
                 logger.warning("reading commands failed: %s; trying again", error)
                 await asyncio.sleep(RETRY_PAUSE)
                 self._reassign()  # what was fetched and not handed over comes again
 
-    async def _hand_over(self, place: TopicPartition, record: Any) -> None:
-        if record.offset < self._positions.get(place, record.offset + 1):
-            return  # fetched before the partition went away or was reassigned
-        try:
-            command = decode_command(record.key or b"", record.value or b"")
-        except UndecodableRecord as error:
-            logger.error("%s/%d@%d: %s", place.topic, place.partition, record.offset, error)
-        else:
-            await self._deliver(place.topic, place.partition, command, record.offset)
-        if place in self._positions:
-            self._positions[place] = record.offset + 1
+    async def _hand_over(self, place: TopicPartition, records: Sequence[Any]) -> None:
+        position = self._positions.get(place)
+        commands: list[tuple[Command, int]] = []
+        for record in records:
+            if position is None or record.offset < position:
+                continue  # fetched before the partition went away or was reassigned
+            try:
+                command = decode_command(record.key or b"", record.value or b"")
+            except UndecodableRecord as error:
+                logger.error("%s/%d@%d: %s", place.topic, place.partition, record.offset, error)
+            else:
+                commands.append((command, record.offset))
+        if commands:
+            await self._deliver(place.topic, place.partition, commands)
+        if position is not None and self._positions.get(place) == position:
+            self._positions[place] = records[-1].offset + 1

@@ -187,7 +187,7 @@ class JobsApp(faust.App):
         self._standbys: Standbys | None = None
         self._following: asyncio.Task[None] | None = None
         self._commands = CommandReader(
-            settings.bootstrap_servers, self.worker_name, self._on_command, {}, self._end_with
+            settings.bootstrap_servers, self.worker_name, self._on_commands, {}, self._end_with
         )
         self._queues = {self.names.queue(queue): queue for queue in serves}
         self._events = {self.names.event(kind): kind for kind in registry.event_types()}
@@ -494,7 +494,9 @@ class JobsApp(faust.App):
         assert self._folder is not None
         return RocksStore(self._folder.path / queue / str(partition))
 
-    async def _on_command(self, topic: str, partition: int, command: Command, offset: int) -> None:
+    async def _on_commands(
+        self, topic: str, partition: int, commands: Sequence[tuple[Command, int]]
+    ) -> None:
         for queue in self._queues.values():
             if self.names.commands(queue) == topic:
-                await self.engine.command(queue, partition, command, offset)
+                await self.engine.command(queue, partition, commands)

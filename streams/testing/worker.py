@@ -276,7 +276,7 @@ class MemoryWorker:
                     self._commands[(queue, partition)] = at + 1
                     record = log[at]
                     command = decode_command(record.key or b"", record.value or b"")
-                    await self.engine.command(queue, partition, command, record.offset)
+                    await self.engine.command(queue, partition, [(command, record.offset)])
 
     @property
     def is_opening(self) -> bool:

@@ -243,14 +243,16 @@ class Engine:
         fan_out.start()
         return fan_out
 
-    async def command(self, queue: str, partition: int, command: Command, offset: int) -> None:
-        """Hand a command to its partition, if it is ours."""
+    async def command(
+        self, queue: str, partition: int, commands: Sequence[tuple[Command, int]]
+    ) -> None:
+        """Hand commands, each with its offset, to their partition, if it is ours."""
         if (queue, partition) not in self.queues:
             return
         end = await self._log.end(self.options.names.queue(queue), partition)
         pipeline = self.queues.get((queue, partition))
         if pipeline is not None:
-            pipeline.command(command, offset, end)
+            pipeline.command(commands, end)
 
     async def close_queue(self, queue: str, partition: int) -> None:
         """Give up a partition: its attempts are interrupted, their outcomes dropped."""

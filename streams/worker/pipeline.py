@@ -281,9 +281,10 @@ class Pipeline:
                 return records[at:]
         return ()
 
-    def command(self, command: Command, offset: int, queue_end: int) -> None:
-        """Take the command read at `offset` of its topic, when the queue ended at `queue_end`."""
-        self._commands.arrive(command, offset, queue_end)
+    def command(self, commands: Sequence[tuple[Command, int]], queue_end: int) -> None:
+        """Take commands, each with its offset, which came before the queue's `queue_end`."""
+        for command, offset in commands:
+            self._commands.arrive(command, offset, queue_end)
         self._stir()
 
     def inspect(self) -> None:

@@ -358,7 +358,7 @@ async def test_a_key_whose_waiting_job_is_cancelled_during_a_rebalance_goes_on()
         one.hand.paused = True  # the first thing that a drain does
         watch.held[1].set()
         await turns(box.cluster, lambda: watch.ended == [1])
-        one.command(Command(kind="cancel", job=keys[1]), 0, 2)
+        one.command([(Command(kind="cancel", job=keys[1]), 0)], 2)
         await one.drain()
         # and the partition comes back
         one.resume()
