@@ -71,12 +71,13 @@ class Worker(WorkerProcess):
     async def until_figure(self, name: str, at_least: float, timeout_s: float = 60) -> None:
         """Return once this metric, added up, has got so far; its STREAMS_WEB_PORT must be known."""
         limit = time.monotonic() + timeout_s
-        while (found := await asyncio.to_thread(self._figure, name)) < at_least:
+        while (found := await asyncio.to_thread(self.figure, name)) < at_least:
             assert self.runs, self.log
             assert time.monotonic() < limit, f"{name} is {found}, not {at_least}\n{self.log}"
             await asyncio.sleep(0.05)
 
-    def _figure(self, name: str) -> float:
+    def figure(self, name: str) -> float:
+        """A metric as it is now, added up; `name` is a pattern."""
         try:
             url = f"http://127.0.0.1:{self._environment['STREAMS_WEB_PORT']}/metrics"
             with urlopen(url, timeout=10) as answer:

@@ -243,6 +243,33 @@ async def test_threads_that_never_return_free_their_slots_up_to_a_bound_and_hold
         assert time.monotonic() - started < 15
 
 
+async def test_what_waited_longer_than_it_is_worth_is_expired_and_counted(
+    kafka: str, prefix: str, tmp_path: Path
+) -> None:
+    await create_topics(kafka, prefix, PARTITIONS, queues=("default",))
+    states = States(kafka, prefix, PARTITIONS)
+    settings = {**HANDLERS, "STREAMS_PARTITIONS": str(PARTITIONS)}
+    with Fleet(kafka, prefix, tmp_path, **settings) as fleet:
+        async with JobClient(kafka, source="test", prefix=prefix) as client:
+            # given jobs that are worth little time, and others, when no worker is there
+            late = [await client.enqueue(Quick(n=n), expires="1ms") for n in range(8)]
+            others = [await client.enqueue(Quick(n=n)) for n in range(8)]
+            # when two workers come
+            workers = [fleet.start(name, STREAMS_WEB_PORT=str(free_port())) for name in ("a", "b")]
+            ledger = await states.until_over([*late, *others])
+            # then the one kind has ended without a start, and the other kind was not held up
+            for handle in late:
+                assert ledger[handle.id].state is State.EXPIRED
+                assert ledger[handle.id].attempts == 0
+            for handle in others:
+                assert ledger[handle.id].state is State.COMPLETED
+            expired = r'streams_jobs_total\{[^}]*outcome="expired"[^}]*\}'
+            figures = [await asyncio.to_thread(worker.figure, expired) for worker in workers]
+            assert sum(figures) == len(late)
+        for worker in fleet.running:
+            assert worker.stop() == 0, worker.log
+
+
 async def test_a_handler_that_blocks_the_loop_is_named(
     kafka: str, prefix: str, tmp_path: Path
 ) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from cli_process import Cli
 from fleet import Fleet
+from group import Group
 from large_handlers import InProcess, OnLoop
 from topics import create_topics
 
@@ -31,17 +32,20 @@ async def test_a_large_result_is_read_from_object_storage(
     monkeypatch.setenv("STREAMS_OBJECTS", where)
     cli = Cli(kafka, prefix, "large_handlers")
     with Fleet(kafka, prefix, tmp_path, handlers="large_handlers") as fleet:
-        # given a worker with object storage, and jobs with large results
-        worker = fleet.start("a")
+        # given two workers with object storage, and jobs with large results
+        fleet.start("a")
+        fleet.start("b")
+        await Group(kafka, f"{prefix}workers").until_members(2, fleet.logs)
         async with (
             JobClient(kafka, source="test", prefix=prefix, objects=where) as client,
             JobClient(kafka, source="test", prefix=prefix) as elsewhere,
         ):
             # then whoever knows where it is gets them
             expected = {"text": "x" * SIZE}
-            for payload in (OnLoop(size=SIZE), InProcess(size=SIZE)):
-                handle = await client.enqueue(payload)
-                assert await handle.result(timeout="60s") == expected
+            for kind_of in (OnLoop, InProcess):
+                handles = [await client.enqueue(kind_of(size=SIZE)) for _ in range(4)]
+                for handle in handles:
+                    assert await handle.result(timeout="60s") == expected
             # and others are told
             other = await elsewhere.enqueue(OnLoop(size=SIZE))
             with pytest.raises(ObjectsUnavailable, match="say where that is"):
@@ -51,4 +55,5 @@ async def test_a_large_result_is_read_from_object_storage(
             assert json.loads(said.output) == expected
             shown = (await cli.run("jobs", "show", other.id)).output
             assert "5,000,011 bytes in object storage" in shown
-        assert worker.stop() == 0, worker.log
+        for worker in fleet.running:
+            assert worker.stop() == 0, worker.log
