@@ -93,6 +93,13 @@ def _waiting(evidence: Evidence, entry: OpenEntry | None, now: int) -> Answer:
                 text=f"{_attempt(run.attempt, evidence.attempts)} runs on {run.worker} since "
                 f"{show_time(run.since)}",
             )
+    if entry is not None and entry.state is State.RUNNING and evidence.owner is None:
+        kept = None if entry.notes is None else entry.notes.checkpoint
+        whence = "anew" if kept is None else "from its checkpoint"
+        return Answer(
+            kind="handed-back",
+            text=f"it ran when its worker ended; the next one starts it {whence}",
+        )
     if entry is not None and entry.state is State.RUNNING:
         return Answer(
             kind="running",

@@ -14,7 +14,9 @@ from streams.cli.find import Found
 from streams.cli.output import show_time
 from streams.cli.why import Witness
 from streams.client_story import Story
+from streams.jobs.batches import Tally
 from streams.jobs.identity import JobKey
+from streams.jobs.notes import Notes
 from streams.jobs.outcome import Failure
 from streams.jobs.states import OVER, State
 from streams.wire.envelope import Envelope, Record, encode
@@ -183,6 +185,27 @@ def test_running_long_without_a_word_of_its_worker() -> None:
     assert answer.kind == "running"
     assert "attempt 1 of 5" in answer.text
     assert show_time(NOW - 5) in answer.text
+
+
+def test_what_ran_when_its_worker_ended() -> None:
+    running = entry(JOB, State.RUNNING, due=NOW - 5)
+    answer = explain(evidence(running, owner=None), NOW)
+    assert answer.kind == "handed-back"
+    assert answer.text == "it ran when its worker ended; the next one starts it anew"
+    assert "start one" in answer.remedy
+    kept = replace(running, notes=Notes(checkpoint="7"))
+    answer = explain(evidence(kept, owner=None), NOW)
+    assert answer.text == "it ran when its worker ended; the next one starts it from its checkpoint"
+
+
+def test_a_callback_that_waits_for_its_children() -> None:
+    tally = Tally(size=3).with_reports([(0, State.COMPLETED), (2, State.DEAD)])
+    waits = replace(entry(JOB, State.SLEEPING, blocks=False), due=None, tally=tally)
+    answer = explain(evidence(waits), NOW)
+    assert answer.kind == "batch"
+    assert answer.text == (
+        "it waits until all of its 3 jobs are over: 2 are, 1 of them not completed"
+    )
 
 
 def test_dead() -> None:
