@@ -39,6 +39,7 @@ class Settings(BaseSettings):
     instance: str = ""  # a name for static membership: a quick restart moves no partition
     queues: Words = ("critical", "default", "bulk")
     serves: Words = ()  # the queues that this group's workers serve; none named: all
+    weights: Words = ("critical=6", "default=3", "bulk=1")  # of queues, for slots; others: 1
     handlers: Words = ()
     middleware: Words = ()  # around every handler, from the outside in: module:name
     partitions: int = Field(8, ge=1)
@@ -76,7 +77,21 @@ class Settings(BaseSettings):
         """Where large results are kept."""
         return self.objects or f"{self.data_dir}/objects"
 
-    @field_validator("queues", "handlers", "middleware", "serves", mode="before")
+    @property
+    def weights_of(self) -> dict[str, int]:
+        """How many jobs of a queue start for each one of a queue of weight 1."""
+        return {queue: int(weight) for queue, _, weight in (w.partition("=") for w in self.weights)}
+
+    @field_validator("weights")
+    @classmethod
+    def _are_weights(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for word in value:
+            queue, _, weight = word.partition("=")
+            if not queue or not weight.isdigit() or not 0 < int(weight) <= 1_000:
+                raise ValueError(f'{word!r}: write queues with weights from 1, as in "critical=6"')
+        return value
+
+    @field_validator("queues", "handlers", "middleware", "serves", "weights", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):

@@ -91,6 +91,7 @@ def job(
     runs_in: Literal["loop", "thread", "process"] | None = None,
     ordering: Literal["strict", "none"] | None = None,
     on_dead: Literal["release", "halt"] = "release",
+    concurrency: int | None = None,
     ledger: bool = True,
     middleware: Sequence[Middleware] = (),
     key: str | None = None,
@@ -108,6 +109,7 @@ def job(
     runs_in: Literal["loop", "thread", "process"] | None = None,
     ordering: Literal["strict", "none"] | None = None,
     on_dead: Literal["release", "halt"] = "release",
+    concurrency: int | None = None,
     ledger: bool = True,
     middleware: Sequence[Middleware] = (),
     key: str | None = None,
@@ -130,6 +132,8 @@ def job(
         ordering: `strict` (the default with a key) or `none`.
         on_dead: what a dead job means to its key: `release` lets the next one run, `halt` makes
             the key wait until the dead job was replayed or discarded.
+        concurrency: how many of its jobs run at a time in one worker; by default as many as there
+            are slots.
         ledger: False: a job that completes leaves no record, for idempotent work in bulk without
             an order. It has no status and no result, a copy of it runs again, and so does what
             completed behind a running job when its partition moves to another worker.
@@ -184,6 +188,10 @@ def job(
             )
         if on_dead not in ("release", "halt"):
             mistakes.append(f'on_dead={on_dead!r}: write "release" or "halt"')
+        if concurrency is not None and (type(concurrency) is not int or concurrency < 1):
+            mistakes.append(
+                f"concurrency={concurrency!r}: write how many may run at a time in a worker, from 1"
+            )
         mistakes += middleware_mistakes(middleware)
         is_event = issubclass(kind, Event)
         definition = JobDefinition(
@@ -199,6 +207,7 @@ def job(
             plain=signature.plain,
             ordering=ordering or ("none" if kind.__key__ is None else "strict"),
             on_dead=on_dead,
+            concurrency=concurrency,
             ledger=bool(ledger),
             file=code.co_filename,
             line=code.co_firstlineno,

@@ -69,6 +69,7 @@ class JobDefinition:
     unique_for_ms: int = UNIQUE_FOR_MS
     ordering: Literal["strict", "none"]
     on_dead: Literal["release", "halt"] = "release"
+    concurrency: int | None = None  # how many run at a time in one worker; None: as many as can
     ledger: bool = True  # False: one that completes leaves no record
     file: str
     line: int

@@ -13,7 +13,6 @@ OF_AN_EVENT: Final = ("id", "time")
 NOT_YET: Final = (
     "rate_limit",
     "batch",
-    "concurrency",
     "key_concurrency",
     "debounce",
     "throttle",
@@ -42,6 +41,7 @@ _REMEDIES: Final[Mapping[str, str]] = {
     "ordering": _DEFINITION.format("ordering"),
     "ondead": _DEFINITION.format("on_dead"),
     "ledger": _DEFINITION.format("ledger"),
+    "concurrency": _DEFINITION.format("concurrency"),
     "runsin": _DEFINITION.format("runs_in"),
     "permanent": "the definition has it: @job(retry=Retry(permanent=(...,)))",
     "blockskey": 'a handler says it: raise Snooze("1h", blocks_key=True)',

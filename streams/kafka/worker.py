@@ -164,6 +164,7 @@ class JobsApp(faust.App):
                 concurrency=settings.concurrency,
                 threads=settings.threads,
                 abandoned_threads=settings.abandoned_threads,
+                weights=settings.weights_of,
                 grace_ms=to_ms(settings.grace),
                 unique_for_ms=to_ms(settings.unique_for),
                 kept=Kept(

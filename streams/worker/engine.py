@@ -47,6 +47,7 @@ class EngineOptions:
     concurrency: int = 100
     threads: int = 5
     abandoned_threads: int = 20
+    weights: Mapping[str, int] = field(default_factory=dict)  # of queues, for slots
     grace_ms: int = 25_000
     unique_for_ms: int = 86_400_000
     gather_ms: int = GATHER_MS  # see `worker/pipeline.py`
@@ -108,6 +109,7 @@ class Engine:
             concurrency=options.concurrency,
             threads=options.threads,
             abandoned_threads=options.abandoned_threads,
+            weights=options.weights,
             send=ChildSender(options.names, log),
             results=self.results,
             opened=self._resources.opened,

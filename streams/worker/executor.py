@@ -7,9 +7,8 @@ import contextlib
 import logging
 import random
 import threading
-from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -27,6 +26,7 @@ from streams.worker.noted import AttemptSays
 from streams.worker.plain_run import drive
 from streams.worker.ports import Alarm, Clock, Hears, Processes
 from streams.worker.results import Results, dumped, misfit
+from streams.worker.slots import Slots
 from streams.worker.tasks import Tasks
 from streams.worker.threads import Threads, waiting_on
 
@@ -52,48 +52,10 @@ class _Running:
     over: bool = False  # its outcome was told, or nobody wants to know it
 
 
-@dataclass(slots=True)
-class _Slots:
-    """Slots of one kind, and who waits for them: what came due, and what came from a queue.
-
-    The two take turns, so that neither a long queue nor a long-overdue backlog starves the other.
-    """
-
-    free: int
-    arrived: deque[Attempt] = field(default_factory=deque)
-    due: deque[Attempt] = field(default_factory=deque)
-    put_back: deque[Attempt] = field(default_factory=deque)  # had a slot and did not start
-    due_is_next: bool = True
-
-    @property
-    def is_waited_for(self) -> bool:
-        """Whether anybody waits."""
-        return bool(self.put_back or self.due or self.arrived)
-
-    def wait(self, attempt: Attempt) -> None:
-        (self.due if attempt.was_opened else self.arrived).append(attempt)
-
-    def remove(self, attempt: Attempt) -> bool:
-        for line in (self.due if attempt.was_opened else self.arrived, self.put_back):
-            if attempt in line:
-                line.remove(attempt)
-                return True
-        return False
-
-    def next(self) -> Attempt | None:
-        if self.put_back:
-            return self.put_back.popleft()
-        if not self.due and not self.arrived:
-            return None
-        if self.due and (self.due_is_next or not self.arrived):
-            self.due_is_next = False
-            return self.due.popleft()
-        self.due_is_next = True
-        return self.arrived.popleft()
-
-
 class LoopExecutor:
-    """At most `concurrency` coroutines and `threads` functions at a time, first come first served.
+    """At most `concurrency` coroutines and `threads` functions at a time.
+
+    See `Slots` for whose turn it is.
 
     Handlers of `processes` run as many as there are processes ready; they are killed when they are
     interrupted. A function in a thread that outlives its timeout can't be stopped, nor can a
@@ -109,6 +71,7 @@ class LoopExecutor:
         concurrency: int = 100,
         threads: int = 5,
         abandoned_threads: int = 20,
+        weights: Mapping[str, int] | None = None,
         processes: Processes | None = None,
         send: Send | None = None,
         results: Results | None = None,
@@ -123,9 +86,9 @@ class LoopExecutor:
         self._opened = opened  # resources
         self._random = (rng or random.Random()).random
         self._slots = {
-            "loop": _Slots(concurrency),
-            "thread": _Slots(threads),
-            "process": _Slots(0),  # as many as are ready
+            "loop": Slots(concurrency, weights),
+            "thread": Slots(threads, weights),
+            "process": Slots(0, weights),  # as many as are ready
         }
         self._contexts: dict[str, Callable[..., JobContext]] = {
             "loop": JobContext,
@@ -175,7 +138,7 @@ class LoopExecutor:
         for slots in self._slots.values():
             self._start_next(slots)
 
-    def _start_next(self, slots: _Slots) -> None:
+    def _start_next(self, slots: Slots) -> None:
         # A worker whose lease is over starts nothing: its jobs may run elsewhere by now.
         while slots.free > 0 and self._may_start_now:
             following = slots.next()
@@ -183,7 +146,7 @@ class LoopExecutor:
                 return
             self._start(following, slots)
 
-    def _add_slots(self, slots: _Slots, more: int) -> None:
+    def _add_slots(self, slots: Slots, more: int) -> None:
         # Less than none are free while those who hold what is gone have not given it back.
         slots.free += more
         if slots.is_waited_for:
@@ -207,7 +170,7 @@ class LoopExecutor:
         """Run the attempt as soon as there is a slot."""
         attempt.handle = _Running(attempt, done, hears)
         slots = self._slots[attempt.definition.runs_in]
-        if slots.free > 0 and self._may_start_now and not slots.put_back:
+        if slots.may_start(attempt) and self._may_start_now:
             self._start(attempt, slots)
         else:
             slots.wait(attempt)
@@ -234,8 +197,8 @@ class LoopExecutor:
         else:
             self._slots[attempt.definition.runs_in].remove(attempt)
 
-    def _start(self, attempt: Attempt, slots: _Slots) -> None:
-        slots.free -= 1
+    def _start(self, attempt: Attempt, slots: Slots) -> None:
+        slots.take(attempt)
         self.running += 1
         running: _Running = attempt.handle
         running.has_slot = True
@@ -267,7 +230,7 @@ class LoopExecutor:
         slots.put_back.append(attempt)
         if len(slots.put_back) == 1:  # also if nobody tells that the lease goes on
             self._clock.call_at(self._clock.now() + PUT_BACK_MS, self.go_on)
-        self._give_back(slots)
+        self._give_back(attempt, slots)
         self._note_if_idle()
 
     def _interrupt(self, attempt: Attempt, running: _Running) -> None:
@@ -312,14 +275,14 @@ class LoopExecutor:
         # at by the garbage collector: in a ring it would stay for a very long time.
         running.alarm = running.task = running.attempt = running.context = None
         slots = self._slots[attempt.definition.runs_in]
-        self._give_back(slots)
+        self._give_back(attempt, slots)
         self._start_next(slots)
         if not running.silent:
             running.done(attempt, outcome)
         self._note_if_idle()
 
-    def _give_back(self, slots: _Slots) -> None:
-        slots.free += 1
+    def _give_back(self, attempt: Attempt, slots: Slots) -> None:
+        slots.give_back(attempt)
         self.running -= 1
 
     def _note_if_idle(self) -> None:

@@ -345,7 +345,6 @@ def test_enqueue_without_a_loop_says_so_instead_of_doing_nothing() -> None:
     [
         "rate_limit",
         "batch",
-        "concurrency",
         "key_concurrency",
         "debounce",
         "throttle",

@@ -54,7 +54,7 @@ async def test_an_attempt_that_is_over_is_freed_without_the_garbage_collector(fa
     await asyncio.sleep(0)  # the loop lets go of the task
     del taken
     assert [task() for task in tasks] == [None]
-    assert not [found for found in gc.get_objects() if isinstance(found, Attempt)]
+    assert not [found for found in gc.get_objects() if type(found) is Attempt]
 
 
 @pytest.mark.usefixtures("no_collector")
@@ -79,7 +79,7 @@ async def test_attempts_that_are_over_are_freed_while_another_one_goes_on() -> N
     for _ in range(20):
         await over.acquire()
     await asyncio.sleep(0)
-    assert [a for a in gc.get_objects() if isinstance(a, Attempt)] == [going]
+    assert [a for a in gc.get_objects() if type(a) is Attempt] == [going]
     latch.set()
     await over.acquire()
 
