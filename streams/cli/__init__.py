@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import typer
 
-from streams.cli import bench, dev, dlq, exits, jobs, send, topics, worker, workers
+from streams.cli import bench, dev, dlq, exits, jobs, queues, send, topics, worker, workers
 from streams.errors import BrokerUnavailable, StreamsError
 from streams.version import VERSION
 
@@ -44,6 +44,7 @@ app.command("worker", epilog=exits.EPILOG)(worker.worker)
 app.add_typer(topics.app, name="topics")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(dlq.app, name="dlq")
+app.add_typer(queues.app, name="queues")
 app.add_typer(workers.app, name="workers")
 
 

@@ -9,6 +9,7 @@ from streams.cli.output import show_time
 from streams.jobs.identity import JobKey
 from streams.jobs.states import OVER, State
 from streams.wire.state import OpenEntry, awaits
+from streams.worker.control import Pause
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +35,7 @@ class Evidence:
     runs: tuple[Run, ...] = ()  # of this job, or of its key
     owner: str | None = None  # the worker that has its partition
     attempts: int | None = None  # how many it has, if that is known here
+    pause: Pause | None = None  # of its queue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +95,14 @@ def _waiting(evidence: Evidence, entry: OpenEntry | None, now: int) -> Answer:
                 text=f"{_attempt(run.attempt, evidence.attempts)} runs on {run.worker} since "
                 f"{show_time(run.since)}",
             )
+    if (pause := evidence.pause) is not None:
+        reason = f": {pause.reason}" if pause.reason else ""
+        queue = evidence.found.queue
+        return Answer(
+            kind="paused",
+            text=f"queue {queue} is paused since {show_time(pause.since)}{reason}",
+            remedy=f"`streams queues resume {queue}`",
+        )
     if entry is not None and entry.state is State.RUNNING and evidence.owner is None:
         kept = None if entry.notes is None else entry.notes.checkpoint
         whence = "anew" if kept is None else "from its checkpoint"

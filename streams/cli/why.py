@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from streams.wire.envelope import Record
     from streams.wire.state import OpenEntry
     from streams.wire.topics import TopicNames
+    from streams.worker.control import Pause
 
 
 def why(
@@ -58,6 +59,8 @@ class Witness:
         self._queue = names.queue(found.queue)
         self._ledger = names.ledger(found.queue)
         self._workers = names.workers
+        self._control = names.control
+        self._pause: Pause | None = None
         self._offset: int | None = None
         self._committed = 0
         self._open: dict[bytes, OpenEntry] = {}
@@ -70,6 +73,8 @@ class Witness:
 
         if record.topic == self._workers:
             self._take_presence(record)
+        elif record.topic == self._control:
+            self._take_control(record)
         elif record.partition == self._found.partition:
             try:
                 self._take_state(record)
@@ -98,7 +103,15 @@ class Witness:
             runs=tuple(_runs(alive, found.job)),
             owner=next((w for w, said in alive.items() if _has(said, place)), None),
             attempts=attempts,
+            pause=self._pause,
         )
+
+    def _take_control(self, record: Record) -> None:
+        from streams.worker.control import pause_record, read_pause
+
+        if record.key == pause_record(self._found.queue, None)[0]:
+            told = read_pause(record.key, record.value)
+            self._pause = None if told is None else told[1]
 
     def _take_state(self, record: Record) -> None:
         from streams.wire.envelope import decode
@@ -173,7 +186,9 @@ async def _gather(id: str, name: str | None, queue: str | None, now: int) -> Evi
     found = await _find(id, name, queue)
     finder = Finder(names, (found.queue,), id)
     witness = Witness(found, names)
-    async for record in read_topics(settings.bootstrap_servers, [*finder.topics, names.workers]):
+    async for record in read_topics(
+        settings.bootstrap_servers, [*finder.topics, names.workers, names.control]
+    ):
         finder.take(record)
         witness.take(record)
     latest = next((each for each in finder.found() if each.job == found.job), found)

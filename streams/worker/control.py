@@ -5,11 +5,42 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection
 
+import orjson
+
 from streams.errors import SettingsError
+from streams.values import immutable
+from streams.wire.envelope import Record
 from streams.worker.ports import Append, Log
 
 _COMMIT = b"commit:"
 _OWNER = b"owner:"
+_PAUSE = b"pause:"
+
+
+def pause_record(queue: str, since: int | None, reason: str = "") -> tuple[bytes, bytes | None]:
+    """Key and value that pause a queue since then (ms since the epoch); None resumes it."""
+    value = None if since is None else orjson.dumps({"since": since, "reason": reason})
+    return _PAUSE + queue.encode(), value
+
+
+def read_pause(key: bytes, value: bytes | None) -> tuple[str, Pause] | None:
+    """The queue that a record pauses, and since when; None if it pauses none."""
+    if not key.startswith(_PAUSE) or value is None:
+        return None
+    try:
+        told = orjson.loads(value)
+        pause = Pause(since=int(told["since"]), reason=str(told["reason"]))
+        return key[len(_PAUSE) :].decode(), pause
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+@immutable(frozen=True, slots=True, kw_only=True)
+class Pause:
+    """Since when nothing of a queue starts (ms since the epoch), and why."""
+
+    since: int
+    reason: str
 
 
 def commit_key(group: str, topic: str, partition: int) -> bytes:
@@ -33,14 +64,23 @@ class Control:
         async with self._reading:
             async for records in self._log.read(self._topic, 0, self._position):
                 for record in records:
-                    key = record.key or b""
-                    if record.value is None:
-                        self._values.pop(key, None)
-                    else:
-                        self._values[key] = record.value
-                    if key.startswith(_OWNER):
-                        self._note_claim(key, record.value, record.offset)
+                    self.take(record)
                 self._position = records[-1].offset + 1
+
+    def take(self, record: Record) -> None:
+        """Note what one record says."""
+        key = record.key or b""
+        if record.value is None:
+            self._values.pop(key, None)
+        else:
+            self._values[key] = record.value
+        if key.startswith(_OWNER):
+            self._note_claim(key, record.value, record.offset)
+
+    def paused(self) -> dict[str, Pause]:
+        """The queues of which nothing starts."""
+        found = (read_pause(key, value) for key, value in self._values.items())
+        return dict(each for each in found if each is not None)
 
     def commit(self, key: bytes) -> int:
         """A commit that was kept; 0 without one."""

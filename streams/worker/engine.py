@@ -34,6 +34,8 @@ from streams.worker.trimming import Kept, Trimmer
 
 logger = logging.getLogger(__name__)
 
+PAUSES_LOOK_MS = 500  # how often the control topic is looked at
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineOptions:
@@ -92,6 +94,7 @@ class Engine:
         self._listeners = (*listeners, *([self._heard_by.listen] if heard_by else []))
         self._take_copy = take_copy
         self._copied = copied
+        self._paused: set[str] = set()  # queues
         self._ends = False  # the grace period is over
         self._is_cut_off = False  # and the last drain was: nothing is written any more
         self._on_failure = on_failure  # a partition can't go on: the worker must end
@@ -124,6 +127,31 @@ class Engine:
             ResourceFailed: something of it could not be opened.
         """
         await self._resources.open()
+        await self.look_at_pauses()
+
+    async def look_at_pauses(self) -> None:
+        """Start nothing of the queues that somebody has paused; go on with those resumed."""
+        await self.control.refresh()
+        paused = self.control.paused()
+        if paused.keys() != self._paused:
+            for queue in paused.keys() - self._paused:
+                logger.info("queue %s is paused: %s", queue, paused[queue].reason or "no reason")
+            for queue in self._paused - paused.keys():
+                logger.info("queue %s goes on", queue)
+            self._paused = set(paused)
+            self.executor.pause_queues(self._paused)
+
+    async def _follow_pauses(self) -> None:
+        while True:
+            over = asyncio.Event()
+            alarm = self._clock.call_at(self._clock.now() + PAUSES_LOOK_MS, over.set)
+            try:
+                await over.wait()
+                await self.look_at_pauses()
+            except OSError as error:
+                logger.warning("reading the control topic failed: %s; trying again", error)
+            finally:
+                alarm.cancel()
 
     def start(self) -> None:
         """Start what goes on beside the partitions."""
@@ -131,6 +159,7 @@ class Engine:
         for name, work in (
             ("trimming", self.trimmer.run(self.options.kept)),
             ("presence", self._presence.run()),
+            ("pauses", self._follow_pauses()),
             ("results", self.results.run(self._clock, self.options.kept.ledger_ms)),
         ):
             self._services.append(asyncio.create_task(self._serve(name, work), name=name))

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import random
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -123,6 +123,12 @@ class LoopExecutor:
         """End what was started."""
         if self._processes is not None:
             await self._processes.stop()
+
+    def pause_queues(self, queues: Collection[str]) -> None:
+        """Start nothing of these queues, and of the others what waits."""
+        for slots in self._slots.values():
+            slots.paused = queues
+        self.go_on()
 
     def pause(self) -> None:
         """Start nothing until `resume`: it is open whose jobs those are that wait."""

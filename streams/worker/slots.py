@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -12,7 +12,7 @@ from streams.worker.attempt import Attempt
 WEIGHT: Final = 1  # of a queue that nobody gave one
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Line:
     """The jobs of one queue that wait: what came due, and what came from the queue.
 
@@ -61,6 +61,7 @@ class Slots:
     def __init__(self, free: int, weights: Mapping[str, int] | None = None) -> None:
         self.free = free
         self.put_back: deque[Attempt] = deque()  # had a slot and did not start
+        self.paused: Collection[str] = ()  # queues of which nothing starts
         self._weights = weights or {}
         self._lines: dict[str, _Line] = {}
         self._limited: dict[str, _Limited] = {}
@@ -68,7 +69,7 @@ class Slots:
     @property
     def is_waited_for(self) -> bool:
         """Whether anybody waits, but for those who are held."""
-        return bool(self.put_back) or any(self._lines.values())
+        return bool(self.put_back) or any(self._waiting())
 
     def wait(self, attempt: Attempt) -> None:
         """Let a job wait for its turn; when that comes, its definition's limit is looked at."""
@@ -77,6 +78,8 @@ class Slots:
     def may_start(self, attempt: Attempt) -> bool:
         """Whether a job may start at once, before all that wait: nobody waits, or could start."""
         if self.free <= 0 or self.put_back:
+            return False
+        if self.paused and _queue_of(attempt) in self.paused:
             return False
         limited = self._limit_of(attempt)
         return limited is None or not (limited.held or self._is_full(attempt, limited))
@@ -115,7 +118,7 @@ class Slots:
     def next(self) -> Attempt | None:
         """Whose turn it is; None: nobody's who could start."""
         if self.put_back:
-            return self.put_back.popleft()
+            return self.put_back.popleft()  # also of a paused queue: it had begun, nearly
         while (line := self._fullest()) is not None:
             attempt = line.pop()
             limited = self._limit_of(attempt)
@@ -126,17 +129,23 @@ class Slots:
 
     def _fullest(self) -> _Line | None:
         """The queue whose turn it is: each gains its weight, and who has most pays for all."""
-        waiting = [line for line in self._lines.values() if line]
+        waiting = self._waiting()
         if len(waiting) < 2:
             return waiting[0] if waiting else None
         for line in self._lines.values():
-            line.credit = line.credit + line.weight if line else 0
+            line.credit = line.credit + line.weight if line in waiting else 0
         first = max(waiting, key=lambda line: line.credit)
         first.credit -= sum(line.weight for line in waiting)
         return first
 
+    def _waiting(self) -> list[_Line]:
+        """The queues that have jobs which could start."""
+        if not self.paused:
+            return [line for line in self._lines.values() if line]
+        return [line for queue, line in self._lines.items() if line and queue not in self.paused]
+
     def _line_of(self, attempt: Attempt) -> _Line:
-        queue = attempt.envelope.queue or attempt.definition.queue
+        queue = _queue_of(attempt)
         line = self._lines.get(queue)
         if line is None:
             line = self._lines[queue] = _Line(self._weights.get(queue, WEIGHT))
@@ -151,3 +160,7 @@ class Slots:
     def _is_full(attempt: Attempt, limited: _Limited) -> bool:
         limit = attempt.definition.concurrency
         return limit is not None and limited.running >= limit
+
+
+def _queue_of(attempt: Attempt) -> str:
+    return attempt.envelope.queue or attempt.definition.queue

@@ -22,6 +22,7 @@ from streams.jobs.states import OVER, State
 from streams.wire.envelope import Envelope, Record, encode
 from streams.wire.state import AttemptRecord, LedgerRecord, OpenEntry, encode_ledger, encode_open
 from streams.wire.topics import TopicNames
+from streams.worker.control import Pause
 from streams.worker.tables import COMMITTED
 
 NOW = 1_700_000_000_000
@@ -334,3 +335,13 @@ def test_what_workers_say() -> None:
         Record(NAMES.workers, 0, 1, NOW, b"w1", None),
     )
     assert (withdrawn.owner, withdrawn.runs) == (None, ())
+
+
+def test_a_paused_queue_is_the_reason_unless_a_worker_runs_the_job() -> None:
+    pause = Pause(since=NOW - 60_000, reason="a migration")
+    answer = explain(replace(evidence(offset=3, committed=1), pause=pause), NOW)
+    assert answer.kind == "paused"
+    assert show_time(NOW - 60_000) in answer.text and "a migration" in answer.text
+    assert "streams queues resume" in answer.remedy
+    run = Run(job=JOB, worker="w1", since=NOW - 5, attempt=1)
+    assert explain(replace(evidence(runs=(run,)), pause=pause), NOW).kind == "running"
