@@ -101,6 +101,7 @@ class Noted:
         self._owned = owned
         self._take_overs = take_overs
         self._waiting: deque[tuple[Attempt, asyncio.Future[None]]] = deque()
+        self._unkept: set[asyncio.Future[None]] = set()  # those, and those that are being written
         self._heard: dict[Attempt, None] = {}
         self._is_given_up = False
         self._next: int | None = None  # when to look at what was heard; never later than needed
@@ -116,6 +117,8 @@ class Noted:
             kept.cancel()
         else:
             self._waiting.append((attempt, kept))
+            self._unkept.add(kept)
+            kept.add_done_callback(self._unkept.discard)
         return kept
 
     def hear(self, attempt: Attempt, now: int) -> None:
@@ -156,7 +159,7 @@ class Noted:
     def give_up(self) -> None:
         """The partition is not ours any more: nothing is kept, and nobody has to wait."""
         self._is_given_up = True
-        for _, kept in self._waiting:
+        for kept in list(self._unkept):
             kept.cancel()
         self._waiting.clear()
         self._heard.clear()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -20,6 +21,7 @@ from streams import (
     SyncJobContext,
     job,
 )
+from streams.errors import AppendFailed
 from streams.jobs.lifecycle import Happening, LifecycleEvent
 from streams.jobs.notes import Progress
 from streams.jobs.states import State
@@ -159,6 +161,42 @@ async def test_functions_in_threads_and_processes_have_checkpoints_too():
             assert over.notes is not None
             assert over.notes.progress == Progress(processed=1, total=2)
             assert [line.text for line in over.notes.log] == ["row 1", "row 2"]
+
+
+async def test_a_thread_that_waits_for_a_checkpoint_when_its_partition_goes_is_let_go():
+    told: list[BaseException] = []
+    began, ended = threading.Event(), threading.Event()
+
+    @job
+    def import_(payload: Import, ctx: SyncJobContext) -> None:
+        began.set()
+        try:
+            ctx.checkpoint(1)
+        except BaseException as error:
+            told.append(error)
+            raise
+        finally:
+            ended.set()
+
+    async with Sandbox(import_) as box:
+        refused: list[str] = []
+        append = box.cluster.log.append
+
+        async def refuse(records: Sequence[Append]) -> Sequence[int]:
+            if records[0].topic == box.cluster.names.retry("default") and began.is_set():
+                refused.append(records[0].topic)
+                raise AppendFailed("no leader")
+            return await append(records)
+
+        box.cluster.log.append = refuse  # type: ignore[method-assign]
+        enqueueing = asyncio.create_task(box.enqueue(Import(file="a")))
+        await until(lambda: bool(refused))
+        (worker,) = box.cluster.workers
+        await box.cluster.kill(worker)
+        enqueueing.cancel()
+        await until(ended.is_set)
+        assert isinstance(told[0], asyncio.CancelledError)
+        box._worker = None
 
 
 async def test_checkpoints_of_one_turn_share_its_writes():
