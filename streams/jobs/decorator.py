@@ -24,7 +24,7 @@ from streams.jobs.definition import JobDefinition, QueueDefaults, Stated
 from streams.jobs.durations import Duration
 from streams.jobs.middleware import Middleware, middleware_mistakes
 from streams.jobs.option_names import NOT_YET, closest
-from streams.jobs.placement import place_of
+from streams.jobs.placement import concurrency_mistakes, place_of
 from streams.jobs.retry import Retry
 from streams.jobs.signature import Signature, read_signature
 
@@ -92,6 +92,7 @@ def job(
     ordering: Literal["strict", "none"] | None = None,
     on_dead: Literal["release", "halt"] = "release",
     concurrency: int | None = None,
+    key_concurrency: int | None = None,
     ledger: bool = True,
     middleware: Sequence[Middleware] = (),
     key: str | None = None,
@@ -110,6 +111,7 @@ def job(
     ordering: Literal["strict", "none"] | None = None,
     on_dead: Literal["release", "halt"] = "release",
     concurrency: int | None = None,
+    key_concurrency: int | None = None,
     ledger: bool = True,
     middleware: Sequence[Middleware] = (),
     key: str | None = None,
@@ -134,6 +136,8 @@ def job(
             the key wait until the dead job was replayed or discarded.
         concurrency: how many of its jobs run at a time in one worker; by default as many as there
             are slots.
+        key_concurrency: how many jobs of one key run at a time, in the whole cluster; with
+            `ordering="none"`, since jobs in order run one at a time.
         ledger: False: a job that completes leaves no record, for idempotent work in bulk without
             an order. It has no status and no result, a copy of it runs again, and so does what
             completed behind a running job when its partition moves to another worker.
@@ -188,10 +192,9 @@ def job(
             )
         if on_dead not in ("release", "halt"):
             mistakes.append(f'on_dead={on_dead!r}: write "release" or "halt"')
-        if concurrency is not None and (type(concurrency) is not int or concurrency < 1):
-            mistakes.append(
-                f"concurrency={concurrency!r}: write how many may run at a time in a worker, from 1"
-            )
+        mistakes += concurrency_mistakes(
+            concurrency, key_concurrency, is_keyed=kind.__key__ is not None, ordering=ordering
+        )
         mistakes += middleware_mistakes(middleware)
         is_event = issubclass(kind, Event)
         definition = JobDefinition(
@@ -208,6 +211,7 @@ def job(
             ordering=ordering or ("none" if kind.__key__ is None else "strict"),
             on_dead=on_dead,
             concurrency=concurrency,
+            key_concurrency=key_concurrency,
             ledger=bool(ledger),
             file=code.co_filename,
             line=code.co_firstlineno,

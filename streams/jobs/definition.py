@@ -70,6 +70,7 @@ class JobDefinition:
     ordering: Literal["strict", "none"]
     on_dead: Literal["release", "halt"] = "release"
     concurrency: int | None = None  # how many run at a time in one worker; None: as many as can
+    key_concurrency: int | None = None  # how many of one key, if they are in no order
     ledger: bool = True  # False: one that completes leaves no record
     file: str
     line: int

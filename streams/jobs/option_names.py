@@ -13,7 +13,6 @@ OF_AN_EVENT: Final = ("id", "time")
 NOT_YET: Final = (
     "rate_limit",
     "batch",
-    "key_concurrency",
     "debounce",
     "throttle",
     "cancel_on",
@@ -42,6 +41,7 @@ _REMEDIES: Final[Mapping[str, str]] = {
     "ondead": _DEFINITION.format("on_dead"),
     "ledger": _DEFINITION.format("ledger"),
     "concurrency": _DEFINITION.format("concurrency"),
+    "keyconcurrency": _DEFINITION.format("key_concurrency"),
     "runsin": _DEFINITION.format("runs_in"),
     "permanent": "the definition has it: @job(retry=Retry(permanent=(...,)))",
     "blockskey": 'a handler says it: raise Snooze("1h", blocks_key=True)',

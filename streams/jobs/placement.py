@@ -43,6 +43,31 @@ def place_of(fn: Callable[..., Any], stated: str | None, mistakes: list[str]) ->
     return "loop" if is_coroutine else "thread"
 
 
+def concurrency_mistakes(
+    concurrency: Any, key_concurrency: Any, *, is_keyed: bool, ordering: str | None
+) -> list[str]:
+    """What is wrong with how many may run at a time."""
+    mistakes = [
+        f"{option}={given!r}: write how many may run at a time, from 1"
+        for option, given in (("concurrency", concurrency), ("key_concurrency", key_concurrency))
+        if given is not None and (type(given) is not int or given < 1)
+    ]
+    if key_concurrency is None or mistakes:
+        return mistakes
+    if not is_keyed:
+        mistakes.append("key_concurrency needs a key: there is nothing that it could be of")
+    elif ordering != "none":
+        mistakes.append(
+            'key_concurrency needs ordering="none": jobs of a key that are in order run one at a '
+            "time"
+        )
+    elif concurrency is not None and concurrency < key_concurrency:
+        mistakes.append(
+            f"key_concurrency={key_concurrency} is more than concurrency={concurrency} lets run"
+        )
+    return mistakes
+
+
 def _why_not_found(fn: Callable[..., Any]) -> list[str]:
     if "<" in fn.__qualname__:
         inside = "is a lambda" if "<lambda>" in fn.__qualname__ else "is made inside a function"

@@ -23,10 +23,11 @@ class _Line:
     credit: int = 0  # see `Slots._fullest`
     arrived: deque[Attempt] = field(default_factory=deque)
     due: deque[Attempt] = field(default_factory=deque)
+    let_go: deque[Attempt] = field(default_factory=deque)  # by a limit: they had their turn before
     due_is_next: bool = True
 
     def __bool__(self) -> bool:
-        return bool(self.due or self.arrived)
+        return bool(self.due or self.arrived or self.let_go)
 
     def of(self, attempt: Attempt) -> deque[Attempt]:
         """Where this one waits."""
@@ -34,6 +35,8 @@ class _Line:
 
     def pop(self) -> Attempt:
         """The next one; there is one."""
+        if self.let_go:
+            return self.let_go.popleft()
         if self.due and (self.due_is_next or not self.arrived):
             self.due_is_next = False
             return self.due.popleft()
@@ -41,12 +44,17 @@ class _Line:
         return self.arrived.popleft()
 
 
-@dataclass(slots=True)
-class _Limited:
-    """The jobs of one definition that has a limit of its own."""
+@dataclass(slots=True, eq=False)
+class _Limit:
+    """How many jobs of a definition, or of one key of it, may run at a time."""
 
+    most: int
     running: int = 0
     held: deque[Attempt] = field(default_factory=deque)  # the limit is reached
+
+    @property
+    def is_full(self) -> bool:
+        return self.running >= self.most
 
 
 class Slots:
@@ -54,8 +62,9 @@ class Slots:
 
     While all queues have jobs that wait, one of weight 6 starts six for each of one of weight 1,
     spread evenly (smooth weighted round-robin, as in nginx's upstream module). A queue without
-    jobs that wait saves nothing up. What is held by the limit of its definition stands in nobody's
-    way, and keeps its order.
+    jobs that wait saves nothing up. What is held by the limit of its definition, or of its key,
+    stands in nobody's way, and keeps its order. A key is in one partition, and so on one worker:
+    its limit holds for the whole cluster.
     """
 
     def __init__(self, free: int, weights: Mapping[str, int] | None = None) -> None:
@@ -64,7 +73,7 @@ class Slots:
         self.paused: Collection[str] = ()  # queues of which nothing starts
         self._weights = weights or {}
         self._lines: dict[str, _Line] = {}
-        self._limited: dict[str, _Limited] = {}
+        self._limits: dict[tuple[str, str | None], _Limit] = {}  # by name, and key
 
     @property
     def is_waited_for(self) -> bool:
@@ -81,37 +90,29 @@ class Slots:
             return False
         if self.paused and _queue_of(attempt) in self.paused:
             return False
-        limited = self._limit_of(attempt)
-        return limited is None or not (limited.held or self._is_full(attempt, limited))
+        return not any(limit.held or limit.is_full for limit in self._limits_of(attempt))
 
     def take(self, attempt: Attempt) -> None:
         """A job has a slot now."""
         self.free -= 1
-        limited = self._limit_of(attempt)
-        if limited is not None:
-            limited.running += 1
+        for limit in self._limits_of(attempt):
+            limit.running += 1
 
     def give_back(self, attempt: Attempt) -> None:
         """A job has its slot no more; who was held for it waits for his turn, as the first."""
         self.free += 1
-        limited = self._limit_of(attempt)
-        if limited is None:
-            return
-        limited.running -= 1
-        if limited.held and not self._is_full(attempt, limited):
-            first = limited.held.popleft()
-            self._line_of(first).of(first).appendleft(first)
-        elif not limited.running and not limited.held:
-            del self._limited[attempt.job.name]
+        for limit in self._limits_of(attempt):
+            limit.running -= 1
+        self._let_go(attempt)
 
     def remove(self, attempt: Attempt) -> bool:
         """A job waits no more; False: it did not wait."""
-        lines = [self._line_of(attempt).of(attempt), self.put_back]
-        if (limited := self._limit_of(attempt)) is not None:
-            lines.append(limited.held)
-        for line in lines:
-            if attempt in line:
-                line.remove(attempt)
+        line = self._line_of(attempt)
+        held = [limit.held for limit in self._limits_of(attempt)]
+        for waiting in (line.of(attempt), line.let_go, self.put_back, *held):
+            if attempt in waiting:
+                waiting.remove(attempt)
+                self._let_go(attempt)  # others may have been held for it
                 return True
         return False
 
@@ -121,10 +122,10 @@ class Slots:
             return self.put_back.popleft()  # also of a paused queue: it had begun, nearly
         while (line := self._fullest()) is not None:
             attempt = line.pop()
-            limited = self._limit_of(attempt)
-            if limited is None or not self._is_full(attempt, limited):
+            full = next((limit for limit in self._limits_of(attempt) if limit.is_full), None)
+            if full is None:
                 return attempt
-            limited.held.append(attempt)
+            full.held.append(attempt)
         return None
 
     def _fullest(self) -> _Line | None:
@@ -151,15 +152,32 @@ class Slots:
             line = self._lines[queue] = _Line(self._weights.get(queue, WEIGHT))
         return line
 
-    def _limit_of(self, attempt: Attempt) -> _Limited | None:
-        if attempt.definition.concurrency is None:
-            return None
-        return self._limited.setdefault(attempt.job.name, _Limited())
+    def _limits_of(self, attempt: Attempt) -> list[_Limit]:
+        definition, name = attempt.definition, attempt.job.name
+        limits = []
+        if definition.concurrency is not None:
+            limits.append(self._limit(name, None, definition.concurrency))
+        if definition.key_concurrency is not None and attempt.job.ordering_key is not None:
+            key = attempt.job.ordering_key
+            limits.append(self._limit(name, key, definition.key_concurrency))
+        return limits
 
-    @staticmethod
-    def _is_full(attempt: Attempt, limited: _Limited) -> bool:
-        limit = attempt.definition.concurrency
-        return limit is not None and limited.running >= limit
+    def _limit(self, name: str, key: str | None, most: int) -> _Limit:
+        limit = self._limits.get((name, key))
+        if limit is None:
+            limit = self._limits[(name, key)] = _Limit(most)
+        return limit
+
+    def _let_go(self, attempt: Attempt) -> None:
+        """Let those who are held by the limits of this one have their turn; forget idle limits."""
+        for limit in self._limits_of(attempt):
+            if limit.held and not limit.is_full:
+                first = limit.held.popleft()
+                self._line_of(first).let_go.append(first)
+        for key in ((attempt.job.name, None), (attempt.job.name, attempt.job.ordering_key)):
+            idle = self._limits.get(key)
+            if idle is not None and not idle.running and not idle.held:
+                del self._limits[key]
 
 
 def _queue_of(attempt: Attempt) -> str:

@@ -188,6 +188,12 @@ def test_what_is_no_function_is_refused(thing: Any) -> None:
         ({"retry": Retry(attempts=0)}, "attempts=0: at least 1"),
         ({"retry": Retry(backoff=Fixed("soon"))}, "backoff: delay: 'soon'"),
         ({"ordering": "fifo"}, "ordering='fifo'"),
+        ({"concurrency": 0}, "concurrency=0: write how many may run at a time, from 1"),
+        ({"key_concurrency": 2}, 'key_concurrency needs ordering="none"'),
+        (
+            {"key_concurrency": 5, "concurrency": 2, "ordering": "none"},
+            "key_concurrency=5 is more than concurrency=2 lets run",
+        ),
     ],
 )
 def test_options_that_make_no_sense_wait_for_start_up(options: dict[str, Any], said: str) -> None:
@@ -345,7 +351,6 @@ def test_enqueue_without_a_loop_says_so_instead_of_doing_nothing() -> None:
     [
         "rate_limit",
         "batch",
-        "key_concurrency",
         "debounce",
         "throttle",
         "cancel_on",

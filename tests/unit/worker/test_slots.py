@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from parts import attempt, definition_of
 
 from streams import JobPayload, job
+from streams.jobs.identity import JobKey
 from streams.worker.attempt import Attempt
 from streams.worker.slots import Slots
 
@@ -107,6 +108,88 @@ def test_a_definition_at_its_limit_holds_up_nobody_and_keeps_its_order():
     assert slots.remove(limited[3])
     slots.give_back(limited[1])
     assert slots.next() is None
+
+
+class OfKey(JobPayload, name="of_key", key="k"):
+    k: str
+
+
+@job(ordering="none", key_concurrency=2, concurrency=3)
+async def of_key(payload: OfKey) -> None: ...
+
+
+def keyed(key: str, n: int) -> Attempt:
+    made = attempt(definition_of(of_key), str(n), None)
+    made.job = JobKey(name="of_key", ordering_key=key, id=str(n))
+    return made
+
+
+def test_a_key_has_a_limit_of_its_own_beside_that_of_its_definition():
+    slots = Slots(10)
+    ones = [keyed("a", n) for n in range(4)] + [keyed("b", n) for n in range(4, 8)]
+    for one in ones:
+        slots.wait(one)
+    started = []
+    while (one := slots.next()) is not None:
+        slots.take(one)
+        started.append(one)
+    assert started == [ones[0], ones[1], ones[4]]  # two of a key, three of the definition
+    slots.give_back(ones[4])
+    assert slots.next() is ones[5]
+    slots.take(ones[5])
+    slots.give_back(ones[0])
+    assert slots.next() is ones[6]
+    slots.take(ones[6])
+    assert slots.next() is None  # it was let go by its key, and is held by its definition
+    # when it is cancelled, the next one of its key is not left behind
+    assert slots.remove(ones[2])
+    for over in (ones[1], ones[5], ones[6]):
+        slots.give_back(over)
+    rest = []
+    while (one := slots.next()) is not None:
+        slots.take(one)
+        rest.append(one)
+    assert sorted(one.job.id for one in rest) == ["3", "7"]
+    for over in rest:
+        slots.give_back(over)
+    assert slots.free == 10 and not slots._limits  # an idle key takes no memory
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["wait", "end", "remove"]), st.sampled_from("abc")), max_size=150
+    )
+)
+def test_no_key_exceeds_its_limit_and_nobody_waits_for_nothing(steps: list[tuple[str, str]]):
+    slots = Slots(4)
+    waits: list[Attempt] = []
+    runs: list[Attempt] = []
+
+    def start() -> None:
+        while slots.free > 0 and (one := slots.next()) is not None:
+            slots.take(one)
+            waits.remove(one)
+            runs.append(one)
+            keys = Counter(each.job.ordering_key for each in runs)
+            assert len(runs) <= 3 and max(keys.values()) <= 2
+        if len(runs) < 3:  # whoever waits still is of a key that is full
+            full = {k for k, n in Counter(each.job.ordering_key for each in runs).items() if n == 2}
+            assert {each.job.ordering_key for each in waits} <= full
+
+    for n, (what, key) in enumerate(steps):
+        if what == "wait":
+            one = keyed(key, n)
+            waits.append(one)
+            slots.wait(one)
+        elif what == "end" and runs:
+            slots.give_back(runs.pop(n % len(runs)))
+        elif what == "remove" and waits:
+            assert slots.remove(waits.pop(n % len(waits)))
+        start()
+    while waits or runs:
+        start()
+        slots.give_back(runs.pop(0))
+    assert slots.free == 4 and not slots._limits
 
 
 @given(

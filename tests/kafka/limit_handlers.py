@@ -1,0 +1,53 @@
+"""Jobs that tell when they begin and end: some of limited numbers, some in queues of weights."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+import effects
+
+from streams import JobPayload, job
+
+
+class Limited(JobPayload, name="limited", key="tenant"):
+    tenant: int
+    n: int
+
+
+class Few(JobPayload, name="few"):
+    n: int
+
+
+class Bulk(JobPayload, name="bulk_job", queue="bulk"):
+    n: int
+
+
+class Urgent(JobPayload, name="urgent", queue="critical"):
+    n: int
+
+
+async def tell(kind: str, of: int) -> None:
+    effects.write(f"start {kind} {of} {os.environ['WORKER']}")
+    await asyncio.sleep(0.02)
+    effects.write(f"end {kind} {of} {os.environ['WORKER']}")
+
+
+@job(ordering="none", key_concurrency=2)
+async def limited(payload: Limited) -> None:
+    await tell("limited", payload.tenant)
+
+
+@job(concurrency=3)
+async def few(payload: Few) -> None:
+    await tell("few", 0)
+
+
+@job
+async def bulk_job(payload: Bulk) -> None:
+    await tell("bulk", 0)
+
+
+@job
+async def urgent(payload: Urgent) -> None:
+    await tell("urgent", 0)

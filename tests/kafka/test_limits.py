@@ -1,0 +1,81 @@
+"""How many run at a time, and who goes first, on real Kafka with two workers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from effects import Lines
+from fleet import Fleet
+from group import Group
+from limit_handlers import Bulk, Few, Limited, Urgent
+from topics import create_topics
+
+from streams.client import JobClient
+
+PARTITIONS = 4
+QUEUES = ("critical", "default", "bulk")
+SETTINGS = {
+    "handlers": "limit_handlers",
+    "STREAMS_PARTITIONS": str(PARTITIONS),
+    "STREAMS_QUEUES": ",".join(QUEUES),
+}
+
+
+def most_at_a_time(found: Lines, kind: str, place: int) -> dict[str, int]:
+    """How many of these ran side by side at most, by the word at `place` of their lines."""
+    running: Counter[str] = Counter()
+    most: Counter[str] = Counter()
+    for line in found:
+        if line[1] == kind:
+            running[line[place]] += 1 if line[0] == "start" else -1
+            most[line[place]] = max(most[line[place]], running[line[place]])
+    return dict(most)
+
+
+async def test_keys_and_definitions_run_no_more_at_a_time_than_they_may(
+    kafka: str, prefix: str, tmp_path: Path
+) -> None:
+    await create_topics(kafka, prefix, PARTITIONS, queues=QUEUES)
+    with Fleet(kafka, prefix, tmp_path, **SETTINGS) as fleet:
+        async with JobClient(kafka, source="test", prefix=prefix) as client:
+            # given a backlog of a few keys, and of a definition that is limited in each worker
+            handles = await client.enqueue_many(
+                Limited(tenant=tenant, n=n) for n in range(30) for tenant in range(4)
+            )
+            handles += await client.enqueue_many(Few(n=n) for n in range(120))
+            # when two workers run it
+            for name in ("a", "b"):
+                fleet.start(name, WORKER=name)
+            await Group(kafka, f"{prefix}workers").until_members(2, fleet.logs)
+            await fleet.until(lambda lines: sum(line[0] == "end" for line in lines) >= len(handles))
+            # then each key has two at a time, and the definition three in each worker
+            by_tenant = most_at_a_time(fleet.lines, "limited", 2)
+            assert by_tenant == {str(tenant): 2 for tenant in range(4)}
+            by_worker = most_at_a_time(fleet.lines, "few", 3)
+            assert by_worker == {"a": 3, "b": 3}
+        for worker in fleet.running:
+            assert worker.stop() == 0, worker.log
+
+
+async def test_urgent_work_is_not_held_up_by_a_backlog(
+    kafka: str, prefix: str, tmp_path: Path
+) -> None:
+    await create_topics(kafka, prefix, PARTITIONS, queues=QUEUES)
+    with Fleet(kafka, prefix, tmp_path, **SETTINGS, STREAMS_CONCURRENCY="2") as fleet:
+        async with JobClient(kafka, source="test", prefix=prefix) as client:
+            # given a backlog of bulk jobs behind two slots of each worker
+            backlog = await client.enqueue_many(Bulk(n=n) for n in range(600))
+            for name in ("a", "b"):
+                fleet.start(name, WORKER=name)
+            await fleet.until(lambda lines: len(lines) > 100)
+            # when urgent jobs come
+            before = len(fleet.lines)
+            await client.enqueue_many(Urgent(n=n) for n in range(60))
+            await fleet.until(lambda lines: [line[1] for line in lines].count("urgent") == 120)
+            # then they are over when few more of the backlog have been
+            meanwhile = fleet.lines[before:]
+            bulk = sum(line[:2] == ["start", "bulk"] for line in meanwhile)
+            assert bulk < len(backlog) / 3, bulk
+        for worker in fleet.running:
+            assert worker.stop() == 0, worker.log
