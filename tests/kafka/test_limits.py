@@ -39,15 +39,15 @@ async def test_keys_and_definitions_run_no_more_at_a_time_than_they_may(
     await create_topics(kafka, prefix, PARTITIONS, queues=QUEUES)
     with Fleet(kafka, prefix, tmp_path, **SETTINGS) as fleet:
         async with JobClient(kafka, source="test", prefix=prefix) as client:
-            # given a backlog of a few keys, and of a definition that is limited in each worker
+            # given two workers
+            for name in ("a", "b"):
+                fleet.start(name, WORKER=name)
+            await Group(kafka, f"{prefix}workers").until_members(2, fleet.logs)
+            # when many jobs of a few keys come, and of a definition that is limited in each worker
             handles = await client.enqueue_many(
                 Limited(tenant=tenant, n=n) for n in range(30) for tenant in range(4)
             )
             handles += await client.enqueue_many(Few(n=n) for n in range(120))
-            # when two workers run it
-            for name in ("a", "b"):
-                fleet.start(name, WORKER=name)
-            await Group(kafka, f"{prefix}workers").until_members(2, fleet.logs)
             await fleet.until(lambda lines: sum(line[0] == "end" for line in lines) >= len(handles))
             # then each key has two at a time, and the definition three in each worker
             by_tenant = most_at_a_time(fleet.lines, "limited", 2)
