@@ -291,12 +291,14 @@ class JobClient:
         first = replace(callback, awaits=Awaits(size=len(children), when=when))
         # Before its children: none of them reports before it is there.
         (handle,) = await self._send_jobs([first], id_given=id is not None)
-        for start in range(0, len(children), _CHUNK):
-            chunk = children[start : start + _CHUNK]
-            await self._send_jobs(
-                [child_envelope(callback, child, start + n) for n, child in enumerate(chunk)],
-                id_given=False,
-            )
+        chunk: list[Envelope] = []
+        size = 0
+        for index, child in enumerate(children):
+            chunk.append(child_envelope(callback, child, index))
+            size += len(child.payload)
+            if len(chunk) >= _CHUNK or size >= _CHUNK_BYTES or index + 1 == len(children):
+                await self._send_jobs(chunk, id_given=False)
+                chunk, size = [], 0
         return handle
 
     async def enqueue_raw(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence, Set
 from typing import Any, Final
 
@@ -10,6 +11,7 @@ from pydantic_core import PydanticSerializationError
 
 _any: Final = TypeAdapter(Any)
 _DEEPEST: Final = 50
+_LONG: Final = re.compile(rb"\d{19}")
 
 
 def as_json(value: Any, what: str) -> bytes:
@@ -20,12 +22,24 @@ def as_json(value: Any, what: str) -> bytes:
             as in `result.rows[3].image`, `what` being the name of the whole.
     """
     try:
-        return _any.dump_json(value)
+        written = _any.dump_json(value)
+        if _LONG.search(written):  # perhaps in a text; rare enough to look at all of it
+            _refuse_long(value, what, 0)
+        return written
     except (PydanticSerializationError, ValueError, RecursionError) as error:
         place, part = _culprit(value, what, 0)
         raise TypeError(
             f"{place}: a value of type {type(part).__name__} can't be kept as JSON ({error})"
         ) from None
+
+
+def _refuse_long(value: Any, place: str, depth: int) -> None:
+    """Whole numbers beyond 64 bits would come back as other ones, or not at all."""
+    if isinstance(value, int) and not -(2**63) <= value < 2**64:
+        raise TypeError(f"{place}: a whole number beyond 64 bits can't be kept: keep it as text")
+    if depth < _DEEPEST:
+        for step, part in _parts(value):
+            _refuse_long(part, place + step, depth + 1)
 
 
 def _culprit(value: Any, place: str, depth: int) -> tuple[str, Any]:

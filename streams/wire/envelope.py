@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from base64 import b64decode
 from binascii import Error as Base64Error
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import field
 from typing import Any, TypeVar
 
@@ -24,7 +24,6 @@ __all__ = [
     "JobOverrides",
     "Record",
     "Relayed",
-    "child_of",
     "decode",
     "decode_event",
     "encode",
@@ -331,14 +330,6 @@ def _made(read: Callable[[str], T], headers: dict[str, str], name: str) -> T | N
         return read(text)
     except ValueError as error:
         raise UndecodableRecord(f"header {name}: {error}") from None
-
-
-def child_of(headers: Iterable[tuple[str, bytes | None]]) -> ChildOf | None:
-    """What the headers of a record say about its batch, if it is a child of one."""
-    for name, value in headers:
-        if name == h.CE_CHILDOF and value is not None:
-            return read_child_of(value)
-    return None
 
 
 def _extensions(headers: dict[str, str]) -> dict[str, str]:

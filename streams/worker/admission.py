@@ -39,9 +39,10 @@ def attempt_of(
     elif expires is None and definition.expires_ms is not None:
         # Waiting counts from when it was sent and could run: a child carries its parent's time.
         since = max(record.timestamp, could_start(envelope))
-        if entry is not None and entry.tally is not None and entry.due is not None:
-            since = max(since, entry.due)  # its children took as long as they took
-        expires = since + definition.expires_ms
+        if entry is None or entry.tally is None:
+            expires = since + definition.expires_ms
+        elif entry.due is not None:  # its children took as long as they took
+            expires = max(since, entry.due) + definition.expires_ms
     return Attempt(
         job=job,
         state_key=job.encode(),

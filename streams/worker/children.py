@@ -86,12 +86,30 @@ class ChildSender:
         payload = then.model_dump_json().encode()
         content = _digest_of(children, payloads, payload, when)
         name, key = then.__job_name__, _scoped(then)
+        occurrence = context.occurrence(name, content.encode())
         parent = f"{context.idempotency_key}@{context.enqueued_at}"
         callback = JobKey(
             name=name,
             ordering_key=key,
-            id=batch_id(parent, context.generation, name, key, content),
+            id=batch_id(parent, context.generation, name, key, f"{content}#{occurrence}"),
         )
+        try:
+            await self._send_batch(context, callback, children, payloads, then, payload, when)
+        except BaseException:
+            context.forget_occurrence(name, content.encode(), occurrence)
+            raise
+        return callback.id
+
+    async def _send_batch(
+        self,
+        context: JobContext,
+        callback: JobKey,
+        children: Sequence[JobPayload],
+        payloads: Sequence[bytes],
+        then: JobPayload,
+        payload: bytes,
+        when: When,
+    ) -> None:
         awaits = Awaits(size=len(children), when=when)
         envelope = self._envelope(context, then, payload, callback.id, awaits=awaits)
         await self._log.append([_append(self._names.queue(then.__queue__), envelope)])
@@ -104,7 +122,6 @@ class ChildSender:
                 envelope = self._envelope(context, child, payloads[index], id_, child_of=whose)
                 appends.append(_append(self._names.queue(child.__queue__), envelope))
             await self._log.append(appends)
-        return callback.id
 
     @staticmethod
     def _envelope(

@@ -60,7 +60,7 @@ class Intake:
         if verdict is Verdict.DUPLICATE:
             owned.tell(settlement, Happening.DUPLICATE, job, now)
             if envelope.child_of is not None:
-                self._report_again(record, state_key, settlement)
+                self._report_again(envelope, state_key, settlement)
             settlement.finished.append(record.offset)
             return
         reason = self._commands.cancelled_ahead(state_key, record.offset)
@@ -114,14 +114,14 @@ class Intake:
             case Verdict.EXPIRE:
                 settle.conclude(attempt, Expired(), settlement, owned.place, now)
 
-    def _report_again(self, record: Record, state_key: bytes, settlement: Settlement) -> None:
+    def _report_again(self, envelope: Envelope, state_key: bytes, settlement: Settlement) -> None:
         """A crash may have come between the end of a child and its report."""
         owned = self._owned
         if state_key in owned.hand or owned.entry(state_key, settlement) is not None:
             return  # its report is to come
         ledger = settlement.ledgers.get(state_key) or owned.tables.ledger(state_key)
         if ledger is not None:
-            settlement.reports += report_of(record.headers, ledger.state, owned.place)
+            settlement.reports += report_of(envelope.child_of, ledger.state, owned.place)
 
     def admit_at_once(self, record: Record, pending: Settlement, now: int) -> bool:
         """Admit a job without a turn, by what is known once `pending`, the last one, is written.

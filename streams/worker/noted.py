@@ -106,6 +106,11 @@ class Noted:
         self._is_given_up = False
         self._next: int | None = None  # when to look at what was heard; never later than needed
 
+    @property
+    def is_given_up(self) -> bool:
+        """The partition is not ours any more."""
+        return self._is_given_up
+
     def __bool__(self) -> bool:
         """Whether somebody waits for a write."""
         return bool(self._waiting)
@@ -124,7 +129,11 @@ class Noted:
     def hear(self, attempt: Attempt, now: int) -> None:
         """There is news of an attempt."""
         notebook = attempt.notebook
-        if notebook is None or self._owned.hand.get(attempt.state_key) is not attempt:
+        if (
+            self._is_given_up
+            or notebook is None
+            or self._owned.hand.get(attempt.state_key) is not attempt
+        ):
             return
         self._heard[attempt] = None
         due = _due(attempt, notebook)

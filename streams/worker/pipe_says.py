@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from typing import Final
@@ -21,6 +22,12 @@ class PipeSays:
         self._lock = threading.Lock()
         self._untold: Progress | None = None
         self._told_at = 0.0
+        self._is_closed = False
+
+    def close(self) -> None:
+        """Its job is over: what a thread of its handler says from now on is not the next one's."""
+        self.flush()
+        self._is_closed = True
 
     def progress(self, progress: Progress) -> None:
         """See `Says.progress`."""
@@ -38,18 +45,22 @@ class PipeSays:
         """Tell what waits; before the job is over."""
         with self._lock:
             progress, self._untold = self._untold, None
-            if progress is not None:
+            if progress is not None and not self._is_closed:
                 self._told_at = time.monotonic()
                 told = [progress.processed, progress.total]
                 self._pipe.say({"say": "progress", "progress": told})
 
     def line(self, line: LogLine) -> None:
         """See `Says.line`."""
+        if self._is_closed:
+            return
         told = [line.at, line.attempt, line.level, line.text]
         self._pipe.say({"say": "line", "line": told})
 
     async def checkpoint(self, value: str) -> None:
         """See `Says.checkpoint`."""
+        if self._is_closed:
+            raise asyncio.CancelledError("the attempt is over")
         self._pipe.keep_checkpoint(value)
         self.checkpointed = value
 

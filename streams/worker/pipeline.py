@@ -295,7 +295,7 @@ class Pipeline:
     def hear(self, attempt: Attempt) -> None:
         """There is news in an attempt's notebook: of its handler's progress, or its log."""
         self._noted.hear(attempt, self._clock.now())
-        if self._writing is None:
+        if self._writing is None and not self._noted.is_given_up:
             self._set_alarm(may_be_later=False)
 
     def keep_checkpoint(self, attempt: Attempt) -> asyncio.Future[None]:

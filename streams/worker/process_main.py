@@ -77,7 +77,7 @@ def serve(pipe: Pipe) -> None:
             return
         says = PipeSays(pipe, message["checkpointed"])
         outcome, result = tell_outcome(run_plainly(*_read_run(message, payload, send, says)))
-        says.flush()
+        says.close()
         pipe.say({"say": "over", "memory": memory(), **outcome}, result)
 
 

@@ -10,7 +10,7 @@ from streams.jobs.lifecycle import Happening, LifecycleEvent, Listener
 from streams.wire import headers as h
 from streams.wire.envelope import Record
 from streams.worker.ports import Append, Log
-from streams.worker.reports import report_of
+from streams.worker.reports import report_of_entry
 from streams.worker.settlement import Place, epoch_headers, ledger_value, retry_value
 from streams.worker.tables import Batch, Tables
 
@@ -221,7 +221,7 @@ class Recovery:
         for key in self._over:
             entry, ledger = self.tables.open(key), self.tables.ledger(key)
             if entry is not None and ledger is not None:
-                reports += report_of(entry.headers, ledger.state, self.place)
+                reports += report_of_entry(entry, ledger.state, self.place)
         return reports
 
     def _tell(self, record: Record) -> None:

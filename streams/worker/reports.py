@@ -3,31 +3,33 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
 
+from streams.errors import UndecodableRecord
 from streams.jobs.batches import ChildOf
 from streams.jobs.states import State
-from streams.wire.envelope import child_of
+from streams.wire.envelope import decode
 from streams.wire.partition import partition_of
-from streams.wire.state import Command, encode_command
+from streams.wire.state import Command, OpenEntry, encode_command
+from streams.worker.admission import entry_record
 from streams.worker.ports import Append
 from streams.worker.settlement import Place
 
 logger = logging.getLogger(__name__)
 
 
-def report_of(
-    headers: Iterable[tuple[str, bytes | None]], state: State, place: Place
-) -> list[Append]:
-    """The report of a job with these headers; none if it is no child."""
+def report_of_entry(entry: OpenEntry, state: State, place: Place) -> list[Append]:
+    """The report of an open job; none if it is no child."""
     try:
-        whose = child_of(headers)
-    except ValueError:
-        return []  # such a record was buried when it arrived
-    return [] if whose is None else _report(whose, state, place)
+        envelope = entry.envelope or decode(entry_record(entry))
+    except UndecodableRecord:
+        return []
+    return report_of(envelope.child_of, state, place)
 
 
-def _report(whose: ChildOf, state: State, place: Place) -> list[Append]:
+def report_of(whose: ChildOf | None, state: State, place: Place) -> list[Append]:
+    """The report of a job; none if it is no child."""
+    if whose is None:
+        return []
     if whose.queue != place.queue and whose.queue not in place.queues:
         # A record from elsewhere: a topic that is not there would stop this partition.
         logger.error("a child's callback is in queue %r, which is not there", whose.queue)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import os
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -79,9 +80,9 @@ class Results:
 
 
 def _path(attempt: Attempt) -> str:
-    """The same for each run of a generation, so that a repeated one leaves no other object."""
+    """Of this attempt alone: what one that is over still writes must replace nobody's result."""
     digest = hashlib.sha256(attempt.state_key).hexdigest()[:40]
-    return f"{RESULTS}{digest}-{attempt.envelope.time}-{attempt.generation}.json"
+    return f"{RESULTS}{digest}-{attempt.envelope.time}-{os.urandom(6).hex()}.json"
 
 
 def misfit(error: ValidationError) -> Failure:

@@ -25,7 +25,7 @@ from streams.wire.state import AttemptRecord, LedgerRecord, OpenEntry, letter_ke
 from streams.worker.admission import new_entry
 from streams.worker.attempt import Attempt
 from streams.worker.ports import Append
-from streams.worker.reports import report_of
+from streams.worker.reports import report_of, report_of_entry
 from streams.worker.settlement import Place, Settlement
 from streams.worker.suspects import Suspicion
 from streams.worker.tables import lane_of
@@ -94,7 +94,7 @@ def conclude(
             settlement.open(dead, attempt.lane)
             send_letter(dead, settlement, place)
     if attempt.envelope.child_of is not None and not isinstance(outcome, Opening):
-        settlement.reports += report_of(attempt.record.headers, _STATES[type(outcome)], place)
+        settlement.reports += report_of(attempt.envelope.child_of, _STATES[type(outcome)], place)
     if attempt.offset is not None:
         settlement.finished.append(attempt.offset)
     if attempt.entry is not None and (lane := lane_of(attempt.entry)) is not None:
@@ -127,7 +127,7 @@ def cancel_open(
         was_open=was_open,
         lane=lane_of(entry),
     )
-    settlement.reports += report_of(entry.headers, State.CANCELLED, place)
+    settlement.reports += report_of_entry(entry, State.CANCELLED, place)
     settlement.events.append(_plain_event(Happening.CANCELLED, entry.job, place, now))
 
 
@@ -176,7 +176,7 @@ def discard(
         was_open=True,
         lane=lane_of(entry),
     )
-    settlement.reports += report_of(entry.headers, State.DISCARDED, place)
+    settlement.reports += report_of_entry(entry, State.DISCARDED, place)
     # Before the ledger: until then a crash repeats the command, and the letter's tombstone.
     remove_letter(entry.job, entry.generation, settlement, place)
     settlement.events.append(_plain_event(Happening.DISCARDED, entry.job, place, now))
@@ -271,7 +271,7 @@ def send_letter(entry: OpenEntry, settlement: Settlement, place: Place) -> None:
     key, value, headers = letter_of(entry, place.queue)
     settlement.letters.append(Append(place.dead, None, key, value, headers))
     settlement.pending_letters.append(entry)
-    settlement.reports += report_of(entry.headers, State.DEAD, place)
+    settlement.reports += report_of_entry(entry, State.DEAD, place)
 
 
 def _ledger_of(

@@ -180,6 +180,51 @@ async def test_a_repeated_run_of_the_parent_finds_the_same_batch_again():
         assert box.result(key) == callback(box).job.id
 
 
+async def test_the_same_batch_twice_in_one_run_is_two_batches():
+    @job(name="start", retry=Retry(attempts=2, backoff=Fixed("1s")))
+    async def start_two(payload: Start, ctx: JobContext) -> list[str]:
+        ids = [await ctx.enqueue_batch(batch_of(payload), then=Gather()) for _ in range(2)]
+        if ctx.attempt == 1:
+            raise ConnectionError("after they were sent")
+        return ids
+
+    async with Sandbox(start_two, part, gather) as box:
+        key = await box.enqueue(Start(children=("ok", "ok")))
+        await box.advance("1s")
+        assert len(set(box.result(key))) == 2
+        assert calls == [BatchCounts(size=2, completed=2, failed=0)] * 2
+
+
+async def test_a_callback_does_not_expire_because_its_children_took_long_and_its_key_is_busy():
+    go_on = asyncio.Event()
+
+    @job(name="gather", expires="1h")
+    async def gather_soon(payload: Gather, ctx: JobContext) -> None:
+        if ctx.batch is None:
+            await go_on.wait()  # it holds the key
+        calls.append(ctx.batch)
+
+    @job(name="part", timeout="3h", retry=Retry(attempts=2, backoff=Fixed("2h")))
+    async def part_slow(payload: Part, ctx: JobContext) -> None:
+        if ctx.attempt == 1:
+            raise ValueError("once")
+
+    async with Sandbox(start, part_slow, gather_soon) as box:
+        await box.enqueue(Start(children=("x",)))
+        await box.advance("119m")
+        holding = asyncio.create_task(box.enqueue(Gather()))
+        clock = box.cluster.clock
+        for _ in range(100):
+            await asyncio.sleep(0)
+        clock.set(clock.now() + 60_000)
+        for _ in range(300):
+            await asyncio.sleep(0)
+        go_on.set()
+        await holding
+        await box.advance("1s")
+        assert calls == [None, BatchCounts(size=1, completed=1, failed=0)]
+
+
 async def test_a_replayed_parent_makes_a_batch_of_its_own():
     @job(name="start", retry=Retry(attempts=1))
     async def start_dead(payload: Start, ctx: JobContext) -> str:

@@ -255,6 +255,7 @@ async def test_what_waits_behind_a_checkpointed_job_of_its_key_keeps_its_order()
     [
         ({"rows": [1, object()]}, r"checkpoint\.rows\[1\]: a value of type object"),
         ({"image": b"\xff"}, r"checkpoint\.image: a value of type bytes"),
+        ({"cursor": [2**64]}, r"checkpoint\.cursor\[0\]: a whole number beyond 64 bits"),
         ("x" * 70_000, r"the checkpoint has 70002 bytes, the limit is 65536"),
     ],
 )
@@ -269,6 +270,30 @@ async def test_a_checkpoint_that_can_not_be_kept_fails_the_attempt(value: Any, t
         assert dead.failure is not None
         assert re.search(told, dead.failure.message)
         assert dead.notes is None
+
+
+@pytest.mark.parametrize("returned", [10**400, {"n": -(2**63) - 1}])
+async def test_a_whole_number_that_would_not_come_back_is_no_result(returned: Any):
+    @job(retry=Retry(attempts=1))
+    async def import_(payload: Import) -> Any:
+        return returned
+
+    async with Sandbox(import_) as box:
+        await box.enqueue(Import(file="a"))
+        dead = only(box)
+        assert dead.failure is not None
+        assert "a whole number beyond 64 bits can't be kept" in dead.failure.message
+
+
+async def test_whole_numbers_of_64_bits_come_back_as_they_were():
+    numbers = [2**64 - 1, -(2**63), "9" * 40]
+
+    @job
+    async def import_(payload: Import) -> Any:
+        return numbers
+
+    async with Sandbox(import_) as box:
+        assert box.result(await box.enqueue(Import(file="a"))) == numbers
 
 
 async def test_a_result_that_can_not_be_kept_names_its_field():
