@@ -126,6 +126,7 @@ class Slots:
             if full is None:
                 return attempt
             full.held.append(attempt)
+            self._let_go(attempt)  # what another limit had let go for it is another one's turn
         return None
 
     def _fullest(self) -> _Line | None:

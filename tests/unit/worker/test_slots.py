@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from parts import attempt, definition_of
 
@@ -160,6 +160,7 @@ def test_a_key_has_a_limit_of_its_own_beside_that_of_its_definition():
         st.tuples(st.sampled_from(["wait", "end", "remove"]), st.sampled_from("abc")), max_size=150
     )
 )
+@example([("wait", "a"), ("wait", "b"), ("wait", "b"), ("wait", "b"), ("wait", "a")])
 def test_no_key_exceeds_its_limit_and_nobody_waits_for_nothing(steps: list[tuple[str, str]]):
     slots = Slots(4)
     waits: list[Attempt] = []
