@@ -251,19 +251,13 @@ class JobClient:
             expires=expires,
             backoff=backoff,
         )
-        handles: list[Handle] = []
-        chunk: list[Envelope] = []
-        size = 0
-        async for payload in each(payloads):
-            given = None if id is None else id(payload)
-            chunk.append(self._job(payload, given, queue, options, metadata))
-            size += len(chunk[-1].payload)
-            if len(chunk) >= _CHUNK or size >= _CHUNK_BYTES:
-                handles += await self._send_jobs(chunk, id_given=id is not None)
-                chunk, size = [], 0
-        if chunk:
-            handles += await self._send_jobs(chunk, id_given=id is not None)
-        return handles
+        return await self._send_many(
+            (
+                self._job(payload, None if id is None else id(payload), queue, options, metadata)
+                async for payload in each(payloads)
+            ),
+            id_given=id is not None,
+        )
 
     async def enqueue_batch(
         self,
@@ -291,14 +285,10 @@ class JobClient:
         first = replace(callback, awaits=Awaits(size=len(children), when=when))
         # Before its children: none of them reports before it is there.
         (handle,) = await self._send_jobs([first], id_given=id is not None)
-        chunk: list[Envelope] = []
-        size = 0
-        for index, child in enumerate(children):
-            chunk.append(child_envelope(callback, child, index))
-            size += len(child.payload)
-            if len(chunk) >= _CHUNK or size >= _CHUNK_BYTES or index + 1 == len(children):
-                await self._send_jobs(chunk, id_given=False)
-                chunk, size = [], 0
+        await self._send_many(
+            each(child_envelope(callback, child, index) for index, child in enumerate(children)),
+            id_given=False,
+        )
         return handle
 
     async def enqueue_raw(
@@ -353,6 +343,23 @@ class JobClient:
             options=options,
             metadata=metadata,
         )
+
+    async def _send_many(
+        self, envelopes: AsyncIterable[Envelope], *, id_given: bool
+    ) -> list[Handle]:
+        """Send any number, so many or so many bytes at a time."""
+        handles: list[Handle] = []
+        chunk: list[Envelope] = []
+        size = 0
+        async for envelope in envelopes:
+            chunk.append(envelope)
+            size += len(envelope.payload)
+            if len(chunk) >= _CHUNK or size >= _CHUNK_BYTES:
+                handles += await self._send_jobs(chunk, id_given=id_given)
+                chunk, size = [], 0
+        if chunk:
+            handles += await self._send_jobs(chunk, id_given=id_given)
+        return handles
 
     async def _send_jobs(self, envelopes: Sequence[Envelope], *, id_given: bool) -> list[Handle]:
         partitions = await self._delivery.deliver(

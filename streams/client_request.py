@@ -31,6 +31,7 @@ if TYPE_CHECKING:  # building the first pydantic model takes longer than all oth
 Metadata = str | int | bool
 _EXTENSION = re.compile(r"[a-z0-9]{1,20}")  # of CloudEvents, which asks for no more than 20
 Model = TypeVar("Model", bound="BaseModel")
+T = TypeVar("T")
 
 # CloudEvents' own attributes, and our extensions.
 _TAKEN = frozenset(
@@ -350,13 +351,11 @@ def nameless(model: Event | JobPayload, argument: str) -> PayloadInvalid:
     )
 
 
-async def each(
-    payloads: Iterable[JobPayload] | AsyncIterable[JobPayload],
-) -> AsyncIterator[JobPayload]:
+async def each(values: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:
     """What can be iterated in either way, in one."""
-    if isinstance(payloads, AsyncIterable):
-        async for payload in payloads:
-            yield payload
+    if isinstance(values, AsyncIterable):
+        async for value in values:
+            yield value
     else:
-        for payload in payloads:
-            yield payload
+        for value in values:
+            yield value

@@ -26,6 +26,9 @@ def _duration(value: str) -> str:
 Time = Annotated[str, AfterValidator(_duration)]
 
 
+_WEIGHTS: Final = ("critical=6", "default=3", "bulk=1")
+
+
 class Settings(BaseSettings):
     """One field for each variable; durations as in "30s"."""
 
@@ -39,7 +42,7 @@ class Settings(BaseSettings):
     instance: str = ""  # a name for static membership: a quick restart moves no partition
     queues: Words = ("critical", "default", "bulk")
     serves: Words = ()  # the queues that this group's workers serve; none named: all
-    weights: Words = ("critical=6", "default=3", "bulk=1")  # of queues, for slots; others: 1
+    weights: Words = _WEIGHTS  # of queues, for slots; others: 1
     handlers: Words = ()
     middleware: Words = ()  # around every handler, from the outside in: module:name
     partitions: int = Field(8, ge=1)
@@ -84,11 +87,14 @@ class Settings(BaseSettings):
 
     @field_validator("weights")
     @classmethod
-    def _are_weights(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+    def _are_weights(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        queues = info.data.get("queues", ())
         for word in value:
             queue, _, weight = word.partition("=")
             if not queue or not weight.isdigit() or not 0 < int(weight) <= 1_000:
                 raise ValueError(f'{word!r}: write queues with weights from 1, as in "critical=6"')
+            if value != _WEIGHTS and queue not in queues:
+                raise ValueError(f"{queue!r} is not in STREAMS_QUEUES: {', '.join(queues)}")
         return value
 
     @field_validator("queues", "handlers", "middleware", "serves", "weights", mode="before")

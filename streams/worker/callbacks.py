@@ -154,12 +154,16 @@ class Callbacks:
         ahead.tally = ahead.tally.with_reports(reported.reports)
         ahead.queue_end = reported.queue_end
 
-    def first_kept(self, position: int) -> int | None:
-        """The offset of the first report that waits, when reading has got to `position`."""
+    def forget_passed(self, position: int) -> None:
+        """Reading has got to `position`: what was to come before it, there is not."""
         for state_key, ahead in list(self._ahead.items()):
             if position >= ahead.queue_end:
-                del self._ahead[state_key]  # there is no such job
-        return min((ahead.first for ahead in self._ahead.values()), default=None)
+                del self._ahead[state_key]
+
+    @property
+    def kept(self) -> list[int]:
+        """The offset of the first report of each callback that was not read yet."""
+        return [ahead.first for ahead in self._ahead.values()]
 
     def _unique_for_ms(self, entry: OpenEntry) -> int:
         definition = self._owned.registry.by_name(entry.job.name)

@@ -72,9 +72,9 @@ class Commands:
         for state_key, (_, _, queue_end) in list(self._ahead.items()):
             if owned.watermark.position >= queue_end:
                 del self._ahead[state_key]  # there is no such job
+        self._callbacks.forget_passed(owned.watermark.position)
         held = [offset for _, offset, _ in self._ahead.values()]
-        report = self._callbacks.first_kept(owned.watermark.position)
-        obeyed = min([self._end, *held, *([] if report is None else [report])])
+        obeyed = min([self._end, *held, *self._callbacks.kept])
         if obeyed > owned.tables.applied(owned.place.commands):
             settlement.commands_read = obeyed
 

@@ -77,6 +77,10 @@ class Control:
         if key.startswith(_OWNER):
             self._note_claim(key, record.value, record.offset)
 
+    def queues(self) -> set[str]:
+        """The queues that some worker group has claimed."""
+        return {key[len(_OWNER) :].decode().rpartition(":")[0] for key in self._claims}
+
     def paused(self) -> dict[str, Pause]:
         """The queues of which nothing starts."""
         found = (read_pause(key, value) for key, value in self._values.items())

@@ -34,7 +34,7 @@ from streams.worker.trimming import Kept, Trimmer
 
 logger = logging.getLogger(__name__)
 
-PAUSES_LOOK_MS = 500  # how often the control topic is looked at
+CONTROL_LOOK_MS = 500  # how often the control topic is looked at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +95,7 @@ class Engine:
         self._take_copy = take_copy
         self._copied = copied
         self._paused: set[str] = set()  # queues
+        self._queues_known = {*options.queues, *registry.queues()}
         self._ends = False  # the grace period is over
         self._is_cut_off = False  # and the last drain was: nothing is written any more
         self._on_failure = on_failure  # a partition can't go on: the worker must end
@@ -127,11 +128,12 @@ class Engine:
             ResourceFailed: something of it could not be opened.
         """
         await self._resources.open()
-        await self.look_at_pauses()
+        await self.look_at_control()
 
-    async def look_at_pauses(self) -> None:
-        """Start nothing of the queues that somebody has paused; go on with those resumed."""
+    async def look_at_control(self) -> None:
+        """Note which queues there are; start nothing of those that somebody has paused."""
         await self.control.refresh()
+        self._queues_known |= self.control.queues()
         paused = self.control.paused()
         if paused.keys() != self._paused:
             for queue in paused.keys() - self._paused:
@@ -141,13 +143,13 @@ class Engine:
             self._paused = set(paused)
             self.executor.pause_queues(self._paused)
 
-    async def _follow_pauses(self) -> None:
+    async def _follow_control(self) -> None:
         while True:
             over = asyncio.Event()
-            alarm = self._clock.call_at(self._clock.now() + PAUSES_LOOK_MS, over.set)
+            alarm = self._clock.call_at(self._clock.now() + CONTROL_LOOK_MS, over.set)
             try:
                 await over.wait()
-                await self.look_at_pauses()
+                await self.look_at_control()
             except OSError as error:
                 logger.warning("reading the control topic failed: %s; trying again", error)
             finally:
@@ -159,7 +161,7 @@ class Engine:
         for name, work in (
             ("trimming", self.trimmer.run(self.options.kept)),
             ("presence", self._presence.run()),
-            ("pauses", self._follow_pauses()),
+            ("control", self._follow_control()),
             ("results", self.results.run(self._clock, self.options.kept.ledger_ms)),
         ):
             self._services.append(asyncio.create_task(self._serve(name, work), name=name))
@@ -250,7 +252,7 @@ class Engine:
             partitions=options.partitions,
             unique_for_ms=options.unique_for_ms,
             names=names,
-            queues=frozenset((*options.queues, *self.registry.queues())),
+            queues=self._queues_known,
         )
         return Recovery(Tables(self._open_store(queue, partition)), place, self._notify)
 

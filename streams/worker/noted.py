@@ -103,13 +103,8 @@ class Noted:
         self._waiting: deque[tuple[Attempt, asyncio.Future[None]]] = deque()
         self._unkept: set[asyncio.Future[None]] = set()  # those, and those that are being written
         self._heard: dict[Attempt, None] = {}
-        self._is_given_up = False
+        self.is_given_up = False  # the partition is not ours any more
         self._next: int | None = None  # when to look at what was heard; never later than needed
-
-    @property
-    def is_given_up(self) -> bool:
-        """The partition is not ours any more."""
-        return self._is_given_up
 
     def __bool__(self) -> bool:
         """Whether somebody waits for a write."""
@@ -118,7 +113,7 @@ class Noted:
     def keep(self, attempt: Attempt) -> asyncio.Future[None]:
         """See `Hears.keep_checkpoint`."""
         kept = asyncio.get_running_loop().create_future()
-        if self._is_given_up:
+        if self.is_given_up:
             kept.cancel()
         else:
             self._waiting.append((attempt, kept))
@@ -129,11 +124,9 @@ class Noted:
     def hear(self, attempt: Attempt, now: int) -> None:
         """There is news of an attempt."""
         notebook = attempt.notebook
-        if (
-            self._is_given_up
-            or notebook is None
-            or self._owned.hand.get(attempt.state_key) is not attempt
-        ):
+        if self.is_given_up or notebook is None:
+            return
+        if self._owned.hand.get(attempt.state_key) is not attempt:
             return
         self._heard[attempt] = None
         due = _due(attempt, notebook)
@@ -167,7 +160,7 @@ class Noted:
 
     def give_up(self) -> None:
         """The partition is not ours any more: nothing is kept, and nobody has to wait."""
-        self._is_given_up = True
+        self.is_given_up = True
         for kept in list(self._unkept):
             kept.cancel()
         self._waiting.clear()

@@ -59,6 +59,7 @@ class Pipe:
         # A handler may have threads of its own.
         self._asking = threading.Lock()
         self._saying = threading.Lock()
+        self._is_asked = False
 
     def say(self, message: Message, body: bytes = b"") -> None:
         """Send a message."""
@@ -81,6 +82,18 @@ class Pipe:
             raise EOFError("the worker is gone")
         return found
 
+    def begin(self) -> None:
+        """A handler runs: it may ask."""
+        self._is_asked = True
+
+    def end(self) -> None:
+        """It does not run any more: who asks is answered first, or refused.
+
+        A thread that it left behind must not read what is for the next one.
+        """
+        with self._asking:
+            self._is_asked = False
+
     async def append(self, records: Sequence[Append]) -> Sequence[int]:
         """Let the worker append records, and wait for it; as `Log.append`, without a loop."""
         answer = self._ask({"say": "append", "records": [_told(record) for record in records]})
@@ -92,6 +105,8 @@ class Pipe:
 
     def _ask(self, message: Message, body: bytes = b"") -> Message:
         with self._asking:
+            if not self._is_asked:
+                raise asyncio.CancelledError("the attempt is over")
             self.say(message, body)
             answer, _ = self.hear()
         if answer["say"] == "refused":

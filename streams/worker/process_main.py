@@ -76,8 +76,10 @@ def serve(pipe: Pipe) -> None:
         if message["say"] == "end":
             return
         says = PipeSays(pipe, message["checkpointed"])
+        pipe.begin()
         outcome, result = tell_outcome(run_plainly(*_read_run(message, payload, send, says)))
         says.close()
+        pipe.end()
         pipe.say({"say": "over", "memory": memory(), **outcome}, result)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from streams.jobs.lifecycle import LifecycleEvent
@@ -32,7 +32,7 @@ class Place:
     partitions: int = 1  # of the queue
     unique_for_ms: int = 86_400_000  # for names that no handler here knows
     names: TopicNames = field(default_factory=TopicNames)
-    queues: frozenset[str] = frozenset()  # all that there are
+    queues: Collection[str] = ()  # all that are known, also those that come later
 
 
 @dataclass(slots=True)

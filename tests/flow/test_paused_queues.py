@@ -36,7 +36,7 @@ async def tell(box: Sandbox, since: int | None) -> None:
     key, value = pause_record("bulk", since, "a migration")
     box.cluster.log.write(Append(box.cluster.names.control, 0, key, value))
     for worker in box.cluster.workers:
-        await worker.engine.look_at_pauses()
+        await worker.engine.look_at_control()
     await box.cluster.settle()
 
 
@@ -94,6 +94,6 @@ async def test_nonsense_in_the_control_topic_pauses_nothing():
         key, _ = pause_record("bulk", 1)
         box.cluster.log.write(Append(box.cluster.names.control, 0, key, b"{"))
         for worker in box.cluster.workers:
-            await worker.engine.look_at_pauses()
+            await worker.engine.look_at_control()
         await box.enqueue(Bulk(n=1))
         assert ran == [1]
