@@ -36,6 +36,7 @@ class Evidence:
     owner: str | None = None  # the worker that has its partition
     attempts: int | None = None  # how many it has, if that is known here
     pause: Pause | None = None  # of its queue
+    job_pause: Pause | None = None  # of jobs of its name there
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,14 +96,8 @@ def _waiting(evidence: Evidence, entry: OpenEntry | None, now: int) -> Answer:
                 text=f"{_attempt(run.attempt, evidence.attempts)} runs on {run.worker} since "
                 f"{show_time(run.since)}",
             )
-    if (pause := evidence.pause) is not None:
-        reason = f": {pause.reason}" if pause.reason else ""
-        queue = evidence.found.queue
-        return Answer(
-            kind="paused",
-            text=f"queue {queue} is paused since {show_time(pause.since)}{reason}",
-            remedy=f"`streams queues resume {queue}`",
-        )
+    if (paused := _paused(evidence)) is not None:
+        return paused
     if entry is not None and entry.state is State.RUNNING and evidence.owner is None:
         kept = None if entry.notes is None else entry.notes.checkpoint
         whence = "anew" if kept is None else "from its checkpoint"
@@ -116,6 +111,8 @@ def _waiting(evidence: Evidence, entry: OpenEntry | None, now: int) -> Answer:
             text=f"{_attempt(entry.attempts + 1, evidence.attempts)} runs: it was taken over as a "
             f"long one at {show_time(entry.due)}",
         )
+    if entry is not None and entry.held is not None:
+        return Answer(kind="limited", text=f"it waits for a limit: {entry.reason}")
     behind = _behind(evidence, entry, now)
     if behind is not None and entry is not None:
         return behind
@@ -126,6 +123,22 @@ def _waiting(evidence: Evidence, entry: OpenEntry | None, now: int) -> Answer:
             kind="due", text=f"it is due since {show_time(entry.due)}, and waits for a slot"
         )
     return Answer(kind="due", text="it is the first of its key, and waits for a slot")
+
+
+def _paused(evidence: Evidence) -> Answer | None:
+    queue, name = evidence.found.queue, evidence.found.job.name
+    for pause, what, option in (
+        (evidence.pause, f"queue {queue}", ""),
+        (evidence.job_pause, f"{name} of queue {queue}", f" --job {name}"),
+    ):
+        if pause is not None:
+            reason = f": {pause.reason}" if pause.reason else ""
+            return Answer(
+                kind="paused",
+                text=f"{what} is paused since {show_time(pause.since)}{reason}",
+                remedy=f"`streams queues resume {queue}{option}`",
+            )
+    return None
 
 
 def _over(evidence: Evidence) -> Answer:

@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Look at queues, and pause them.", epilog=exits.EPILOG, no_args_is_help=True)
 
 _QUEUE = typer.Argument(metavar="QUEUE", help="A queue of STREAMS_QUEUES.")
+_JOB = typer.Option("", metavar="NAME", help="Only the jobs of this name.")
 
 
 @app.command(epilog=exits.EPILOG)
 def ls(as_json: bool = JSON) -> None:
-    """List queues: whose they are, and since when they are paused."""
+    """List queues: whose they are, and since when they, or jobs of them, are paused."""
     from streams.settings import Settings
 
     settings = Settings()
@@ -34,8 +35,13 @@ def ls(as_json: bool = JSON) -> None:
                 {
                     "queue": queue,
                     "group": control.owner(queue),
-                    "paused": None if (pause := paused.get(queue)) is None else pause.since,
+                    "paused": None if (pause := paused.get((queue, ""))) is None else pause.since,
                     "reason": None if pause is None else pause.reason,
+                    "paused_jobs": {
+                        job: {"since": told.since, "reason": told.reason}
+                        for (of, job), told in paused.items()
+                        if of == queue and job
+                    },
                 }
                 for queue in settings.queues
             ]
@@ -45,12 +51,13 @@ def ls(as_json: bool = JSON) -> None:
         ("queue", "group", "paused since", "reason"),
         [
             (
-                queue,
-                control.owner(queue) or "",
-                show_time(paused[queue].since) if queue in paused else "",
-                paused[queue].reason if queue in paused else "",
+                f"{queue}: {job}" if job else queue,
+                "" if job else control.owner(queue) or "",
+                "" if (pause := paused.get((queue, job))) is None else show_time(pause.since),
+                "" if pause is None else pause.reason,
             )
             for queue in settings.queues
+            for job in ("", *sorted(job for of, job in paused if of == queue and job))
         ],
     )
 
@@ -58,21 +65,26 @@ def ls(as_json: bool = JSON) -> None:
 @app.command(epilog=exits.EPILOG)
 def pause(
     queue: str = _QUEUE,
+    job: str = _JOB,
     reason: str = typer.Option("paused with streams queues pause", help="Told to who asks why."),
 ) -> None:
     """Start nothing more of a queue, on all workers, until it is resumed; what runs goes on."""
-    asyncio.run(_write(queue, time.time_ns() // 1_000_000, reason))
-    print(f"queue {queue} is paused: within a second workers start nothing of it")
+    asyncio.run(_write(queue, job, time.time_ns() // 1_000_000, reason))
+    print(f"{_told(queue, job)} is paused: within a second workers start nothing of it")
 
 
 @app.command(epilog=exits.EPILOG)
-def resume(queue: str = _QUEUE) -> None:
-    """Go on with a queue that was paused."""
-    asyncio.run(_write(queue, None, ""))
-    print(f"queue {queue} goes on within a second")
+def resume(queue: str = _QUEUE, job: str = _JOB) -> None:
+    """Go on with a queue, or a job of it, that was paused."""
+    asyncio.run(_write(queue, job, None, ""))
+    print(f"{_told(queue, job)} goes on within a second")
 
 
-async def _write(queue: str, since: int | None, reason: str) -> None:
+def _told(queue: str, job: str) -> str:
+    return f"{job} of queue {queue}" if job else f"queue {queue}"
+
+
+async def _write(queue: str, job: str, since: int | None, reason: str) -> None:
     from streams.settings import Settings
     from streams.wire.producer import close_producer, open_producer, send
     from streams.wire.topics import TopicNames
@@ -82,7 +94,7 @@ async def _write(queue: str, since: int | None, reason: str) -> None:
     if queue not in settings.queues:
         known = ", ".join(settings.queues)
         fail(f"there is no queue {queue!r}; STREAMS_QUEUES has {known}", exits.USAGE)
-    key, value = pause_record(queue, since, reason)
+    key, value = pause_record(queue, since, reason, job=job)
     topic = TopicNames(settings.prefix).control
     producer = await open_producer(settings.bootstrap_servers, "streams-cli")
     try:

@@ -60,7 +60,7 @@ class Witness:
         self._ledger = names.ledger(found.queue)
         self._workers = names.workers
         self._control = names.control
-        self._pause: Pause | None = None
+        self._pauses: dict[str, Pause] = {}  # of its queue (""), and of its job there
         self._offset: int | None = None
         self._committed = 0
         self._open: dict[bytes, OpenEntry] = {}
@@ -103,15 +103,18 @@ class Witness:
             runs=tuple(_runs(alive, found.job)),
             owner=next((w for w, said in alive.items() if _has(said, place)), None),
             attempts=attempts,
-            pause=self._pause,
+            pause=self._pauses.get(""),
+            job_pause=self._pauses.get(found.job.name),
         )
 
     def _take_control(self, record: Record) -> None:
         from streams.worker.control import pause_record, read_pause
 
-        if record.key == pause_record(self._found.queue, None)[0]:
-            told = read_pause(record.key, record.value)
-            self._pause = None if told is None else told[1]
+        for job in ("", self._found.job.name):
+            if record.key == pause_record(self._found.queue, None, job=job)[0]:
+                self._pauses.pop(job, None)
+                if (told := read_pause(record.key, record.value)) is not None:
+                    self._pauses[job] = told[1]
 
     def _take_state(self, record: Record) -> None:
         from streams.wire.envelope import decode

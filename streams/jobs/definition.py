@@ -84,6 +84,11 @@ class JobDefinition:
         return kind.__event_type__ if issubclass(kind, Event) else None
 
     @property
+    def is_limited(self) -> bool:
+        """Whether some of its jobs may have to wait though there are slots."""
+        return self.concurrency is not None or self.key_concurrency is not None
+
+    @property
     def key_scope(self) -> str:
         """Whose order its keys share: the job's own name, unless the contract says otherwise."""
         return self.payload_type.__key_scope__ or self.name

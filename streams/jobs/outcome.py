@@ -124,6 +124,14 @@ class Snoozed:
     blocks_key: bool = False
 
 
+@immutable(frozen=True, slots=True)
+class Held:
+    """It had its turn and did not start: a limit has no room for it for a while."""
+
+    limit: str
+    reason: str
+
+
 @dataclass(frozen=True, slots=True)
 class Discarded:
     """It asked to be ended."""
@@ -151,5 +159,5 @@ class Dead:
 
 
 Ending = Completed | Discarded | Expired | Cancelled
-Opening = Retrying | Snoozed | Dead  # its job is in the open table afterwards
+Opening = Retrying | Snoozed | Held | Dead  # its job is in the open table afterwards
 Outcome = Ending | Opening

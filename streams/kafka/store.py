@@ -18,9 +18,9 @@ from rocksdict import (
 )
 
 from streams.worker.ports import Row
-from streams.worker.tables import DUE, LANE, LEDGER, META, OPEN
+from streams.worker.tables import DUE, HELD, LANE, LEDGER, META, OPEN
 
-TABLES = (OPEN, LEDGER, DUE, LANE, META)
+TABLES = (OPEN, LEDGER, DUE, LANE, HELD, META)
 WRITE_BUFFER_BYTES = 4 * 1024 * 1024
 # The index has a row for each block and is in memory whole: at RocksDB's own 4 KiB it takes more
 # than the filters, which answer most of what a ledger is asked for without index or block.

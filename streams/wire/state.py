@@ -60,6 +60,7 @@ class OpenEntry:
     first_failure: int | None = None
     letter_pending: bool = False
     unknown_since: int | None = None  # since when it waits for a worker that knows its name
+    held: str | None = None  # the limit that it waits for: see worker/limits.py
     starts: int = 0  # recorded starts without an outcome: see worker/suspects.py
     commanded: int = -1  # the offset of the last command that was obeyed: a copy changes nothing
     enqueued: int = 0  # when the broker took the record that it comes from
@@ -201,6 +202,7 @@ def encode_open(entry: OpenEntry) -> tuple[bytes, bytes]:
             "enqueued": entry.enqueued,
             "origin": list(entry.origin),
             "history": _history(entry.history),
+            **({} if entry.held is None else {"held": entry.held}),
             **_notes(entry.notes),
             **({} if entry.tally is None else {"tally": entry.tally.plain()}),
             # Headers and keys of foreign records may be any bytes; latin-1 keeps each one.
@@ -238,6 +240,7 @@ def decode_open(key: bytes, value: bytes) -> OpenEntry:
             first_failure=m["first_failure"],
             letter_pending=m["letter_pending"],
             unknown_since=m.get("unknown_since"),
+            held=m.get("held"),
             starts=m.get("starts", 0),
             commanded=m.get("commanded", -1),
             enqueued=m.get("enqueued", m["time"]),
@@ -267,6 +270,7 @@ class Head(NamedTuple):
     due: int | None
     lane: bytes | None  # that it blocks; None if it blocks none
     size: int  # of its payload and its checkpoint, in bytes
+    held: str | None = None  # the limit that it waits for
 
 
 def head_of(entry: OpenEntry) -> Head:
@@ -274,7 +278,7 @@ def head_of(entry: OpenEntry) -> Head:
     blocks = entry.blocks and entry.job.ordering_key is not None
     lane = entry.record_key if blocks else None
     size = len(entry.payload) + _checkpoint_size(entry.notes)
-    return Head(entry.state, entry.arrival, entry.due, lane, size)
+    return Head(entry.state, entry.arrival, entry.due, lane, size, entry.held)
 
 
 def _checkpoint_size(notes: Notes | None) -> int:
@@ -309,7 +313,10 @@ def decode_head(key: bytes, value: bytes) -> Head:
         size = 0 if end < 0 else len(value) - end - 1
         if "notes" in m:
             size += _checkpoint_size(_read_notes(m["notes"]))
-        return Head(_STATES[state], arrival, due, lane, size)
+        held = m.get("held")
+        if held is not None:
+            held.encode()
+        return Head(_STATES[state], arrival, due, lane, size, held)
     except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         raise UndecodableRecord(f"not an open entry: {error}") from error
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from streams.jobs.batches import BatchCounts
 from streams.jobs.definition import JobDefinition
@@ -12,6 +13,9 @@ from streams.jobs.notes import Notebook, Notes
 from streams.jobs.retry import Retry
 from streams.wire.envelope import Envelope, Record
 from streams.wire.state import OpenEntry
+
+if TYPE_CHECKING:
+    from streams.worker.limits import Limit
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
@@ -40,6 +44,10 @@ class Attempt:
     passed_on: bool = False  # and the next of its key has started
     cancelled: str | None = None  # the reason, once somebody asked
     notebook: Notebook | None = None  # once its handler, or that of an earlier run, said something
+    held_by: Limit | None = field(default=None, repr=False)  # the limit for which it waits near
+    held_since: int = 0
+    comes_for: Limit | None = field(default=None, repr=False)  # which had it in the open table
+    passed: Sequence[Limit] = ()  # the limits that it counts for while it runs
     handle: Any = field(default=None, repr=False)  # the executor's own
 
     @property
@@ -52,6 +60,11 @@ class Attempt:
         """How the children are whose callback it is."""
         tally = None if self.entry is None else self.entry.tally
         return None if tally is None else tally.counts()
+
+    @property
+    def queue(self) -> str:
+        """The queue that it came from."""
+        return self.envelope.queue or self.definition.queue
 
     @property
     def number(self) -> int:

@@ -17,27 +17,33 @@ _OWNER = b"owner:"
 _PAUSE = b"pause:"
 
 
-def pause_record(queue: str, since: int | None, reason: str = "") -> tuple[bytes, bytes | None]:
-    """Key and value that pause a queue since then (ms since the epoch); None resumes it."""
+def pause_record(
+    queue: str, since: int | None, reason: str = "", *, job: str = ""
+) -> tuple[bytes, bytes | None]:
+    """Key and value that pause a queue, or one job name of it; None resumes it.
+
+    `since` is in milliseconds since the epoch.
+    """
     value = None if since is None else orjson.dumps({"since": since, "reason": reason})
-    return _PAUSE + queue.encode(), value
+    return _PAUSE + (f"{queue}:{job}" if job else queue).encode(), value
 
 
-def read_pause(key: bytes, value: bytes | None) -> tuple[str, Pause] | None:
-    """The queue that a record pauses, and since when; None if it pauses none."""
+def read_pause(key: bytes, value: bytes | None) -> tuple[tuple[str, str], Pause] | None:
+    """The queue and job name ("": all of it) that a record pauses; None if it pauses none."""
     if not key.startswith(_PAUSE) or value is None:
         return None
     try:
         told = orjson.loads(value)
         pause = Pause(since=int(told["since"]), reason=str(told["reason"]))
-        return key[len(_PAUSE) :].decode(), pause
+        queue, _, job = key[len(_PAUSE) :].decode().partition(":")
+        return (queue, job), pause
     except (ValueError, KeyError, TypeError):
         return None
 
 
 @immutable(frozen=True, slots=True, kw_only=True)
 class Pause:
-    """Since when nothing of a queue starts (ms since the epoch), and why."""
+    """Since when nothing of a queue, or of a job of it, starts (ms since the epoch), and why."""
 
     since: int
     reason: str
@@ -81,8 +87,8 @@ class Control:
         """The queues that some worker group has claimed."""
         return {key[len(_OWNER) :].decode().rpartition(":")[0] for key in self._claims}
 
-    def paused(self) -> dict[str, Pause]:
-        """The queues of which nothing starts."""
+    def paused(self) -> dict[tuple[str, str], Pause]:
+        """The queues of which nothing starts, and those of which one job does not."""
         found = (read_pause(key, value) for key, value in self._values.items())
         return dict(each for each in found if each is not None)
 

@@ -94,7 +94,7 @@ class Engine:
         self._listeners = (*listeners, *([self._heard_by.listen] if heard_by else []))
         self._take_copy = take_copy
         self._copied = copied
-        self._paused: set[str] = set()  # queues
+        self._paused: set[tuple[str, str]] = set()  # queues (with ""), and jobs of queues
         self._queues_known = {*options.queues, *registry.queues()}
         self._ends = False  # the grace period is over
         self._is_cut_off = False  # and the last drain was: nothing is written any more
@@ -136,12 +136,15 @@ class Engine:
         self._queues_known |= self.control.queues()
         paused = self.control.paused()
         if paused.keys() != self._paused:
-            for queue in paused.keys() - self._paused:
-                logger.info("queue %s is paused: %s", queue, paused[queue].reason or "no reason")
-            for queue in self._paused - paused.keys():
-                logger.info("queue %s goes on", queue)
+            for what in paused.keys() - self._paused:
+                logger.info("%s is paused: %s", _told(*what), paused[what].reason or "no reason")
+            for what in self._paused - paused.keys():
+                logger.info("%s goes on", _told(*what))
             self._paused = set(paused)
-            self.executor.pause_queues(self._paused)
+            self.executor.pause_queues(
+                {queue for queue, job in paused if not job},
+                {(queue, job) for queue, job in paused if job},
+            )
 
     async def _follow_control(self) -> None:
         while True:
@@ -374,3 +377,7 @@ class Engine:
                 listener(event)
             except Exception:  # what a listener raises harms no job
                 logger.exception("a listener failed on %s", event.happening)
+
+
+def _told(queue: str, job: str) -> str:
+    return f"{job} of queue {queue}" if job else f"queue {queue}"

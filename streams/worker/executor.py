@@ -15,16 +15,18 @@ from typing import Any
 from pydantic import ValidationError
 
 from streams.jobs.context import JobContext, Send, SyncJobContext
+from streams.jobs.definition import JobDefinition
 from streams.jobs.lifecycle import Happening, LifecycleEvent, Listener
-from streams.jobs.outcome import Cancelled, Completed, Dead, Expired, Outcome
+from streams.jobs.outcome import Cancelled, Completed, Dead, Expired, Held, Outcome
 from streams.jobs.resource import Factory
 from streams.jobs.retry import outcome_of_error
 from streams.worker.around import call_within, tell_outcome
 from streams.worker.attempt import Attempt
 from streams.worker.deadlines import Deadlines
+from streams.worker.limits import Limits, Paused
 from streams.worker.noted import AttemptSays
 from streams.worker.plain_run import drive
-from streams.worker.ports import Alarm, Clock, Hears, Processes
+from streams.worker.ports import Alarm, Clock, Hears, Holder, Processes
 from streams.worker.results import Results, dumped, misfit
 from streams.worker.slots import Slots
 from streams.worker.tasks import Tasks
@@ -85,10 +87,11 @@ class LoopExecutor:
         self._results = results or Results(None)
         self._opened = opened  # resources
         self._random = (rng or random.Random()).random
+        self._limits = Limits(clock.now)
         self._slots = {
-            "loop": Slots(concurrency, weights),
-            "thread": Slots(threads, weights),
-            "process": Slots(0, weights),  # as many as are ready
+            "loop": Slots(concurrency, weights, self._limits),
+            "thread": Slots(threads, weights, self._limits),
+            "process": Slots(0, weights, self._limits),  # as many as are ready
         }
         self._contexts: dict[str, Callable[..., JobContext]] = {
             "loop": JobContext,
@@ -124,10 +127,11 @@ class LoopExecutor:
         if self._processes is not None:
             await self._processes.stop()
 
-    def pause_queues(self, queues: Collection[str]) -> None:
-        """Start nothing of these queues, and of the others what waits."""
+    def pause_queues(self, queues: Collection[str], definitions: Collection[Paused] = ()) -> None:
+        """Start nothing of these queues and definitions, and of the others what waits."""
         for slots in self._slots.values():
             slots.paused = queues
+        self._limits.pause(definitions)
         self.go_on()
 
     def pause(self) -> None:
@@ -148,9 +152,43 @@ class LoopExecutor:
         # A worker whose lease is over starts nothing: its jobs may run elsewhere by now.
         while slots.free > 0 and self._may_start_now:
             following = slots.next()
+            self._turn_away(slots)
             if following is None:
-                return
+                break
             self._start(following, slots)
+        self._ask()
+
+    def _turn_away(self, slots: Slots) -> None:
+        turned_away, slots.turned_away = slots.turned_away, []
+        for attempt, limit in turned_away:
+            running: _Running = attempt.handle
+            running.over, running.attempt = True, None
+            running.done(attempt, Held(limit.name, limit.reason))
+
+    def _ask(self) -> None:
+        for holder, limit, count in self._limits.ask():
+            holder.let_in(limit, count)
+
+    def hold(
+        self,
+        limit: str,
+        holder: Holder,
+        definition: JobDefinition | None,
+        key: str | None,
+        queue: str,
+    ) -> None:
+        """See `Executor`."""
+        self._limits.hold(limit, holder, definition, key, queue)
+        self._ask()
+
+    def brought(self, limit: str, holder: Holder, *, has_more: bool) -> None:
+        """See `Executor`."""
+        self._limits.brought(limit, holder, has_more=has_more)
+        self._ask()
+
+    def withdraw(self, holder: Holder) -> None:
+        """See `Executor`."""
+        self._limits.withdraw(holder)
 
     def _add_slots(self, slots: Slots, more: int) -> None:
         # Less than none are free while those who hold what is gone have not given it back.

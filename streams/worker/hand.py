@@ -6,9 +6,10 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from streams.jobs.definition import JobDefinition
 from streams.jobs.outcome import Outcome
 from streams.worker.attempt import Attempt
-from streams.worker.ports import Executor, Hears
+from streams.worker.ports import Executor, Hears, Holder
 
 
 @dataclass(slots=True)
@@ -31,6 +32,7 @@ class Hand:
         executor: Executor,
         done: Callable[[Attempt, Outcome], None],
         hears: Hears | None = None,
+        holder: Holder | None = None,
     ) -> None:
         self.opened = 0  # those that came from the open table
         self.bytes = 0  # of their payloads
@@ -38,6 +40,7 @@ class Hand:
         self._executor = executor
         self._done = done
         self._hears = hears
+        self._holder = holder  # of what limits hold in the open table
         self._jobs: dict[bytes, Attempt] = {}
         self._lanes: dict[bytes, Lane] = {}
 
@@ -129,6 +132,20 @@ class Hand:
         """Interrupt everything; nobody is told."""
         for attempt in self:
             self._executor.abandon(attempt)
+        if self._holder is not None:
+            self._executor.withdraw(self._holder)
+
+    def hold(
+        self, limit: str, definition: JobDefinition | None, key: str | None, queue: str
+    ) -> None:
+        """See `Executor.hold`."""
+        if self._holder is not None:
+            self._executor.hold(limit, self._holder, definition, key, queue)
+
+    def brought(self, limit: str, *, has_more: bool) -> None:
+        """See `Executor.brought`."""
+        if self._holder is not None:
+            self._executor.brought(limit, self._holder, has_more=has_more)
 
     def cancel(self, attempt: Attempt, reason: str) -> None:
         """Interrupt an attempt that was submitted; its outcome comes as any other's."""

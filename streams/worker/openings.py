@@ -1,4 +1,4 @@
-"""Starts what waits in the open table: what came due, and the first of a key that was freed."""
+"""Starts what waits in the open table: what came due, what limits held, freed keys' first jobs."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 
+from streams.jobs.identity import JobKey
 from streams.jobs.lifecycle import Happening
 from streams.jobs.states import State
 from streams.wire.envelope import decode
@@ -16,10 +17,10 @@ from streams.worker import settle
 from streams.worker.admission import attempt_of, entry_record
 from streams.worker.callbacks import Callbacks
 from streams.worker.owned import Owned
-from streams.worker.parking import park_attempts, park_entry
+from streams.worker.parking import REASON, park_attempts, park_entry
 from streams.worker.settlement import Settlement
 from streams.worker.suspects import is_given_up
-from streams.worker.tables import due_row
+from streams.worker.tables import due_row, held_row
 
 OPENED_MAX = 10_000  # jobs in hand that came from the open table, for a partition
 BYTES_MAX = 64 * 1024 * 1024  # of payloads in hand, for a partition
@@ -45,6 +46,9 @@ class Openings:
         self._sweep: bytes | None = b""  # from which lane on to look, after opening
         self._due_cursor = b""  # below it nothing is due that is not in hand
         self._waiting_suspects: dict[bytes, None] = {}  # another one of this process runs
+        self._let_in: dict[str, int] = {}  # by limit: how many that it holds may come into hand
+        self._held_cursors: dict[str, bytes] = {}  # below it what a limit holds is in hand
+        self._are_limits_known = False
 
     def touch(self, lanes: set[bytes]) -> None:
         """Look at these keys in the next turn: something about them changed."""
@@ -56,14 +60,29 @@ class Openings:
         """An entry was written: it may be due before all that was looked at."""
         if entry.state is not State.PARKED and entry.record_key is not None:
             self._along.pop(entry.record_key, None)
+        if entry.held is not None:
+            self._note_held(entry.held, entry.job, entry.arrival)
         if entry.due is not None:
             self._due_cursor = min(self._due_cursor, due_row(entry.due, entry.job.encode()))
+
+    def _note_held(self, limit: str, job: JobKey, arrival: int) -> None:
+        row = held_row(limit, arrival, job.encode())
+        self._held_cursors[limit] = min(self._held_cursors.get(limit, row), row)
+        definition = self._owned.registry.by_name(job.name)
+        self._owned.hand.hold(limit, definition, job.ordering_key, self._owned.place.queue)
+
+    def let_in(self, limit: str, count: int) -> None:
+        """Bring up to so many of those that a limit holds into hand, in the next turn."""
+        self._let_in[limit] = self._let_in.get(limit, 0) + count
 
     @property
     def has_work(self) -> bool:
         """Whether another turn would find something to look at, without anything happening."""
         return self._has_room and (
-            bool(self._touched) or self._sweep is not None or self._has_passed_early
+            bool(self._touched or self._let_in)
+            or self._sweep is not None
+            or self._has_passed_early
+            or not self._are_limits_known
         )
 
     def next_due(self, now: int) -> int | None:
@@ -79,6 +98,7 @@ class Openings:
     def release(self, settlement: Settlement, now: int) -> None:
         """Start whatever may start."""
         self._release_due(settlement, now)
+        self._bring_held(settlement, now)
         self._look_at_suspects(settlement, now)
         if self._owned.tables.counts.blocking:
             self._look_at_touched(settlement, now)
@@ -99,6 +119,51 @@ class Openings:
     @property
     def _has_passed_early(self) -> bool:
         return bool(self._early) and self._early[0][0] < self._owned.watermark.position
+
+    def _bring_held(self, settlement: Settlement, now: int) -> None:
+        """Let those have their turn again for whom a limit has room."""
+        if not self._are_limits_known:
+            self._are_limits_known = True
+            for limit, state_key in self._owned.tables.limits():
+                self._note_held(limit, JobKey.decode(state_key), 0)
+        for limit in list(self._let_in):
+            has_more = False
+            rows = self._owned.tables.held_by(limit, self._held_cursors.get(limit, b""))
+            for row, state_key in rows:
+                if not self._let_in[limit] or not self._has_room:
+                    has_more = True
+                    break
+                self._held_cursors[limit] = row + b"\x00"
+                self._let_in[limit] -= self._bring(limit, state_key, settlement, now)
+            if has_more and self._let_in[limit]:
+                continue  # there is no room in hand yet
+            del self._let_in[limit]
+            if not has_more:
+                del self._held_cursors[limit]
+            self._owned.hand.brought(limit, has_more=has_more)
+
+    def _bring(self, limit: str, state_key: bytes, settlement: Settlement, now: int) -> bool:
+        owned = self._owned
+        if state_key in owned.hand or state_key in settlement.opens:
+            return False
+        entry = owned.entry(state_key, settlement)
+        if entry is None or entry.held != limit:
+            return False
+        lane = owned.lane_of_entry(entry)
+        if lane is not None and not self._is_first(entry, lane, settlement):
+            settlement.open(replace(entry, held=None, reason=REASON), lane)  # it waits for those
+            return False
+        self._start(entry, lane, settlement, now)
+        return state_key in owned.hand
+
+    def _is_first(self, entry: OpenEntry, lane: bytes, settlement: Settlement) -> bool:
+        """Whether a job's key waits for it and for nothing else."""
+        owned = self._owned
+        if owned.hand.has_lane(lane) or lane in settlement.blocking:
+            return False
+        first = next(owned.tables.blockers(lane), None)
+        is_read = entry.arrival < owned.watermark.position
+        return is_read and first is not None and first.job == entry.job
 
     def _look_at_suspects(self, settlement: Settlement, now: int) -> None:
         waiting, self._waiting_suspects = self._waiting_suspects, {}
@@ -144,7 +209,7 @@ class Openings:
         if entry is None:
             self._along.pop(lane, None)
             return
-        if entry.state is State.DEAD:
+        if entry.state is State.DEAD or entry.held is not None:
             return
         state_key = entry.job.encode()
         if state_key in settlement.closes or state_key in settlement.opens:
@@ -177,6 +242,7 @@ class Openings:
         return (
             entry.state is State.PARKED
             and entry.due is None
+            and entry.held is None
             and not entry.starts
             and entry.arrival < owned.watermark.position
             and owned.registry.by_name(entry.job.name) is not None
@@ -264,6 +330,7 @@ def hold_unknown(
         entry,
         state=State.PARKED,
         due=look,
+        held=None,
         blocks=lane is not None,
         unknown_since=since,
         reason=f"no handler here is named {entry.job.name!r}",

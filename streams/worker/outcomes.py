@@ -9,6 +9,7 @@ from streams.jobs.outcome import (
     Cancelled,
     Completed,
     Discarded,
+    Held,
     Opening,
     Outcome,
 )
@@ -62,6 +63,8 @@ class Outcomes:
         owned.suspicion.suspects.ended(attempt.state_key)
         if attempt.cancelled is not None and not isinstance(outcome, _MEANT):
             outcome = Cancelled(reason=attempt.cancelled)
+        if isinstance(outcome, Held):
+            owned.suspicion.forget(attempt.state_key)
         settle.conclude(attempt, outcome, settlement, owned.place, now)
         followers = owned.hand.put_down(attempt, is_blocked=attempt.lane in settlement.blocking)
         park_attempts(owned, followers, settlement, now)

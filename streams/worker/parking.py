@@ -45,13 +45,20 @@ def _parked(attempt: Attempt) -> OpenEntry:
 
 
 def _is_parked(entry: OpenEntry | None) -> bool:
-    return entry is not None and entry.state is State.PARKED and entry.due is None
+    return (
+        entry is not None
+        and entry.state is State.PARKED
+        and entry.due is None
+        and entry.held is None
+    )
 
 
 def park_entry(
     owned: Owned, entry: OpenEntry, lane: bytes | None, settlement: Settlement, now: int
 ) -> None:
     """Park a job that is in the open table already."""
-    parked = replace(entry, state=State.PARKED, due=None, blocks=lane is not None, reason=REASON)
+    parked = replace(
+        entry, state=State.PARKED, due=None, held=None, blocks=lane is not None, reason=REASON
+    )
     settlement.open(parked, lane)
     owned.tell(settlement, Happening.PARKED, entry.job, now)

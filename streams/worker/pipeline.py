@@ -87,7 +87,7 @@ class Pipeline:
         self._notify = notify
         self._on_failure = on_failure
         self._bounds = bounds or Bounds()
-        self.hand = Hand(executor, self._attempt_ended, self)
+        self.hand = Hand(executor, self._attempt_ended, self, self)
         owned = Owned(
             place=place,
             registry=registry,
@@ -290,6 +290,11 @@ class Pipeline:
     def inspect(self) -> None:
         """Look for what earlier owners wrote late; with work at hand this happens by itself."""
         self._must_inspect = True
+        self._stir()
+
+    def let_in(self, limit: str, count: int) -> None:
+        """Bring up to so many of those that a limit holds into hand: there is room for them."""
+        self._openings.let_in(limit, count)
         self._stir()
 
     def hear(self, attempt: Attempt) -> None:

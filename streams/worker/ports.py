@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from streams.jobs.context import JobContext
+    from streams.jobs.definition import JobDefinition
     from streams.jobs.outcome import Outcome
     from streams.worker.attempt import Attempt
 
@@ -151,6 +152,14 @@ class Hears(Protocol):
         ...
 
 
+class Holder(Protocol):
+    """A partition with jobs in its open table that wait for limits."""
+
+    def let_in(self, limit: str, count: int) -> None:
+        """Bring up to so many of those that this limit holds into hand; then say `brought`."""
+        ...
+
+
 class Executor(Protocol):
     """What runs handlers."""
 
@@ -172,6 +181,28 @@ class Executor(Protocol):
 
     def abandon(self, attempt: Attempt) -> None:
         """Interrupt it and tell nobody: its partition belongs to another worker."""
+        ...
+
+    def hold(
+        self,
+        limit: str,
+        holder: Holder,
+        definition: JobDefinition | None,
+        key: str | None,
+        queue: str,
+    ) -> None:
+        """A partition of this queue has a job in its open table that this limit holds.
+
+        It is asked for it once there is room. Such a job had the outcome `Held`, or waits near.
+        """
+        ...
+
+    def brought(self, limit: str, holder: Holder, *, has_more: bool) -> None:
+        """It has brought what it was asked for, or all that it has."""
+        ...
+
+    def withdraw(self, holder: Holder) -> None:
+        """The partition is another's: ask it for nothing more."""
         ...
 
 

@@ -15,6 +15,7 @@ from streams.jobs.outcome import (
     Ending,
     Expired,
     Failure,
+    Held,
     Opening,
     Outcome,
     Retrying,
@@ -78,6 +79,11 @@ def conclude(
                 blocks=blocks_key and attempt.lane is not None,
                 failure=None,
             )
+        case Held():
+            settlement.open(_held_after(attempt, outcome), attempt.lane)
+            if attempt.entry is not None and attempt.entry.held is not None:
+                _finish(attempt, settlement)
+                return  # that it is held is known
         case Dead():
             halts = attempt.definition.on_dead == "halt" and attempt.lane is not None
             dead = _entry_after(
@@ -95,11 +101,15 @@ def conclude(
             send_letter(dead, settlement, place)
     if attempt.envelope.child_of is not None and not isinstance(outcome, Opening):
         settlement.reports += report_of(attempt.envelope.child_of, _STATES[type(outcome)], place)
+    _finish(attempt, settlement)
+    settlement.events.append(_event_of(attempt, outcome, failure, place, now))
+
+
+def _finish(attempt: Attempt, settlement: Settlement) -> None:
     if attempt.offset is not None:
         settlement.finished.append(attempt.offset)
     if attempt.entry is not None and (lane := lane_of(attempt.entry)) is not None:
         settlement.touched.add(lane)  # also if its definition was strict once, and is not now
-    settlement.events.append(_event_of(attempt, outcome, failure, place, now))
 
 
 _STATES: Final = {
@@ -150,6 +160,7 @@ def replay(
         run=0,
         attempts=0,
         due=now if lane is None else None,
+        held=None,
         blocks=lane is not None,
         letter_pending=False,
         unknown_since=None,
@@ -213,6 +224,7 @@ def _bury(
         entry,
         state=State.DEAD,
         due=now,
+        held=None,
         blocks=halts and lane is not None,
         letter_pending=True,
         failure=failure,
@@ -238,6 +250,7 @@ def record_start(
         entry,
         state=State.RUNNING,
         due=now,
+        held=None,
         blocks=lane is not None,
         starts=entry.starts + 1,
         reason="its worker may have ended while it ran; its starts are counted",
@@ -334,11 +347,37 @@ def _entry_after(
         base,
         attempts=used,
         starts=0,
+        held=None,
         history=history,
         notes=attempt.notes,
         failure=failure or base.failure,
         first_failure=base.first_failure or (now if failure else None),
         reason="" if failure is None else f"{failure.type}: {failure.message}"[:200],
+        **changes,
+    )
+
+
+def _held_after(attempt: Attempt, held: Held) -> OpenEntry:
+    """As it is, but in the open table until the limit has room."""
+    base = attempt.entry or new_entry(
+        attempt.job, attempt.record, attempt.envelope, State.PARKED, arrival=attempt.record.offset
+    )
+    # Its start may have been recorded for suspicion, and did not come.
+    starts = base.starts - (base.state is State.RUNNING and base.starts > 0)
+    return held_entry(base, held.limit, held.reason, attempt.lane, starts=starts)
+
+
+def held_entry(
+    entry: OpenEntry, limit: str, reason: str, lane: bytes | None, **changes: Any
+) -> OpenEntry:
+    """An entry that a limit holds; others of its key wait behind it."""
+    return replace(
+        entry,
+        state=State.PARKED,
+        held=limit,
+        reason=reason,
+        due=None,
+        blocks=lane is not None,
         **changes,
     )
 
@@ -402,6 +441,7 @@ _HAPPENING: dict[type, Happening] = {
     Completed: Happening.COMPLETED,
     Retrying: Happening.RETRYING,
     Snoozed: Happening.SLEEPING,
+    Held: Happening.PARKED,
     Discarded: Happening.DISCARDED,
     Cancelled: Happening.CANCELLED,
     Expired: Happening.EXPIRED,

@@ -71,3 +71,7 @@ class Suspicion:
     def note(self, state_key: bytes) -> None:
         """Its start is being recorded."""
         self._recorded.add(state_key)
+
+    def forget(self, state_key: bytes) -> None:
+        """It did not start after all."""
+        self._recorded.discard(state_key)

@@ -25,6 +25,7 @@ OPEN = "open"  # state key -> entry
 LEDGER = "ledger"  # state key -> record
 DUE = "due"  # due time, state key -> nothing
 LANE = "lane"  # lane, whether it only waits, arrival, state key -> nothing; only what blocks
+HELD = "held"  # limit, arrival, state key -> nothing
 META = "meta"  # names of what was applied -> offset; counts
 
 # Keys of the retry topic that are no jobs: how far commands were obeyed, the queue's commit, and
@@ -56,16 +57,21 @@ def due_row(due: int, state_key: bytes) -> bytes:
     return _number.pack(max(due, 0)) + state_key
 
 
-def _lane_prefix(lane: bytes) -> bytes:
-    # With its length in front no lane is the beginning of another.
-    return _length.pack(len(lane)) + lane
+def _prefix(name: bytes) -> bytes:
+    # With its length in front no name is the beginning of another.
+    return _length.pack(len(name)) + name
+
+
+def held_row(limit: str, arrival: int, state_key: bytes) -> bytes:
+    """The row of an entry in the index by the limit that holds it."""
+    return _prefix(limit.encode()) + _number.pack(arrival) + state_key
 
 
 def _lane_row(head: Head, lane: bytes, state_key: bytes) -> bytes:
     # What has started comes before all that waits, whatever its arrival: nothing of a key starts
     # while a started job of it is not over.
     waits = b"\x01" if head.state is State.PARKED else b"\x00"
-    return _lane_prefix(lane) + waits + _number.pack(head.arrival) + state_key
+    return _prefix(lane) + waits + _number.pack(head.arrival) + state_key
 
 
 @dataclass(slots=True, kw_only=True)
@@ -143,7 +149,7 @@ class Tables:
         if self.recent.blocking == self.counts.blocking:  # they are all there are
             yield from self.recent.lane(lane)
             return
-        prefix = _lane_prefix(lane)
+        prefix = _prefix(lane)
         for row, _ in self.store.scan(LANE, prefix, prefix + b"\xff"):
             yield row[len(prefix) + 1 + _number.size :]
 
@@ -153,11 +159,27 @@ class Tables:
             for row, _ in self.store.scan(LANE, start, None):
                 (length,) = _length.unpack(row[: _length.size])
                 lane = row[_length.size : _length.size + length]
-                start = _lane_prefix(lane) + b"\xff"
+                start = _prefix(lane) + b"\xff"
                 break
             else:
                 return
             yield start, lane
+
+    def held_by(self, limit: str, start: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """(row, state key) of what a limit holds, in order of arrival, from row `start` on."""
+        prefix = _prefix(limit.encode())
+        for row, _ in self.store.scan(HELD, max(start, prefix), prefix + b"\xff"):
+            yield row, row[len(prefix) + _number.size :]
+
+    def limits(self) -> Iterator[tuple[str, bytes]]:
+        """Each limit that holds something, and the state key of the first."""
+        start = b""
+        while (found := next(iter(self.store.scan(HELD, start, None)), None)) is not None:
+            row = found[0]
+            (length,) = _length.unpack(row[: _length.size])
+            end = _length.size + length
+            yield row[_length.size : end].decode(), row[end + _number.size :]
+            start = row[:end] + b"\xff"
 
     def due_from(self, start: bytes, now: int) -> Iterator[tuple[bytes, bytes]]:
         """(row, state key) of what is due by `now`, from row `start` on."""
@@ -200,7 +222,7 @@ class Tables:
         If it is cut off, whoever opens the store next does it again: no counts have this size.
         """
         self.store.write([Change(META, _COUNTS, b"")])
-        for table in (DUE, LANE, OPEN, LEDGER, META):
+        for table in (DUE, LANE, HELD, OPEN, LEDGER, META):
             self.store.clear(table)
         self.counts = Counts()
         self.recent = Recent()
@@ -265,6 +287,8 @@ class Batch:
             changes.append((DUE, due_row(head.due, state_key), b""))
         if head.lane is not None:
             changes.append((LANE, _lane_row(head, head.lane, state_key), b""))
+        if head.held is not None:
+            changes.append((HELD, held_row(head.held, head.arrival, state_key), b""))
         self._heads[state_key] = head
         self._kept.pop(state_key, None)
         self._count(head, 1)
@@ -370,6 +394,9 @@ class Batch:
             self._changes.append(Change(DUE, due_row(before.due, state_key), None))
         if before.lane is not None:
             self._changes.append(Change(LANE, _lane_row(before, before.lane, state_key), None))
+        if before.held is not None:
+            row = held_row(before.held, before.arrival, state_key)
+            self._changes.append(Change(HELD, row, None))
         self._count(before, -1)
 
     def _head(self, state_key: bytes) -> Head | None:

@@ -1,4 +1,4 @@
-"""Takes long runs over into the open table, so that they hold no offset."""
+"""Takes what runs long, or waits long for a limit, into the open table: it holds no offset."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from streams.jobs.states import State
+from streams.wire.state import OpenEntry
 from streams.worker.admission import new_entry
 from streams.worker.attempt import Attempt
 from streams.worker.owned import Owned
 from streams.worker.parking import park_attempts
+from streams.worker.settle import held_entry
 from streams.worker.settlement import Settlement
 
-LONG_MS = 10_000  # a run that takes longer is taken over
+LONG_MS = 10_000  # a run, or a wait for a limit, that takes longer is taken over
 BEHIND_MAX = 10_000  # so is one that so many later records have passed
 LOOK_MS = 1_000
 
@@ -66,12 +68,15 @@ class TakeOvers:
             if not self._is_held(attempt):
                 continue
             is_passed = attempt.lane in settlement.passed  # its entry must not come before theirs
-            if (
-                attempt.started is not None
-                and (self._is_long(attempt, now) or attempt.record.offset < limit)
-                and not is_passed
-            ):
+            is_due = self._is_long(attempt, now) or attempt.record.offset < limit
+            if is_passed or not is_due:
+                watched[offset] = attempt
+            elif attempt.started is not None:
                 self.take_over(attempt, settlement, now)
+            elif attempt.held_by is not None:
+                held_by = attempt.held_by
+                entry = held_entry(_entry_of(attempt), held_by.name, held_by.reason, attempt.lane)
+                self._put_in_table(attempt, entry, settlement, now)
             else:
                 watched[offset] = attempt
         self._held = watched
@@ -81,21 +86,20 @@ class TakeOvers:
 
         Not in a turn that settles an earlier job of its key.
         """
-        entry = attempt.entry or new_entry(
-            attempt.job,
-            attempt.record,
-            attempt.envelope,
-            State.RUNNING,
-            arrival=attempt.record.offset,
-        )
         entry = replace(
-            entry,
+            _entry_of(attempt),
             state=State.RUNNING,
             due=now,  # so that whoever opens this partition next starts it at once
+            held=None,
             blocks=attempt.lane is not None,
             notes=attempt.notes,
             reason="it runs long",
         )
+        self._put_in_table(attempt, entry, settlement, now)
+
+    def _put_in_table(
+        self, attempt: Attempt, entry: OpenEntry, settlement: Settlement, now: int
+    ) -> None:
         settlement.open(entry, attempt.lane)
         if attempt.offset is not None:
             settlement.finished.append(attempt.offset)
@@ -119,4 +123,17 @@ class TakeOvers:
 
     @staticmethod
     def _is_long(attempt: Attempt, now: int) -> bool:
-        return attempt.started is not None and attempt.started + LONG_MS <= now
+        """Whether it runs, or a limit holds it, for long."""
+        if attempt.started is not None:
+            return attempt.started + LONG_MS <= now
+        return attempt.held_by is not None and attempt.held_since + LONG_MS <= now
+
+
+def _entry_of(attempt: Attempt) -> OpenEntry:
+    return attempt.entry or new_entry(
+        attempt.job,
+        attempt.record,
+        attempt.envelope,
+        State.RUNNING,
+        arrival=attempt.record.offset,
+    )

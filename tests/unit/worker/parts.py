@@ -59,6 +59,13 @@ class StubExecutor:
     def abandon(self, attempt: Attempt) -> None:
         self.abandoned.append(attempt)
 
+    def hold(self, *args: object) -> None:
+        """Nothing holds anything."""
+
+    def brought(self, *args: object, **kwargs: object) -> None: ...
+
+    def withdraw(self, holder: object) -> None: ...
+
 
 def definition_of(handler: Any) -> JobDefinition:
     """What `@job` made of a handler."""
