@@ -172,7 +172,9 @@ class Openings:
             if entry is None or entry.state is State.DEAD:
                 continue
             lane = self._owned.lane_of_entry(entry)
-            if lane is not None and entry.state is not State.RUNNING:
+            if entry.held is not None:
+                self._bring(entry.held, state_key, settlement, now)
+            elif lane is not None and entry.state is not State.RUNNING:
                 self._touched[lane] = None  # it may not be the first of its key any more
             elif entry.due is None or entry.due <= now:
                 self._start(entry, lane, settlement, now)

@@ -5,12 +5,19 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
+from streams.jobs.definition import JobDefinition
 from streams.testing.batch import Summary, run_seeds
 from streams.testing.faults import BOUNDARIES
 from streams.testing.simulator import simulate
+from streams.worker.attempt import Attempt
+from streams.worker.executor import LoopExecutor
+from streams.worker.limits import Limit, Limits
+from streams.worker.slots import Slots
 
 SEEDS = range(2_000)
 LONG_SEEDS = range(2_000, 100_000)
@@ -42,6 +49,28 @@ def test_workers_died_at_every_await_of_a_write(summary: Summary):
 def test_crashes_while_a_store_is_built_without_its_log(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("streams.worker.recovery.BUILT_FROM", 1)
     assert_held(run_seeds(range(150), processes=1))
+
+
+def test_jobs_that_limits_hold(monkeypatch: pytest.MonkeyPatch):
+    """One of each definition runs at a time, one waits near, and the others in the table."""
+    limits = Limits._of
+
+    def of(self: Limits, definition: JobDefinition, key: str | None, queue: str) -> Sequence[Limit]:
+        return limits(self, replace(definition, concurrency=1), key, queue)
+
+    held: list[Attempt] = []
+    turn_away = LoopExecutor._turn_away
+
+    def count(self: LoopExecutor, slots: Slots) -> None:
+        held.extend(attempt for attempt, _ in slots.turned_away)
+        turn_away(self, slots)
+
+    monkeypatch.setattr(JobDefinition, "is_limited", True)
+    monkeypatch.setattr(Limits, "_of", of)
+    monkeypatch.setattr(Limit, "near", 1)
+    monkeypatch.setattr(LoopExecutor, "_turn_away", count)
+    assert_held(run_seeds(range(150), processes=1))
+    assert len(held) > 1_000
 
 
 @pytest.mark.long
