@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from streams.jobs.listening import on
     from streams.jobs.middleware import Middleware
     from streams.jobs.notes import Progress
+    from streams.jobs.rate import RateLimit
     from streams.jobs.resource import Resource
     from streams.jobs.retry import Custom, Exponential, Fixed, Retry
 
@@ -32,6 +33,8 @@ __all__ = [
     "Middleware",
     "on",
     "LifecycleEvent",
+    # limits
+    "RateLimit",
     # retries
     "Retry",
     "Exponential",
@@ -55,6 +58,7 @@ _HOME = {
     "on": "streams.jobs.listening",
     "LifecycleEvent": "streams.jobs.lifecycle",
     "Middleware": "streams.jobs.middleware",
+    "RateLimit": "streams.jobs.rate",
     "Resource": "streams.jobs.resource",
     "Retry": "streams.jobs.retry",
     "Exponential": "streams.jobs.retry",
@@ -66,7 +70,7 @@ _HOME = {
     "Discard": "streams.errors",
 }
 
-_NOT_YET = frozenset({"Batch", "Cron", "RateLimit", "Step", "Tick", "workflow"})
+_NOT_YET = frozenset({"Batch", "Cron", "Step", "Tick", "workflow"})
 
 
 def __getattr__(name: str) -> Any:

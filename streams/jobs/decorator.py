@@ -25,6 +25,7 @@ from streams.jobs.durations import Duration
 from streams.jobs.middleware import Middleware, middleware_mistakes
 from streams.jobs.option_names import NOT_YET, closest
 from streams.jobs.placement import concurrency_mistakes, place_of
+from streams.jobs.rate import RateLimit, rate_mistakes
 from streams.jobs.retry import Retry
 from streams.jobs.signature import Signature, read_signature
 
@@ -93,6 +94,7 @@ def job(
     on_dead: Literal["release", "halt"] = "release",
     concurrency: int | None = None,
     key_concurrency: int | None = None,
+    rate_limit: RateLimit | None = None,
     ledger: bool = True,
     middleware: Sequence[Middleware] = (),
     key: str | None = None,
@@ -112,6 +114,7 @@ def job(
     on_dead: Literal["release", "halt"] = "release",
     concurrency: int | None = None,
     key_concurrency: int | None = None,
+    rate_limit: RateLimit | None = None,
     ledger: bool = True,
     middleware: Sequence[Middleware] = (),
     key: str | None = None,
@@ -138,6 +141,8 @@ def job(
             are slots.
         key_concurrency: how many jobs of one key run at a time, in the whole cluster; with
             `ordering="none"`, since jobs in order run one at a time.
+        rate_limit: how many of its jobs start in any window of time, in the whole cluster, as in
+            `RateLimit(100, per="1m")`; by default as many as can.
         ledger: False: a job that completes leaves no record, for idempotent work in bulk without
             an order. It has no status and no result, a copy of it runs again, and so does what
             completed behind a running job when its partition moves to another worker.
@@ -195,6 +200,8 @@ def job(
         mistakes += concurrency_mistakes(
             concurrency, key_concurrency, is_keyed=kind.__key__ is not None, ordering=ordering
         )
+        if rate_limit is not None:
+            mistakes += rate_mistakes(rate_limit, is_keyed=kind.__key__ is not None)
         mistakes += middleware_mistakes(middleware)
         is_event = issubclass(kind, Event)
         definition = JobDefinition(
@@ -212,6 +219,7 @@ def job(
             on_dead=on_dead,
             concurrency=concurrency,
             key_concurrency=key_concurrency,
+            rate_limit=rate_limit,
             ledger=bool(ledger),
             file=code.co_filename,
             line=code.co_firstlineno,

@@ -10,6 +10,7 @@ from streams.contracts import Event, JobPayload
 from streams.jobs.durations import Duration, to_ms
 from streams.jobs.middleware import Middleware
 from streams.jobs.placement import RunsIn
+from streams.jobs.rate import RateLimit
 from streams.jobs.resource import Factory
 from streams.jobs.retry import Retry, retry_mistakes
 
@@ -71,6 +72,7 @@ class JobDefinition:
     on_dead: Literal["release", "halt"] = "release"
     concurrency: int | None = None  # how many run at a time in one worker; None: as many as can
     key_concurrency: int | None = None  # how many of one key, if they are in no order
+    rate_limit: RateLimit | None = None
     ledger: bool = True  # False: one that completes leaves no record
     file: str
     line: int
@@ -86,7 +88,11 @@ class JobDefinition:
     @property
     def is_limited(self) -> bool:
         """Whether some of its jobs may have to wait though there are slots."""
-        return self.concurrency is not None or self.key_concurrency is not None
+        return (
+            self.concurrency is not None
+            or self.key_concurrency is not None
+            or self.rate_limit is not None
+        )
 
     @property
     def key_scope(self) -> str:

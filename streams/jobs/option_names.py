@@ -11,7 +11,6 @@ from typing import Final
 OF_A_JOB: Final = ("id", "queue", "delay", "run_at", "attempts", "timeout", "expires", "backoff")
 OF_AN_EVENT: Final = ("id", "time")
 NOT_YET: Final = (
-    "rate_limit",
     "batch",
     "debounce",
     "throttle",
@@ -42,6 +41,7 @@ _REMEDIES: Final[Mapping[str, str]] = {
     "ledger": _DEFINITION.format("ledger"),
     "concurrency": _DEFINITION.format("concurrency"),
     "keyconcurrency": _DEFINITION.format("key_concurrency"),
+    "ratelimit": _DEFINITION.format("rate_limit"),
     "runsin": _DEFINITION.format("runs_in"),
     "permanent": "the definition has it: @job(retry=Retry(permanent=(...,)))",
     "blockskey": 'a handler says it: raise Snooze("1h", blocks_key=True)',

@@ -50,6 +50,10 @@ class WallClock:
         """Milliseconds since the epoch."""
         return now()
 
+    def elapsed(self) -> int:
+        """Milliseconds of monotonic time."""
+        return time.monotonic_ns() // 1_000_000
+
     def call_at(self, when: int, callback: Callable[[], None]) -> WallAlarm:
         """Call when the wall clock shows `when` or later."""
         return WallAlarm(when, callback)

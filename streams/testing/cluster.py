@@ -39,6 +39,7 @@ class MemoryCluster:
         self.replaced = replaced  # resources
         self.objects = MemoryObjects(self.clock)
         self.heard_by = tuple(heard_by)
+        self.near_ms = 0  # nobody waits near for a rate: it would never be quiet
         self.gather_ms = 0  # its time stands still until it is told to pass
         topics = [self.names.queue(queue) for queue in registry.queues()]
         topics += [self.names.event(kind) for kind in sorted(registry.event_types())]

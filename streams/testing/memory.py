@@ -172,6 +172,10 @@ class MemoryClock:
         """The virtual time."""
         return self._now
 
+    def elapsed(self) -> int:
+        """Virtual time goes evenly."""
+        return self._now
+
     def call_at(self, when: int, callback: Callable[[], object]) -> MemoryAlarm:
         """Call when time gets there."""
         alarm = MemoryAlarm(callback)

@@ -118,6 +118,10 @@ class ProcessClock:
         """What it shows, in milliseconds since the epoch."""
         return self._world._now + self._offset
 
+    def elapsed(self) -> int:
+        """The world's time, which nobody sets."""
+        return self._world._now
+
     def step(self, ms: int) -> None:
         """Somebody sets it."""
         self._offset += ms

@@ -48,6 +48,7 @@ class MemoryWorker:
                 names=cluster.names,
                 partitions=cluster.log.partitions,
                 gather_ms=cluster.gather_ms,
+                near_ms=cluster.near_ms,
             ),
             log=log or WorkerLog(cluster.log, network, self._check_lease),
             clock=clock or cluster.clock,

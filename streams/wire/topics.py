@@ -36,6 +36,7 @@ class Role(StrEnum):
     DEAD = "dead"
     CONTROL = "control"
     WORKERS = "workers"
+    LIMITS = "limits"
 
 
 CONFIGS: Final[Mapping[Role, Mapping[str, str]]] = {
@@ -48,6 +49,14 @@ CONFIGS: Final[Mapping[Role, Mapping[str, str]]] = {
     Role.DEAD: {"cleanup.policy": "compact", **_COMPACTS, **_OURS},
     Role.CONTROL: {"cleanup.policy": "compact", **_COMPACTS, **_OURS},
     Role.WORKERS: {"cleanup.policy": "compact", **_COMPACTS, **_OURS},
+    # Times are the broker's; kept for longer than any window is.
+    Role.LIMITS: {
+        "cleanup.policy": "delete",
+        "message.timestamp.type": "LogAppendTime",
+        "retention.ms": str(48 * 60 * 60 * 1000),
+        "retention.bytes": "-1",
+        **_OURS,
+    },
 }
 
 
@@ -92,6 +101,11 @@ class TopicNames:
         """Which workers are there."""
         return f"{self.prefix}jobs.workers"
 
+    @property
+    def limits(self) -> str:
+        """What workers ask for of rates, in the order of the broker: see `worker/rates.py`."""
+        return f"{self.prefix}jobs.limits"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TopicSpec:
@@ -130,6 +144,7 @@ def specs(
     wanted = [
         spec(names.control, Role.CONTROL, 1),
         spec(names.workers, Role.WORKERS, 1),
+        spec(names.limits, Role.LIMITS, 1),
         spec(names.dead, Role.DEAD),
     ]
     for queue in sorted(set(queues)):

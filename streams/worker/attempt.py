@@ -46,6 +46,7 @@ class Attempt:
     notebook: Notebook | None = None  # once its handler, or that of an earlier run, said something
     held_by: Limit | None = field(default=None, repr=False)  # the limit for which it waits near
     held_since: int = 0
+    start_by: int | None = None  # a rate let it start until then, by `Clock.elapsed`
     comes_for: Limit | None = field(default=None, repr=False)  # which had it in the open table
     passed: Sequence[Limit] = ()  # the limits that it counts for while it runs
     handle: Any = field(default=None, repr=False)  # the executor's own

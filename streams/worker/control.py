@@ -15,6 +15,7 @@ from streams.worker.ports import Append, Log
 _COMMIT = b"commit:"
 _OWNER = b"owner:"
 _PAUSE = b"pause:"
+_LIMITS = b"limits"
 
 
 def pause_record(
@@ -91,6 +92,19 @@ class Control:
         """The queues of which nothing starts, and those of which one job does not."""
         found = (read_pause(key, value) for key, value in self._values.items())
         return dict(each for each in found if each is not None)
+
+    def snapshot_of_limits(self) -> bytes | None:
+        """What was given of all rates up to some position in the log of asks."""
+        return self._values.get(_LIMITS)
+
+    async def keep_snapshot_of_limits(self, snapshot: bytes) -> None:
+        """Keep another one.
+
+        Raises:
+            AppendFailed: it may not be kept.
+        """
+        await self._log.append([Append(self._topic, 0, _LIMITS, snapshot)])
+        await self.refresh()
 
     def commit(self, key: bytes) -> int:
         """A commit that was kept; 0 without one."""

@@ -23,16 +23,19 @@ from streams.jobs.retry import outcome_of_error
 from streams.worker.around import call_within, tell_outcome
 from streams.worker.attempt import Attempt
 from streams.worker.deadlines import Deadlines
-from streams.worker.limits import Limits, Paused
+from streams.worker.limits import NEAR_MS, Limits, Paused, Rate
 from streams.worker.noted import AttemptSays
 from streams.worker.plain_run import drive
 from streams.worker.ports import Alarm, Clock, Hears, Holder, Processes
+from streams.worker.rate_windows import Ask
+from streams.worker.rates import Answer
 from streams.worker.results import Results, dumped, misfit
 from streams.worker.slots import Slots
 from streams.worker.tasks import Tasks
 from streams.worker.threads import Threads, waiting_on
 
 Done = Callable[[Attempt, Outcome], None]
+AskRates = Callable[[str, Ask, Callable[[Answer], None]], None]  # see `Rates.ask`
 
 PUT_BACK_MS = 1_000  # after which what could not start is looked at again
 UNWIND_MS = 5_000  # for a handler that was interrupted; then its slot is taken from it
@@ -79,6 +82,8 @@ class LoopExecutor:
         results: Results | None = None,
         opened: Mapping[Factory, Any] | None = None,
         may_start: Callable[[], bool] = lambda: True,
+        ask_rates: AskRates | None = None,
+        near_ms: int = NEAR_MS,
         rng: random.Random | None = None,
     ) -> None:
         self._clock = clock
@@ -87,7 +92,9 @@ class LoopExecutor:
         self._results = results or Results(None)
         self._opened = opened  # resources
         self._random = (rng or random.Random()).random
-        self._limits = Limits(clock.now)
+        self._limits = Limits(clock.now, clock.elapsed, near_ms)
+        self._ask_rates = ask_rates
+        self._rates_alarm: Alarm | None = None
         self._slots = {
             "loop": Slots(concurrency, weights, self._limits),
             "thread": Slots(threads, weights, self._limits),
@@ -157,6 +164,46 @@ class LoopExecutor:
                 break
             self._start(following, slots)
         self._ask()
+        self._look_at_rates()
+
+    def _look_at_rates(self) -> None:
+        """Ask for starts of those rates for which jobs wait, now or when it is worth it."""
+        if not self._limits.rates or self._ask_rates is None or not self._may_start_now:
+            return
+        next_at: int | None = None
+        now = self._clock.elapsed()
+        for limit in self._limits.rates.values():
+            if not limit.is_waited_for:
+                continue
+            slots = self._slots[limit.runs_in]
+            wanted = limit.wanted(slots.free)
+            if wanted and limit.most is not None:
+                limit.is_asking = True
+                limit.reserved = min(wanted, slots.free, len(limit.held))
+                slots.free -= limit.reserved  # a start must not wait for a slot
+                ask = Ask(wanted=wanted, most=limit.most, per_ms=limit.per_ms)
+                self._ask_rates(limit.name, ask, partial(self._answered, limit))
+            elif not limit.is_asking and slots.free > 0 and limit.next_at > now:
+                next_at = limit.next_at if next_at is None else min(next_at, limit.next_at)
+        self._look_at_rates_at(next_at)
+
+    def _look_at_rates_at(self, at: int | None) -> None:
+        if self._rates_alarm is not None:
+            self._rates_alarm.cancel()
+            self._rates_alarm = None
+        if at is not None:
+            after = max(1, at - self._clock.elapsed())
+            self._rates_alarm = self._clock.call_at(self._clock.now() + after, self.go_on)
+
+    def _answered(self, limit: Rate, answer: Answer) -> None:
+        slots = self._slots[limit.runs_in]
+        slots.free += limit.reserved
+        limit.is_asking, limit.reserved, limit.next_at = False, 0, answer.next_at
+        if answer.count:
+            limit.starts.append((answer.use_by, answer.count))
+            for _ in range(min(answer.count, len(limit.held))):
+                slots.grant(limit.let_go())
+        self._start_next(slots)
 
     def _turn_away(self, slots: Slots) -> None:
         turned_away, slots.turned_away = slots.turned_away, []
@@ -180,11 +227,13 @@ class LoopExecutor:
         """See `Executor`."""
         self._limits.hold(limit, holder, definition, key, queue)
         self._ask()
+        self._look_at_rates()
 
     def brought(self, limit: str, holder: Holder, *, has_more: bool) -> None:
         """See `Executor`."""
         self._limits.brought(limit, holder, has_more=has_more)
         self._ask()
+        self._look_at_rates()
 
     def withdraw(self, holder: Holder) -> None:
         """See `Executor`."""
@@ -250,10 +299,15 @@ class LoopExecutor:
 
     async def _run(self, attempt: Attempt, task: asyncio.Task[None]) -> None:
         running: _Running = attempt.handle
-        if not self._may_start_now and attempt.cancelled is None and not running.silent:
-            # This process may have been frozen since it was to start, for longer than its lease.
-            self._put_back(attempt, running)
-            return
+        if attempt.cancelled is None and not running.silent:
+            if not self._may_start_now:
+                # This process may have been frozen since it was to start, for longer than its
+                # lease.
+                self._put_back(attempt, running)
+                return
+            if attempt.start_by is not None and attempt.start_by < self._clock.elapsed():
+                self._wait_again(attempt, running)  # its rate would be exceeded
+                return
         running.task = task
         outcome: Outcome
         try:
@@ -275,6 +329,15 @@ class LoopExecutor:
         if len(slots.put_back) == 1:  # also if nobody tells that the lease goes on
             self._clock.call_at(self._clock.now() + PUT_BACK_MS, self.go_on)
         self._give_back(attempt, slots)
+        self._note_if_idle()
+
+    def _wait_again(self, attempt: Attempt, running: _Running) -> None:
+        running.has_slot = False
+        slots = self._slots[attempt.definition.runs_in]
+        self._give_back(attempt, slots)
+        attempt.start_by = None
+        slots.wait(attempt)
+        self._start_next(slots)
         self._note_if_idle()
 
     def _interrupt(self, attempt: Attempt, running: _Running) -> None:

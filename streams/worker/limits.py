@@ -13,8 +13,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from streams.jobs.definition import JobDefinition
+from streams.jobs.rate import RateLimit
 from streams.worker.attempt import Attempt
 from streams.worker.ports import Holder
+from streams.worker.rate_windows import use_ms
 
 NEAR_MS: Final = 10_000  # who has to wait for longer than that goes to the open table
 NEAR_MIN: Final = 100  # who waits near for a definition's limit, whatever its pace
@@ -24,6 +26,7 @@ KEYS_NEAR_MAX: Final = 1_000  # for the limits of all keys of a definition
 FREED_AT_ONCE: Final = 1_000  # of what nothing holds any more
 
 _PACE_MS: Final = 5_000
+_ASKS: Final = 10  # a worker asks for a tenth of a rate at a time, so that all get their share
 
 Paused = tuple[str, str]  # a queue, and a definition's name
 
@@ -71,6 +74,7 @@ class Limit:
     asked: dict[Holder, int] = field(default_factory=dict)  # who has more, and how many were asked
     pace: Pace | None = None
     group: _Group | None = None  # of a key: all keys of its definition
+    near_ms: int = NEAR_MS
 
     @property
     def is_full(self) -> bool:
@@ -83,11 +87,16 @@ class Limit:
             return FREED_AT_ONCE
         if not self.most:
             return 0
-        soon = 0 if self.pace is None else int(self.pace.per_second() * NEAR_MS / 1_000)
+        soon = 0 if self.pace is None else int(self.pace.per_second() * self.near_ms / 1_000)
         if self.group is not None:
             left = KEYS_NEAR_MAX - self.group.held
             return min(left, max(KEYS_NEAR_MIN, 2 * self.most, soon))
         return min(NEAR_MAX, max(NEAR_MIN, 2 * self.most, soon))
+
+    @property
+    def reach(self) -> int:
+        """How many are wanted in hand at a time."""
+        return self.near
 
     def keeps_near(self, attempt: Attempt) -> bool:
         """Whether this one may wait in memory: not before others that wait in the table."""
@@ -95,8 +104,8 @@ class Limit:
             return False
         return len(self.held) < self.near
 
-    def start(self) -> None:
-        """One more runs."""
+    def start(self, attempt: Attempt) -> None:
+        """This one runs."""
         self.running += 1
         if self.pace is not None:
             self.pace.start()
@@ -130,7 +139,7 @@ class Limit:
     def ask(self) -> Sequence[tuple[Holder, int]]:
         """Whom to ask for how many; they are noted as asked."""
         idle = [holder for holder, count in self.asked.items() if not count]
-        near = self.near
+        near = self.reach
         wanted = near - len(self.held) - self.coming - sum(self.asked.values())
         if not idle or wanted <= 0 or wanted * 2 < near:  # not for each one that starts
             return ()
@@ -145,15 +154,85 @@ class _Group:
     held: int = 0
 
 
+@dataclass(slots=True, eq=False)
+class Rate(Limit):
+    """So many start in a window of time, in the whole cluster; starts are asked for, see `Rates`.
+
+    What was asked for and is not used in time is lost: so no more is asked for than can start.
+    """
+
+    per_ms: int = 0
+    runs_in: str = "loop"
+    starts: deque[tuple[int, int]] = field(default_factory=deque)  # (use by, how many)
+    is_asking: bool = False
+    reserved: int = 0  # slots that are kept free for the answer
+    next_at: int = 0  # when it is worth asking again, by `elapsed`
+    elapsed: Callable[[], int] = lambda: 0
+
+    @property
+    def is_full(self) -> bool:
+        return not self.available
+
+    @property
+    def available(self) -> int:
+        """How many may start now."""
+        if not self.starts:
+            return 0
+        now = self.elapsed()
+        while self.starts and self.starts[0][0] < now:
+            self.starts.popleft()
+        return sum(count for _, count in self.starts)
+
+    @property
+    def near(self) -> int:
+        most = self.most or 0
+        return min(NEAR_MAX, max(1, most * self.near_ms // self.per_ms)) if self.near_ms else 0
+
+    @property
+    def reach(self) -> int:
+        return max(self.near, self.available)
+
+    def start(self, attempt: Attempt) -> None:
+        """It uses one up."""
+        Limit.start(self, attempt)
+        use_by, count = self.starts.popleft()
+        if count > 1:
+            self.starts.appendleft((use_by, count - 1))
+        attempt.start_by = use_by
+
+    def wanted(self, free: int) -> int:
+        """How many to ask for now, if so many slots are free; 0: none."""
+        if self.is_asking or not self.most or self.elapsed() < self.next_at:
+            return 0
+        waiting = len(self.held) + self.coming - self.available
+        if self.asked and not self.near:
+            waiting += 1  # none of them comes without
+        soon = 0 if self.pace is None else int(self.pace.per_second() * use_ms(self.per_ms) / 2_000)
+        return max(0, min(waiting, -(-self.most // _ASKS), max(2 * free, soon) if free > 0 else 0))
+
+    @property
+    def is_waited_for(self) -> bool:
+        """Whether a job waits for it, here or in the table."""
+        return bool(self.held or self.coming or self.asked)
+
+
 class Limits:
     """All limits of one worker, by name; those that nobody needs are forgotten."""
 
-    def __init__(self, now: Callable[[], int] = lambda: 0) -> None:
+    def __init__(
+        self,
+        now: Callable[[], int] = lambda: 0,
+        elapsed: Callable[[], int] = lambda: 0,
+        near_ms: int = NEAR_MS,
+    ) -> None:
         self.paused: Collection[Paused] = ()  # of which nothing starts
         self._now = now
+        self._elapsed = elapsed
+        self._near_ms = near_ms
         self._limits: dict[str, Limit] = {}
         self._stored: dict[str, Limit] = {}  # those of which jobs are in an open table
         self._groups: dict[str, _Group] = {}
+        self.rates: dict[str, Rate] = {}
 
     def of(self, attempt: Attempt) -> Sequence[Limit]:
         """Those that a job has to pass, in order."""
@@ -174,7 +253,27 @@ class Limits:
             why = f"{most} of {name} with this key run, as many as its key_concurrency allows"
             group = self._groups.setdefault(name, _Group())
             limits.append(self._limit(f"key:{name}:{key}", most, why, group))
+        if (rate := definition.rate_limit) is not None:
+            limits.append(self._rate(definition, rate))
         return limits
+
+    def _rate(self, definition: JobDefinition, rate: RateLimit) -> Rate:
+        name = f"rate:{definition.name}"
+        limit = self.rates.get(name)
+        if limit is None:
+            limit = Rate(
+                name=name,
+                now=self._now,
+                reason=f"{definition.name} starts {rate.max} times in {rate.per} at most",
+                most=rate.max,
+                pace=Pace(self._now),
+                per_ms=rate.per_ms,
+                near_ms=self._near_ms,
+                runs_in=definition.runs_in,
+                elapsed=self._elapsed,
+            )
+            self.rates[name] = self._limits[name] = limit
+        return limit
 
     def _limit(self, name: str, most: int, why: str, group: _Group | None = None) -> Limit:
         limit = self._limits.get(name)

@@ -135,6 +135,10 @@ class Clock(Protocol):
         """The time."""
         ...
 
+    def elapsed(self) -> int:
+        """Milliseconds since some moment, counted evenly: nobody sets it, unlike `now`."""
+        ...
+
     def call_at(self, when: int, callback: Callable[[], None]) -> Alarm:
         """Call once when the clock shows `when` or later, never before."""
         ...

@@ -62,6 +62,7 @@ class Slots:
         limits: Limits | None = None,
     ) -> None:
         self.free = free
+        self.granted: deque[Attempt] = deque()  # a rate has room for them: they are next
         self.turned_away: list[tuple[Attempt, Limit]] = []  # to the open table
         self.put_back: deque[Attempt] = deque()  # had a slot and did not start
         self.paused: Collection[str] = ()  # queues of which nothing starts
@@ -72,7 +73,7 @@ class Slots:
     @property
     def is_waited_for(self) -> bool:
         """Whether anybody waits, but for those who are held."""
-        return bool(self.put_back) or any(self._waiting())
+        return bool(self.put_back or self.granted) or any(self._waiting())
 
     def wait(self, attempt: Attempt) -> None:
         """Let a job wait for its turn; when that comes, its definition's limit is looked at."""
@@ -81,7 +82,7 @@ class Slots:
 
     def may_start(self, attempt: Attempt) -> bool:
         """Whether a job may start at once, before all that wait: nobody waits, or could start."""
-        if self.free <= 0 or self.put_back:
+        if self.free <= 0 or self.put_back or self.granted:
             return False
         if self.paused and attempt.queue in self.paused:
             return False
@@ -92,7 +93,7 @@ class Slots:
         self.free -= 1
         attempt.passed = self._limits.of(attempt)
         for limit in attempt.passed:
-            limit.start()
+            limit.start(attempt)
 
     def give_back(self, attempt: Attempt) -> None:
         """A job has its slot no more; who was held for it waits for his turn, as the first."""
@@ -106,7 +107,7 @@ class Slots:
         """A job waits no more; False: it did not wait."""
         self._limits.arrive(attempt)
         line = self._line_of(attempt)
-        for waiting in (line.of(attempt), line.let_go, self.put_back):
+        for waiting in (line.of(attempt), line.let_go, self.put_back, self.granted):
             if attempt in waiting:
                 waiting.remove(attempt)
                 break
@@ -118,10 +119,7 @@ class Slots:
 
     def next(self) -> Attempt | None:
         """Whose turn it is; None: nobody's who could start."""
-        if self.put_back:
-            return self.put_back.popleft()  # also of a paused queue: it had begun, nearly
-        while (line := self._fullest()) is not None:
-            attempt = line.pop()
+        while (attempt := self._pop()) is not None:
             self._limits.arrive(attempt)
             limits = self._limits.of(attempt)
             full = next((limit for limit in limits if limit.is_full), None)
@@ -133,6 +131,21 @@ class Slots:
                 self.turned_away.append((attempt, full))
             self._let_go(limits)  # what another limit had let go for it is another one's turn
         return None
+
+    def grant(self, attempt: Attempt) -> None:
+        """A rate has room for this one, for a short while."""
+        if self.paused and attempt.queue in self.paused:
+            self._line_of(attempt).let_go.append(attempt)
+        else:
+            self.granted.append(attempt)
+
+    def _pop(self) -> Attempt | None:
+        if self.put_back:
+            return self.put_back.popleft()  # also of a paused queue: it had begun, nearly
+        if self.granted:
+            return self.granted.popleft()
+        line = self._fullest()
+        return None if line is None else line.pop()
 
     def _fullest(self) -> _Line | None:
         """The queue whose turn it is: each gains its weight, and who has most pays for all."""

@@ -44,7 +44,8 @@ def jobs() -> JobClient:
         ("key", "the contract names it"),
         ("jobId", 'write id="..."'),
         ("time", "run_at= says when it runs"),
-        ("rate_limit", "rate_limit is not available yet"),
+        ("rate_limit", "@job(rate_limit=...)"),
+        ("debounce", "debounce is not available yet"),
     ],
 )
 async def test_an_option_is_not_taken_for_metadata(jobs: JobClient, option: str, said: str) -> None:

@@ -349,7 +349,6 @@ def test_enqueue_without_a_loop_says_so_instead_of_doing_nothing() -> None:
 @pytest.mark.parametrize(
     "option",
     [
-        "rate_limit",
         "batch",
         "debounce",
         "throttle",

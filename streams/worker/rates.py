@@ -1,0 +1,154 @@
+"""Asks for starts of rates, in the log that all workers share, and reads what each ask gets."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from streams.errors import AppendFailed
+from streams.values import immutable
+from streams.worker.control import Control
+from streams.worker.ports import Append, Clock, Log
+from streams.worker.rate_windows import Ask, Windows, use_ms
+
+logger = logging.getLogger(__name__)
+
+AGAIN_MS: Final = 500  # after an ask of which nobody knows what it got
+SNAPSHOT_EVERY: Final = 10_000  # asks
+
+
+@immutable(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What an ask got; times are those of `Clock.elapsed`."""
+
+    count: int
+    use_by: int  # a start later than this exceeds the rate
+    next_at: int  # when it is worth asking again
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    name: str
+    ask: Ask
+    answered: Callable[[Answer], None]
+
+
+class Rates:
+    """One request at a time is under way; what is asked meanwhile goes together."""
+
+    def __init__(
+        self,
+        log: Log,
+        topic: str,
+        clock: Clock,
+        control: Control,
+        on_failure: Callable[[BaseException], None],
+    ) -> None:
+        self._log = log
+        self._topic = topic
+        self._clock = clock
+        self._control = control
+        self._on_failure = on_failure
+        self._windows: Windows | None = None
+        self._asked: list[_Asked] = []
+        self._task: asyncio.Task[None] | None = None
+        self._is_failing = False
+
+    def ask(self, name: str, ask: Ask, answered: Callable[[Answer], None]) -> None:
+        """Ask for starts; `answered` is called once, on the loop, unless this is stopped."""
+        self._asked.append(_Asked(name, ask, answered))
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._run(), name="rates")
+
+    @property
+    def is_asking(self) -> bool:
+        """Whether an answer is to come."""
+        return self._task is not None and not self._task.done()
+
+    async def stop(self) -> None:
+        """Ask nothing more."""
+        self._asked = []
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        try:
+            while self._asked:
+                asked, self._asked = self._asked, []
+                for each, answer in zip(asked, await self._answers(asked), strict=True):
+                    each.answered(answer)
+                await self._keep_snapshot()
+        except Exception as error:
+            logger.exception("asking for starts of rates failed")
+            self._on_failure(error)
+
+    async def _answers(self, asked: list[_Asked]) -> list[Answer]:
+        sent = self._clock.elapsed()  # before the broker can have taken it
+        try:
+            windows = self._windows or await self._begin()
+            records = [
+                Append(self._topic, 0, each.name.encode(), each.ask.encode()) for each in asked
+            ]
+            offsets = await self._log.append(records)
+            given, taken_at = await self._read(windows, set(offsets))
+            self._is_failing = False
+        except (AppendFailed, OSError) as error:
+            if not self._is_failing:
+                logger.warning("asking for starts of rates failed: %s; trying again", error)
+            self._is_failing = True
+            again = self._clock.elapsed() + AGAIN_MS
+            return [Answer(count=0, use_by=0, next_at=again)] * len(asked)
+        back = self._clock.elapsed()
+        answers = []
+        for each, offset in zip(asked, offsets, strict=True):
+            # The broker took it between `sent` and `back`.
+            free_at = windows.free_at(each.name, each.ask.most) - taken_at[offset]
+            answers.append(
+                Answer(
+                    count=given[offset],
+                    use_by=sent + use_ms(each.ask.per_ms),
+                    next_at=back if free_at <= 0 else (sent + back) // 2 + free_at + 1,
+                )
+            )
+        return answers
+
+    async def _begin(self) -> Windows:
+        """What was given so far: from the last snapshot on."""
+        await self._control.refresh()
+        windows = Windows.decode(self._control.snapshot_of_limits())
+        if windows.position > await self._log.end(self._topic, 0):
+            windows = Windows()  # the topic was made anew
+        await self._read(windows, set())
+        self._windows = windows
+        return windows
+
+    async def _read(self, windows: Windows, own: set[int]) -> tuple[dict[int, int], dict[int, int]]:
+        """Read to the end; what each of these got, and when the broker took it."""
+        given: dict[int, int] = {}
+        taken_at: dict[int, int] = {}
+        async for records in self._log.read(self._topic, 0, windows.position):
+            for record in records:
+                name = (record.key or b"").decode(errors="replace")
+                count = windows.take(name, record.value, record.offset, record.timestamp)
+                if record.offset in own:
+                    given[record.offset] = count
+                    taken_at[record.offset] = record.timestamp
+        if own - given.keys():
+            raise OSError("the end of the log of asks is behind what was written to it")
+        return given, taken_at
+
+    async def _keep_snapshot(self) -> None:
+        """So that who comes later has no more to read than is behind it."""
+        if self._windows is None:
+            return
+        kept = Windows.decode(self._control.snapshot_of_limits()).position
+        if self._windows.position < kept + SNAPSHOT_EVERY:
+            return
+        try:
+            await self._control.keep_snapshot_of_limits(self._windows.encode())
+        except (AppendFailed, OSError) as error:
+            logger.warning("keeping a snapshot of rates failed: %s", error)
