@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Protocol
@@ -17,6 +17,7 @@ from aiokafka.errors import KafkaError, NodeNotReadyError
 from aiokafka.protocol.produce import ProduceRequest
 
 from streams.errors import AppendFailed, BrokerUnavailable, LeaseLost
+from streams.kafka.tail import Tail
 from streams.wire.envelope import Record
 from streams.wire.partition import partition_of
 from streams.wire.producer import abandon_producer, close_producer, is_broken, open_producer
@@ -71,6 +72,7 @@ class KafkaLog:
         client_id: str,
         kafka: Mapping[str, Any] | None = None,
         permit: Permit | None = None,
+        followed: Collection[str] = (),
     ) -> None:
         self._bootstrap = bootstrap
         self._client_id = client_id
@@ -81,6 +83,8 @@ class KafkaLog:
         self._opening = asyncio.Lock()
         self._cached_partition = lru_cache(maxsize=50_000)(partition_of)
         self._reader: AIOKafkaConsumer | None = None
+        self._followed = followed  # topics that are read again and again
+        self._tails: dict[TopicPartition, Tail] = {}
         self._admin: AIOKafkaAdminClient | None = None
 
     async def start(self) -> None:
@@ -98,6 +102,8 @@ class KafkaLog:
         """Disconnect; what was appended and awaited is durable, the rest is thrown away."""
         if self._producer is not None:
             await close_producer(self._producer, CLOSE_MS)
+        for tail in self._tails.values():
+            await tail.stop()
         if self._reader is not None:
             await self._reader.stop()
         if self._admin is not None:
@@ -171,16 +177,15 @@ class KafkaLog:
         if start >= end:
             return
         place = TopicPartition(topic, partition)
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._bootstrap,
-            client_id=f"{self._client_id}-recovery",
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            isolation_level="read_committed",
-            fetch_max_wait_ms=50,
-            max_partition_fetch_bytes=4 * 1024 * 1024,
-            **self._kafka,
-        )
+        if topic in self._followed:
+            tail = self._tails.setdefault(place, Tail(place, self._new_tail_consumer))
+            with _answering():
+                async for batch in tail.read(start, end):
+                    # What was written since is no concern of who reads up to the end as it was,
+                    # but it would be fetched twice if it were left out.
+                    yield [to_record(record) for record in batch]
+            return
+        consumer = self._new_consumer()
         with _answering():
             await consumer.start()
             try:
@@ -193,6 +198,21 @@ class KafkaLog:
                             yield records
             finally:
                 await consumer.stop()
+
+    def _new_tail_consumer(self) -> AIOKafkaConsumer:
+        return self._new_consumer(fetch_max_wait_ms=1_000)  # it waits for most of its time
+
+    def _new_consumer(self, fetch_max_wait_ms: int = 50) -> AIOKafkaConsumer:
+        return AIOKafkaConsumer(
+            bootstrap_servers=self._bootstrap,
+            client_id=f"{self._client_id}-recovery",
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+            fetch_max_wait_ms=fetch_max_wait_ms,
+            max_partition_fetch_bytes=4 * 1024 * 1024,
+            **self._kafka,
+        )
 
     async def end(self, topic: str, partition: int) -> int:
         """The offset of the next record.

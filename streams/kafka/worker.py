@@ -143,7 +143,12 @@ class JobsApp(faust.App):
             autodiscover=False,
         )
         self._lease = Lease(to_ms(settings.session_timeout) / 1000)
-        self._log = KafkaLog(settings.bootstrap_servers, self.worker_name, permit=self._lease)
+        self._log = KafkaLog(
+            settings.bootstrap_servers,
+            self.worker_name,
+            permit=self._lease,
+            followed=(self.names.control, self.names.limits),
+        )
         self._clock = WallClock()
         self.metrics = WorkerMetrics(
             names=[definition.name for definition in registry.definitions()],

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 
 import effects
 
-from streams import JobPayload, job
+from streams import JobPayload, RateLimit, job
 
 
 class Limited(JobPayload, name="limited", key="tenant"):
@@ -24,6 +25,14 @@ class Bulk(JobPayload, name="bulk_job", queue="bulk"):
 
 
 class Urgent(JobPayload, name="urgent", queue="critical"):
+    n: int
+
+
+class Slow(JobPayload, name="slow_rate"):
+    n: int
+
+
+class Fast(JobPayload, name="fast_rate", key="n"):
     n: int
 
 
@@ -51,3 +60,17 @@ async def bulk_job(payload: Bulk) -> None:
 @job
 async def urgent(payload: Urgent) -> None:
     await tell("urgent", 0)
+
+
+def start(kind: str, n: int) -> None:
+    effects.write(f"start {kind} {n} {time.monotonic_ns()} {os.environ['WORKER']}")
+
+
+@job(rate_limit=RateLimit(2, per="3s"))
+async def slow_rate(payload: Slow) -> None:
+    start("slow", payload.n)
+
+
+@job(rate_limit=RateLimit(50, per="1s"))
+async def fast_rate(payload: Fast) -> None:
+    start("fast", payload.n)

@@ -1,0 +1,72 @@
+"""Rates on real Kafka: two workers, one of them killed, and no window with more than allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from cli_process import Cli
+from effects import Lines
+from fleet import Fleet
+from group import Group
+from limit_handlers import Fast, Slow, Urgent
+from topics import create_topics
+
+from streams.client import JobClient
+
+PARTITIONS = 8
+QUEUES = ("critical", "default", "bulk")
+SETTINGS = {
+    "handlers": "limit_handlers",
+    "STREAMS_PARTITIONS": str(PARTITIONS),
+    "STREAMS_QUEUES": ",".join(QUEUES),
+}
+
+
+def starts(found: Lines, kind: str) -> list[int]:
+    """When jobs of a kind started, in nanoseconds of one clock."""
+    return sorted(int(line[3]) for line in found if line[:2] == ["start", kind])
+
+
+def most_in_any_window(times: Sequence[int], span: int) -> int:
+    """The most starts in [t, t + span) for any t."""
+    first = most = 0
+    for last, time in enumerate(times):
+        while times[first] <= time - span:
+            first += 1
+        most = max(most, last - first + 1)
+    return most
+
+
+async def test_rates_are_kept_and_used_by_two_workers_of_which_one_is_killed(
+    kafka: str, prefix: str, tmp_path: Path
+) -> None:
+    await create_topics(kafka, prefix, PARTITIONS, queues=QUEUES)
+    with Fleet(kafka, prefix, tmp_path, **SETTINGS) as fleet:
+        async with JobClient(kafka, source="test", prefix=prefix) as client:
+            for name in ("a", "b"):
+                fleet.start(name, WORKER=name)
+            await Group(kafka, f"{prefix}workers").until_members(2, fleet.logs)
+            # given two backlogs, one of them of one key: one partition has all of it
+            await client.enqueue_many(Fast(n=7) for n in range(600))
+            slow = await client.enqueue_many(Slow(n=n) for n in range(16))
+            # when one worker is killed, and comes back
+            await fleet.until(lambda found: len(starts(found, "fast")) > 200)
+            urgent = await client.enqueue(Urgent(n=1))
+            await urgent.result(timeout="20s")  # nobody else is held up
+            why = await Cli(kafka, prefix, "limit_handlers").run("jobs", "why", slow[-1].id)
+            assert "slow_rate starts 2 times in 3s at most" in why.output, why
+            fleet.workers["a"].kill()
+            await fleet.until(lambda found: len(starts(found, "fast")) > 400)
+            fleet.start("a", WORKER="a")
+            await fleet.until(
+                lambda found: len(starts(found, "fast")) >= 600 and len(starts(found, "slow")) >= 16
+            )
+            # then no window has more starts than allowed, and the first ones are well used
+            fast, slow_times = starts(fleet.lines, "fast"), starts(fleet.lines, "slow")
+            assert most_in_any_window(fast, 1_000_000_000) <= 50
+            assert most_in_any_window(slow_times, 3_000_000_000) <= 2
+            used = (fast[199] - fast[0]) / 1e9
+            print(f"200 starts of 50/s took {used:.2f} s")
+        for worker in fleet.running:
+            assert worker.stop() == 0, worker.log
