@@ -108,8 +108,8 @@ def _waiting(evidence: Evidence, entry: OpenEntry | None, now: int) -> Answer:
     if entry is not None and entry.state is State.RUNNING:
         return Answer(
             kind="running",
-            text=f"{_attempt(entry.attempts + 1, evidence.attempts)} runs: it was taken over as a "
-            f"long one at {show_time(entry.due)}",
+            text=f"{_attempt(entry.attempts + 1, evidence.attempts)} runs since "
+            f"{show_time(entry.due)}: it was taken over as a long one",
         )
     if entry is not None and entry.held is not None:
         return Answer(kind="limited", text=f"it waits for a limit: {entry.reason}")

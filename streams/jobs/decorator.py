@@ -201,7 +201,9 @@ def job(
             concurrency, key_concurrency, is_keyed=kind.__key__ is not None, ordering=ordering
         )
         if rate_limit is not None:
-            mistakes += rate_mistakes(rate_limit, is_keyed=kind.__key__ is not None)
+            mistakes += rate_mistakes(
+                rate_limit, is_keyed=kind.__key__ is not None, has_ledger=ledger
+            )
         mistakes += middleware_mistakes(middleware)
         is_event = issubclass(kind, Event)
         definition = JobDefinition(

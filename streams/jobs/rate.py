@@ -29,7 +29,7 @@ class RateLimit:
         return to_ms(self.per)
 
 
-def rate_mistakes(rate: RateLimit, *, is_keyed: bool) -> list[str]:
+def rate_mistakes(rate: RateLimit, *, is_keyed: bool, has_ledger: bool = True) -> list[str]:
     """What does not fit in a rate limit, a line for each."""
     if not isinstance(rate, RateLimit):
         return [f'rate_limit={rate!r}: write rate_limit=RateLimit(100, per="1m")']
@@ -50,4 +50,9 @@ def rate_mistakes(rate: RateLimit, *, is_keyed: bool) -> list[str]:
         mistakes.append(f'rate_limit: by={rate.by!r}: write by="key", or leave it out')
     if rate.by == "key" and not is_keyed:
         mistakes.append('rate_limit: by="key" needs a key: name one in the contract (key="...")')
+    if rate.by == "key" and not has_ledger:
+        mistakes.append(
+            'rate_limit: by="key" needs the ledger, which says when jobs of a key started: leave '
+            "ledger=False out"
+        )
     return mistakes

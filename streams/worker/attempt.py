@@ -15,7 +15,8 @@ from streams.wire.envelope import Envelope, Record
 from streams.wire.state import OpenEntry
 
 if TYPE_CHECKING:
-    from streams.worker.limits import Limit
+    from streams.worker.key_rate import KeyRate
+    from streams.worker.limit import Limit
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
@@ -46,6 +47,7 @@ class Attempt:
     notebook: Notebook | None = None  # once its handler, or that of an earlier run, said something
     held_by: Limit | None = field(default=None, repr=False)  # the limit for which it waits near
     held_since: int = 0
+    key_rate: KeyRate | None = field(default=None, repr=False)  # if its key has one
     start_by: int | None = None  # a rate let it start until then, by `Clock.elapsed`
     comes_for: Limit | None = field(default=None, repr=False)  # which had it in the open table
     passed: Sequence[Limit] = ()  # the limits that it counts for while it runs

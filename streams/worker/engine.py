@@ -20,7 +20,7 @@ from streams.worker.children import ChildSender
 from streams.worker.control import Control
 from streams.worker.executor import LoopExecutor
 from streams.worker.fan_out import FanOut
-from streams.worker.limits import NEAR_MS
+from streams.worker.limit import NEAR_MS
 from streams.worker.listeners import Listeners
 from streams.worker.pipeline import GATHER_MS, Pipeline
 from streams.worker.ports import Clock, Log, Processes, Source, Store
@@ -99,6 +99,11 @@ class Engine:
         self._copied = copied
         self._paused: set[tuple[str, str]] = set()  # queues (with ""), and jobs of queues
         self._queues_known = {*options.queues, *registry.queues()}
+        self._key_rates = {
+            definition.name: rate.per_ms
+            for definition in registry.definitions()
+            if (rate := definition.rate_limit) is not None and rate.by == "key"
+        }
         self._ends = False  # the grace period is over
         self._is_cut_off = False  # and the last drain was: nothing is written any more
         self._on_failure = on_failure  # a partition can't go on: the worker must end
@@ -263,7 +268,9 @@ class Engine:
             names=names,
             queues=self._queues_known,
         )
-        return Recovery(Tables(self._open_store(queue, partition)), place, self._notify)
+        return Recovery(
+            Tables(self._open_store(queue, partition), self._key_rates), place, self._notify
+        )
 
     async def open_events(self, event_type: str, partition: int, source: Source) -> FanOut:
         """Start fanning out a partition of an event topic."""

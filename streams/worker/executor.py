@@ -7,7 +7,7 @@ import contextlib
 import logging
 import random
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -22,8 +22,10 @@ from streams.jobs.resource import Factory
 from streams.jobs.retry import outcome_of_error
 from streams.worker.around import call_within, tell_outcome
 from streams.worker.attempt import Attempt
+from streams.worker.cluster_rate import Rate
 from streams.worker.deadlines import Deadlines
-from streams.worker.limits import NEAR_MS, Limits, Paused, Rate
+from streams.worker.limit import NEAR_MS
+from streams.worker.limits import Limits, Paused
 from streams.worker.noted import AttemptSays
 from streams.worker.plain_run import drive
 from streams.worker.ports import Alarm, Clock, Hears, Holder, Processes
@@ -95,6 +97,8 @@ class LoopExecutor:
         self._limits = Limits(clock.now, clock.elapsed, near_ms)
         self._ask_rates = ask_rates
         self._rates_alarm: Alarm | None = None
+        self._keys_alarm: Alarm | None = None
+        self._keys_alarm_at: int | None = None
         self._slots = {
             "loop": Slots(concurrency, weights, self._limits),
             "thread": Slots(threads, weights, self._limits),
@@ -163,8 +167,31 @@ class LoopExecutor:
             if following is None:
                 break
             self._start(following, slots)
+        self._look_again()
+
+    def _look_again(self) -> None:
+        """Ask for what limits have room for, and look at those later that will have room."""
         self._ask()
         self._look_at_rates()
+        self._look_at_key_rates()
+
+    def _look_at_key_rates(self) -> None:
+        """Look again when the next key has room."""
+        at = self._limits.next_look()
+        if at == self._keys_alarm_at:
+            return
+        if self._keys_alarm is not None:
+            self._keys_alarm.cancel()
+            self._keys_alarm = None
+        self._keys_alarm_at = at
+        if at is not None:
+            self._keys_alarm = self._clock.call_at(at, self._let_keys_go)
+
+    def _let_keys_go(self) -> None:
+        self._keys_alarm, self._keys_alarm_at = None, None
+        for attempt in self._limits.let_go():
+            self._slots[attempt.definition.runs_in].let_go(attempt)
+        self.go_on()
 
     def _look_at_rates(self) -> None:
         """Ask for starts of those rates for which jobs wait, now or when it is worth it."""
@@ -226,14 +253,20 @@ class LoopExecutor:
     ) -> None:
         """See `Executor`."""
         self._limits.hold(limit, holder, definition, key, queue)
-        self._ask()
-        self._look_at_rates()
+        self._look_again()
 
     def brought(self, limit: str, holder: Holder, *, has_more: bool) -> None:
         """See `Executor`."""
         self._limits.brought(limit, holder, has_more=has_more)
-        self._ask()
-        self._look_at_rates()
+        self._look_again()
+
+    def enter(self, attempt: Attempt, starts: Iterable[int], holder: Holder) -> None:
+        """See `Executor`."""
+        self._limits.enter(attempt, starts, holder)
+
+    def leave(self, attempt: Attempt) -> None:
+        """See `Executor`."""
+        self._limits.leave(attempt)
 
     def withdraw(self, holder: Holder) -> None:
         """See `Executor`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from streams.jobs.definition import JobDefinition
@@ -134,6 +134,15 @@ class Hand:
             self._executor.abandon(attempt)
         if self._holder is not None:
             self._executor.withdraw(self._holder)
+
+    def enter(self, attempt: Attempt, starts: Iterable[int]) -> None:
+        """See `Executor.enter`."""
+        if self._holder is not None:
+            self._executor.enter(attempt, starts, self._holder)
+
+    def leave(self, attempt: Attempt) -> None:
+        """See `Executor.leave`."""
+        self._executor.leave(attempt)
 
     def hold(
         self, limit: str, definition: JobDefinition | None, key: str | None, queue: str

@@ -96,7 +96,7 @@ class Intake:
                 settlement.finished.append(record.offset)
             case Verdict.ADMIT:
                 self._take_overs.watch(attempt)
-                owned.hand.take(attempt)
+                owned.take(attempt)
             case Verdict.PARK:
                 park_attempts(owned, (attempt,), settlement, now)
             case Verdict.SCHEDULE:
@@ -150,7 +150,7 @@ class Intake:
         owned.watermark.begin(record.offset)
         attempt = attempt_of(job, record, envelope, definition, lane=lane)
         self._take_overs.watch(attempt)
-        owned.hand.take(attempt)
+        owned.take(attempt)
         return True
 
     def _identify(

@@ -7,213 +7,20 @@ there are asked for as many as there is room for. Pure.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
-from typing import Final
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from heapq import heappop, heappush
+from itertools import count
 
 from streams.jobs.definition import JobDefinition
 from streams.jobs.rate import RateLimit
 from streams.worker.attempt import Attempt
+from streams.worker.cluster_rate import Rate
+from streams.worker.key_rate import KeyRate
+from streams.worker.limit import NEAR_MS, Group, Limit
+from streams.worker.pace import Pace
 from streams.worker.ports import Holder
-from streams.worker.rate_windows import use_ms
-
-NEAR_MS: Final = 10_000  # who has to wait for longer than that goes to the open table
-NEAR_MIN: Final = 100  # who waits near for a definition's limit, whatever its pace
-NEAR_MAX: Final = 5_000
-KEYS_NEAR_MIN: Final = 4  # for the limit of one key
-KEYS_NEAR_MAX: Final = 1_000  # for the limits of all keys of a definition
-FREED_AT_ONCE: Final = 1_000  # of what nothing holds any more
-
-_PACE_MS: Final = 5_000
-_ASKS: Final = 10  # a worker asks for a tenth of a rate at a time, so that all get their share
 
 Paused = tuple[str, str]  # a queue, and a definition's name
-
-
-class Pace:
-    """How many start in a second, by what started in the last five to ten seconds."""
-
-    def __init__(self, now: Callable[[], int]) -> None:
-        self._now = now
-        self._since = now()
-        self._count = 0
-        self._before = 0
-
-    def start(self) -> None:
-        """One starts."""
-        self._turn()
-        self._count += 1
-
-    def per_second(self) -> float:
-        """The pace; it is no more than what was seen, as long as little was."""
-        elapsed = self._turn()
-        return (self._before + self._count) * 1_000 / (_PACE_MS + elapsed)
-
-    def _turn(self) -> int:
-        elapsed = self._now() - self._since
-        if not 0 <= elapsed < _PACE_MS:
-            self._before = self._count if 0 <= elapsed < 2 * _PACE_MS else 0
-            self._count = 0
-            self._since = self._now()
-            return 0
-        return elapsed
-
-
-@dataclass(slots=True, eq=False)
-class Limit:
-    """How many of some jobs may run at a time; `most` None: it holds nothing, or not any more."""
-
-    name: str  # as entries have it that are held by it
-    now: Callable[[], int]
-    reason: str = ""  # for those who ask why
-    most: int | None = None
-    running: int = 0
-    held: deque[Attempt] = field(default_factory=deque)  # near
-    coming: int = 0  # of those asked for: they wait for their turn
-    asked: dict[Holder, int] = field(default_factory=dict)  # who has more, and how many were asked
-    pace: Pace | None = None
-    group: _Group | None = None  # of a key: all keys of its definition
-    near_ms: int = NEAR_MS
-
-    @property
-    def is_full(self) -> bool:
-        return self.most is not None and self.running >= self.most
-
-    @property
-    def near(self) -> int:
-        """How many may wait in memory."""
-        if self.most is None:
-            return FREED_AT_ONCE
-        if not self.most:
-            return 0
-        soon = 0 if self.pace is None else int(self.pace.per_second() * self.near_ms / 1_000)
-        if self.group is not None:
-            left = KEYS_NEAR_MAX - self.group.held
-            return min(left, max(KEYS_NEAR_MIN, 2 * self.most, soon))
-        return min(NEAR_MAX, max(NEAR_MIN, 2 * self.most, soon))
-
-    @property
-    def reach(self) -> int:
-        """How many are wanted in hand at a time."""
-        return self.near
-
-    def keeps_near(self, attempt: Attempt) -> bool:
-        """Whether this one may wait in memory: not before others that wait in the table."""
-        if self.asked and (attempt.entry is None or attempt.entry.held != self.name):
-            return False
-        return len(self.held) < self.near
-
-    def start(self, attempt: Attempt) -> None:
-        """This one runs."""
-        self.running += 1
-        if self.pace is not None:
-            self.pace.start()
-
-    def hold(self, attempt: Attempt) -> None:
-        """Let it wait near."""
-        self.held.append(attempt)
-        attempt.held_by, attempt.held_since = self, self.now()
-        if self.group is not None:
-            self.group.held += 1
-
-    def let_go(self) -> Attempt:
-        """The first that waits near waits no more."""
-        first = self.held.popleft()
-        self._forget(first)
-        return first
-
-    def remove(self, attempt: Attempt) -> bool:
-        """It waits no more; False: it did not wait here."""
-        if attempt not in self.held:
-            return False
-        self.held.remove(attempt)
-        self._forget(attempt)
-        return True
-
-    def _forget(self, attempt: Attempt) -> None:
-        attempt.held_by = None
-        if self.group is not None:
-            self.group.held -= 1
-
-    def ask(self) -> Sequence[tuple[Holder, int]]:
-        """Whom to ask for how many; they are noted as asked."""
-        idle = [holder for holder, count in self.asked.items() if not count]
-        near = self.reach
-        wanted = near - len(self.held) - self.coming - sum(self.asked.values())
-        if not idle or wanted <= 0 or wanted * 2 < near:  # not for each one that starts
-            return ()
-        each = max(1, -(-wanted // len(idle)))
-        for holder in idle:
-            self.asked[holder] = each
-        return [(holder, each) for holder in idle]
-
-
-@dataclass(slots=True, eq=False)
-class _Group:
-    held: int = 0
-
-
-@dataclass(slots=True, eq=False)
-class Rate(Limit):
-    """So many start in a window of time, in the whole cluster; starts are asked for, see `Rates`.
-
-    What was asked for and is not used in time is lost: so no more is asked for than can start.
-    """
-
-    per_ms: int = 0
-    runs_in: str = "loop"
-    starts: deque[tuple[int, int]] = field(default_factory=deque)  # (use by, how many)
-    is_asking: bool = False
-    reserved: int = 0  # slots that are kept free for the answer
-    next_at: int = 0  # when it is worth asking again, by `elapsed`
-    elapsed: Callable[[], int] = lambda: 0
-
-    @property
-    def is_full(self) -> bool:
-        return not self.available
-
-    @property
-    def available(self) -> int:
-        """How many may start now."""
-        if not self.starts:
-            return 0
-        now = self.elapsed()
-        while self.starts and self.starts[0][0] < now:
-            self.starts.popleft()
-        return sum(count for _, count in self.starts)
-
-    @property
-    def near(self) -> int:
-        most = self.most or 0
-        return min(NEAR_MAX, max(1, most * self.near_ms // self.per_ms)) if self.near_ms else 0
-
-    @property
-    def reach(self) -> int:
-        return max(self.near, self.available)
-
-    def start(self, attempt: Attempt) -> None:
-        """It uses one up."""
-        Limit.start(self, attempt)
-        use_by, count = self.starts.popleft()
-        if count > 1:
-            self.starts.appendleft((use_by, count - 1))
-        attempt.start_by = use_by
-
-    def wanted(self, free: int) -> int:
-        """How many to ask for now, if so many slots are free; 0: none."""
-        if self.is_asking or not self.most or self.elapsed() < self.next_at:
-            return 0
-        waiting = len(self.held) + self.coming - self.available
-        if self.asked and not self.near:
-            waiting += 1  # none of them comes without
-        soon = 0 if self.pace is None else int(self.pace.per_second() * use_ms(self.per_ms) / 2_000)
-        return max(0, min(waiting, -(-self.most // _ASKS), max(2 * free, soon) if free > 0 else 0))
-
-    @property
-    def is_waited_for(self) -> bool:
-        """Whether a job waits for it, here or in the table."""
-        return bool(self.held or self.coming or self.asked)
 
 
 class Limits:
@@ -231,8 +38,10 @@ class Limits:
         self._near_ms = near_ms
         self._limits: dict[str, Limit] = {}
         self._stored: dict[str, Limit] = {}  # those of which jobs are in an open table
-        self._groups: dict[str, _Group] = {}
+        self._groups: dict[str, Group] = {}
         self.rates: dict[str, Rate] = {}
+        self._looks: list[tuple[int, int, KeyRate]] = []  # a heap: when, and at what
+        self._order = count()
 
     def of(self, attempt: Attempt) -> Sequence[Limit]:
         """Those that a job has to pass, in order."""
@@ -251,11 +60,70 @@ class Limits:
             limits.append(self._limit(f"concurrency:{name}", most, why))
         if (most := definition.key_concurrency) is not None and key is not None:
             why = f"{most} of {name} with this key run, as many as its key_concurrency allows"
-            group = self._groups.setdefault(name, _Group())
+            group = self._groups.setdefault(name, Group())
             limits.append(self._limit(f"key:{name}:{key}", most, why, group))
         if (rate := definition.rate_limit) is not None:
-            limits.append(self._rate(definition, rate))
+            if rate.by is None:
+                limits.append(self._rate(definition, rate))
+            elif key is not None:
+                limits.append(self._key_rate(definition, rate, key, queue))
         return limits
+
+    def _key_rate(
+        self, definition: JobDefinition, rate: RateLimit, key: str, queue: str
+    ) -> KeyRate:
+        name = f"rate:{queue}:{definition.name}:{key}"
+        limit = self._limits.get(name)
+        if limit is None:
+            limit = self._limits[name] = KeyRate(
+                name=name,
+                now=self._now,
+                reason=f"{definition.name} starts {rate.max} times in {rate.per} for a key at most",
+                most=rate.max,
+                group=self._groups.setdefault(name, Group()),
+                near_ms=self._near_ms,
+                per_ms=rate.per_ms,
+            )
+        assert isinstance(limit, KeyRate)
+        return limit
+
+    def enter(self, attempt: Attempt, starts: Iterable[int], holder: Holder) -> None:
+        """See `Executor.enter`."""
+        rate, key = attempt.definition.rate_limit, attempt.job.ordering_key
+        assert rate is not None and key is not None
+        limit = self._key_rate(attempt.definition, rate, key, attempt.queue)
+        limit.holder = holder
+        limit.enter(attempt, starts)
+
+    def leave(self, attempt: Attempt) -> None:
+        """See `Executor.leave`."""
+        limit = attempt.key_rate
+        if limit is not None:
+            limit.leave(attempt)
+            self.forget(limit)
+
+    def look_later(self, limit: Limit) -> None:
+        """A job waits for a rate of a key: somebody must look when there is room."""
+        if isinstance(limit, KeyRate) and limit.look_at is None and limit.is_full:
+            limit.look_at = limit.free_at
+            heappush(self._looks, (limit.look_at, next(self._order), limit))
+
+    def next_look(self) -> int | None:
+        """When to look again, in ms since the epoch; None: nobody waits for a time."""
+        while self._looks and self._looks[0][2].is_idle:
+            heappop(self._looks)[2].look_at = None
+        return self._looks[0][0] if self._looks else None
+
+    def let_go(self) -> Iterator[Attempt]:
+        """Those that waited near for a rate of their key, and may go."""
+        now = self._now()
+        while self._looks and self._looks[0][0] <= now:
+            limit = heappop(self._looks)[2]
+            limit.look_at = None
+            for _ in range(min(limit.room, len(limit.held))):
+                yield limit.let_go()
+            if limit.held or limit.asked:
+                self.look_later(limit)
 
     def _rate(self, definition: JobDefinition, rate: RateLimit) -> Rate:
         name = f"rate:{definition.name}"
@@ -275,7 +143,7 @@ class Limits:
             self.rates[name] = self._limits[name] = limit
         return limit
 
-    def _limit(self, name: str, most: int, why: str, group: _Group | None = None) -> Limit:
+    def _limit(self, name: str, most: int, why: str, group: Group | None = None) -> Limit:
         limit = self._limits.get(name)
         if limit is None:
             limit = self._limits[name] = Limit(name, self._now)
@@ -299,6 +167,7 @@ class Limits:
         if limit is None:
             limit = self._limits[name] = Limit(name, self._now)
         limit.asked.setdefault(holder, 0)
+        self.look_later(limit)
         self._stored[name] = limit
 
     def brought(self, name: str, holder: Holder, *, has_more: bool) -> None:
@@ -308,6 +177,7 @@ class Limits:
             return
         if has_more:
             limit.asked[holder] = 0
+            self.look_later(limit)
         else:
             self._have_no_more(limit, holder)
 
@@ -316,6 +186,9 @@ class Limits:
         for limit in list(self._stored.values()):
             if holder in limit.asked:
                 self._have_no_more(limit, holder)
+        for name, limit in list(self._limits.items()):
+            if isinstance(limit, KeyRate) and limit.holder is holder:
+                del self._limits[name]  # another worker may start jobs of its key
 
     def _have_no_more(self, limit: Limit, holder: Holder) -> None:
         del limit.asked[holder]
@@ -359,7 +232,7 @@ class Limits:
 
     def forget(self, limit: Limit) -> None:
         """Forget a limit that nobody needs."""
-        if limit.running or limit.held or limit.asked or limit.coming:
+        if not limit.is_idle:
             return
         if limit.most and limit.group is None:
             return  # of a definition: what its pace is goes on to matter

@@ -283,7 +283,7 @@ class Openings:
             return
         record = entry_record(entry)
         envelope = entry.envelope or decode(record)
-        owned.hand.take(attempt_of(entry.job, record, envelope, definition, lane=lane, entry=entry))
+        owned.take(attempt_of(entry.job, record, envelope, definition, lane=lane, entry=entry))
 
     def _release_due(self, settlement: Settlement, now: int) -> None:
         owned = self._owned

@@ -66,5 +66,7 @@ class Outcomes:
         if isinstance(outcome, Held):
             owned.suspicion.forget(attempt.state_key)
         settle.conclude(attempt, outcome, settlement, owned.place, now)
+        if attempt.key_rate is not None:
+            settlement.left.append(attempt)
         followers = owned.hand.put_down(attempt, is_blocked=attempt.lane in settlement.blocking)
         park_attempts(owned, followers, settlement, now)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from streams.jobs.identity import JobKey
 from streams.jobs.lifecycle import Happening, LifecycleEvent
 from streams.jobs.registry import Registry
 from streams.wire.state import OpenEntry
+from streams.worker.attempt import Attempt
 from streams.worker.hand import Hand
+from streams.worker.key_rate import SKEW_MS
 from streams.worker.settlement import Place, Settlement
+from streams.worker.starts import read_starts
 from streams.worker.suspects import Suspicion
 from streams.worker.tables import Tables
 from streams.worker.watermark import Watermark
@@ -31,6 +35,20 @@ class Owned:
         if state_key in settlement.closes:
             return None
         return settlement.opens.get(state_key) or self.tables.open(state_key)
+
+    def take(self, attempt: Attempt) -> None:
+        """Take a job into hand."""
+        rate = attempt.definition.rate_limit
+        if rate is not None and rate.by == "key":
+            self.hand.enter(attempt, self._starts_before(attempt, rate.per_ms))
+        self.hand.take(attempt)
+
+    def _starts_before(self, attempt: Attempt, per_ms: int) -> Iterator[int]:
+        opened_at, job = self.suspicion.opened_at, attempt.job
+        since = opened_at - 2 * per_ms
+        for start in read_starts(self.tables.store, job.name, job.ordering_key, since):
+            # Another worker's clock may have said so.
+            yield start + SKEW_MS if start <= opened_at else start
 
     def is_blocked(self, lane: bytes, settlement: Settlement) -> bool:
         """Whether an open job of this key makes all others of it wait."""

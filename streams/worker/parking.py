@@ -22,7 +22,11 @@ def park_attempts(
     """Park jobs that are not in hand any more; each keeps its place in the order of arrival."""
     for attempt in attempts:
         if attempt.was_opened and _is_parked(attempt.entry):
+            if attempt.key_rate is not None:
+                owned.hand.leave(attempt)
             continue  # it is still, and in its place
+        if attempt.key_rate is not None:
+            settlement.left.append(attempt)
         if attempt.entry is None:
             settlement.open(_parked(attempt), attempt.lane)
             owned.tell(settlement, Happening.PARKED, attempt.job, now)

@@ -388,7 +388,11 @@ class Pipeline:
                     self._intake.admit(record, settlement, now)
             self._take_overs.take_over_long(settlement, now)
             self._noted.keep_all(settlement, now)
-        elif self._is_marked and not settlement and self._kept == self.watermark.value:
+        else:
+            self._take_overs.take_over_rated(settlement, now)
+        if not self._draining:
+            return settlement
+        if self._is_marked and not settlement and self._kept == self.watermark.value:
             settlement.at_work = False  # all that ended is settled
             settlement.inspects = True
         return settlement
@@ -457,6 +461,8 @@ class Pipeline:
             self._notify(event)
         for entry in settlement.opens.values():
             self._openings.note(entry)
+        for attempt in settlement.left:  # after the notes: what is known of its key may go with it
+            self.hand.leave(attempt)
         self._openings.touch(settlement.touched)
         self._letters_sent += settlement.pending_letters
 

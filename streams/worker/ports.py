@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from streams.values import immutable
@@ -199,6 +199,17 @@ class Executor(Protocol):
 
         It is asked for it once there is room. Such a job had the outcome `Held`, or waits near.
         """
+        ...
+
+    def enter(self, attempt: Attempt, starts: Iterable[int], holder: Holder) -> None:
+        """A job of a key with a rate comes into hand; jobs of it `starts`-ed at these times.
+
+        They are in milliseconds since the epoch, of all that is settled.
+        """
+        ...
+
+    def leave(self, attempt: Attempt) -> None:
+        """It is out of hand, and that is settled."""
         ...
 
     def brought(self, limit: str, holder: Holder, *, has_more: bool) -> None:

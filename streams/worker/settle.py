@@ -249,7 +249,7 @@ def record_start(
     started = replace(
         entry,
         state=State.RUNNING,
-        due=now,
+        due=suspicion.opened_at,  # until then it may have run: a rate of its key counts from there
         held=None,
         blocks=lane is not None,
         starts=entry.starts + 1,

@@ -11,6 +11,7 @@ from streams.jobs.lifecycle import LifecycleEvent
 from streams.wire import headers as h
 from streams.wire.state import LedgerRecord, OpenEntry, encode_ledger, encode_open
 from streams.wire.topics import TopicNames
+from streams.worker.attempt import Attempt
 from streams.worker.ports import Append, Log
 from streams.worker.tables import AT_WORK, COMMANDS_READ, COMMITTED, Batch, Tables
 
@@ -54,6 +55,7 @@ class Settlement:
     touched: set[bytes] = field(default_factory=set)  # lanes to look at afterwards
     events: list[LifecycleEvent] = field(default_factory=list)
     awaited: list[asyncio.Future[None]] = field(default_factory=list)  # until it is durable
+    left: list[Attempt] = field(default_factory=list)  # of keys with rates, out of hand
     commands_read: int | None = None  # the offset after the last command that was obeyed
     committed: int | None = None  # the watermark of earlier turns, to be kept in state
     at_work: bool | None = None  # the owner's mark: set, or removed
@@ -161,7 +163,7 @@ class Settlement:
         for key, value in opens:
             batch.put_open(self.opens[key], value)
         for key, value in ledgers:
-            batch.put_ledger(key, value)
+            batch.put_ledger(key, self.ledgers[key], value)
         for key in self.closes:
             batch.drop_open(key)
         batch.write()

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from streams.worker.attempt import Attempt
-from streams.worker.limits import Limit, Limits
+from streams.worker.limit import Limit
+from streams.worker.limits import Limits
 
 WEIGHT: Final = 1  # of a queue that nobody gave one
 
@@ -94,6 +95,8 @@ class Slots:
         attempt.passed = self._limits.of(attempt)
         for limit in attempt.passed:
             limit.start(attempt)
+            if limit.asked or limit.held:
+                self._limits.look_later(limit)
 
     def give_back(self, attempt: Attempt) -> None:
         """A job has its slot no more; who was held for it waits for his turn, as the first."""
@@ -125,12 +128,17 @@ class Slots:
             full = next((limit for limit in limits if limit.is_full), None)
             if full is None:
                 return attempt
+            self._limits.look_later(full)
             if full.keeps_near(attempt):
                 full.hold(attempt)
             else:
                 self.turned_away.append((attempt, full))
             self._let_go(limits)  # what another limit had let go for it is another one's turn
         return None
+
+    def let_go(self, attempt: Attempt) -> None:
+        """A limit has room for this one: it is the next of its queue."""
+        self._line_of(attempt).let_go.append(attempt)
 
     def grant(self, attempt: Attempt) -> None:
         """A rate has room for this one, for a short while."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from streams.errors import UndecodableRecord
+from streams.jobs.identity import JobKey
 from streams.jobs.states import State
 from streams.wire.state import (
     Head,
@@ -20,6 +21,7 @@ from streams.wire.state import (
 )
 from streams.worker.ports import Change, Row, Store
 from streams.worker.recent import Kept, Recent
+from streams.worker.starts import STARTS, start_rows, starts_of
 
 OPEN = "open"  # state key -> entry
 LEDGER = "ledger"  # state key -> record
@@ -92,8 +94,9 @@ class Counts:
 class Tables:
     """Typed reads of one store. Whoever changes it asks for a `batch`."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, key_rates: Mapping[str, int] | None = None) -> None:
         self.store = store
+        self.key_rates = key_rates or {}  # windows of the rates of keys in ms, by job name
         self.recent = Recent()
         packed = store.get(META, _COUNTS)
         is_of_now = packed is None or len(packed) == _counts.size
@@ -222,7 +225,7 @@ class Tables:
         If it is cut off, whoever opens the store next does it again: no counts have this size.
         """
         self.store.write([Change(META, _COUNTS, b"")])
-        for table in (DUE, LANE, HELD, OPEN, LEDGER, META):
+        for table in (DUE, LANE, HELD, STARTS, OPEN, LEDGER, META):
             self.store.clear(table)
         self.counts = Counts()
         self.recent = Recent()
@@ -273,6 +276,7 @@ class Batch:
         if value is None:
             _, value = encode_open(entry)
         state_key, head = entry.job.encode(), head_of(entry)
+        self._note_starts(entry.job, starts_of(entry))
         self._put_open(state_key, head, value)
         self._kept[state_key] = Kept(entry, head, len(value))
 
@@ -300,8 +304,9 @@ class Batch:
         self._heads[state_key] = None
         self._kept.pop(state_key, None)
 
-    def put_ledger(self, state_key: bytes, value: bytes) -> None:
-        """Set a ledger record, as it is encoded."""
+    def put_ledger(self, state_key: bytes, record: LedgerRecord, value: bytes) -> None:
+        """Set a ledger record, with how it is encoded."""
+        self._note_starts(record.job, (attempt.started for attempt in record.history))
         self._changes.append((LEDGER, state_key, value))
 
     def drop_ledger(self, state_key: bytes) -> None:
@@ -350,6 +355,9 @@ class Batch:
                 self.drop_open(key)
             else:
                 self._put_open(key, decode_head(key, value), value, is_new=is_new)
+                if self._tables.key_rates:
+                    entry = decode_open(key, value)
+                    self._note_starts(entry.job, starts_of(entry))
         except (UndecodableRecord, ValueError):
             return False
         return True
@@ -360,11 +368,17 @@ class Batch:
             return True  # it says under which ownership the topic is written, and no more
         if value is not None:
             try:
-                decode_ledger(key, value)
+                record = decode_ledger(key, value)
             except UndecodableRecord:
                 return False
+            self._note_starts(record.job, (attempt.started for attempt in record.history))
         self._changes.append((LEDGER, key, value))
         return True
+
+    def _note_starts(self, job: JobKey, times: Iterable[int]) -> None:
+        per_ms = self._tables.key_rates.get(job.name)
+        if per_ms is not None:
+            self._changes += start_rows(self._tables.store, job, times, per_ms)
 
     def write(self) -> None:
         """Apply all of it."""

@@ -89,13 +89,23 @@ class TakeOvers:
         entry = replace(
             _entry_of(attempt),
             state=State.RUNNING,
-            due=now,  # so that whoever opens this partition next starts it at once
+            # Whoever opens this partition next starts it at once; and a rate counts from there.
+            due=now if attempt.started is None else attempt.started,
             held=None,
             blocks=attempt.lane is not None,
             notes=attempt.notes,
             reason="it runs long",
         )
         self._put_in_table(attempt, entry, settlement, now)
+
+    def take_over_rated(self, settlement: Settlement, now: int) -> None:
+        """Write the starts that rates of keys count: who comes after us must know of them."""
+        for attempt in self._owned.hand:
+            if attempt.key_rate is None or attempt.started is None or attempt.is_over:
+                continue
+            is_written = attempt.entry is not None and attempt.entry.state is State.RUNNING
+            if not is_written and attempt.lane not in settlement.passed:
+                self.take_over(attempt, settlement, now)
 
     def _put_in_table(
         self, attempt: Attempt, entry: OpenEntry, settlement: Settlement, now: int

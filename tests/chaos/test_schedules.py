@@ -16,7 +16,8 @@ from streams.testing.faults import BOUNDARIES
 from streams.testing.simulator import simulate
 from streams.worker.attempt import Attempt
 from streams.worker.executor import LoopExecutor
-from streams.worker.limits import Limit, Limits
+from streams.worker.limit import Limit
+from streams.worker.limits import Limits
 from streams.worker.slots import Slots
 
 SEEDS = range(2_000)

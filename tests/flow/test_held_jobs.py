@@ -10,7 +10,7 @@ import pytest
 from streams import JobPayload, job
 from streams.jobs.states import State
 from streams.testing.sandbox import Sandbox
-from streams.worker import limits
+from streams.worker import limit
 from streams.worker.control import pause_record
 from streams.worker.ports import Append
 
@@ -148,7 +148,7 @@ async def test_what_was_held_runs_if_its_limit_is_gone_with_the_next_version():
 async def test_a_long_backlog_behind_a_limit_is_in_the_table_and_does_not_stop_its_queue(
     monkeypatch: pytest.MonkeyPatch,
 ):
-    monkeypatch.setattr(limits, "NEAR_MIN", 3)
+    monkeypatch.setattr(limit, "NEAR_MIN", 3)
     ran.clear()
     gate.clear()
     async with Sandbox(slow_limited, other) as box:
@@ -175,8 +175,8 @@ async def test_nothing_is_lost_or_run_twice_whenever_a_worker_dies(
     seed: int, monkeypatch: pytest.MonkeyPatch
 ):
     rng = random.Random(seed)
-    monkeypatch.setattr(limits, "NEAR_MIN", rng.choice([1, 2, 5]))
-    monkeypatch.setattr(limits, "NEAR_MS", 0)
+    monkeypatch.setattr(limit, "NEAR_MIN", rng.choice([1, 2, 5]))
+    monkeypatch.setattr(limit, "NEAR_MS", 0)
     ran.clear()
     gate.set()
     async with Sandbox(slow_limited, in_order, other) as box:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from streams import JobPayload, RateLimit, job
+from streams import Fixed, JobContext, JobPayload, RateLimit, Retry, job
 from streams.jobs.registry import Registry
 from streams.jobs.states import State
 from streams.testing.cluster import MemoryCluster
@@ -26,6 +26,21 @@ class Limited(JobPayload, name="limited", key="k"):
 
 class Loose(JobPayload, name="loose_limited"):
     n: int
+
+
+class OfKey(JobPayload, name="of_key_limited", key="k"):
+    k: int
+    n: int
+    fails: int = 0
+
+
+class Aside(JobPayload, name="aside_limited", key="k"):
+    k: int
+    n: int
+
+
+class Hourly(JobPayload, name="hourly", key="k"):
+    k: int
 
 
 class Other(JobPayload, name="unlimited"):
@@ -48,6 +63,24 @@ async def limited(payload: Limited) -> None:
 @job(rate_limit=RateLimit(10, per="1s"))
 async def loose_limited(payload: Loose) -> None:
     note(f"loose {payload.n}")
+
+
+@job(rate_limit=RateLimit(2, per="10s", by="key"), retry=Retry(attempts=3, backoff=Fixed("1s")))
+async def of_key_limited(payload: OfKey, ctx: JobContext) -> None:
+    note(f"key {payload.k} {payload.n}")
+    if ctx.attempt <= payload.fails:
+        raise ValueError("as the test says")
+
+
+@job(rate_limit=RateLimit(3, per="5s", by="key"), ordering="none")
+async def aside_limited(payload: Aside) -> None:
+    note(f"aside {payload.k} {payload.n}")
+
+
+@job(rate_limit=RateLimit(1, per="1h", by="key"), timeout="3h")
+async def hourly(payload: Hourly) -> None:
+    note(f"hourly {payload.k}")
+    await asyncio.Event().wait()
 
 
 @job
@@ -94,56 +127,92 @@ async def test_a_rate_is_kept_and_used_and_holds_nobody_else_up():
 @pytest.mark.parametrize("seed", range(12))
 @pytest.mark.parametrize("near_ms", [0, 10_000])
 async def test_a_rate_is_kept_through_crashes_and_rebalances(seed: int, near_ms: int):
-    rng = random.Random(seed)
     starts.clear()
-    handlers = (limited, loose_limited, unlimited)
+    payloads = [Limited(k=n % 5, n=n) if n % 8 == 0 else Loose(n=n) for n in range(600)]
+    await run_through_faults(seed, near_ms, (limited, loose_limited), payloads)
+    for what_, most, per in (("limited", 5, 60_000), ("loose", 10, 1_000)):
+        times = [at for at, what in starts if what.startswith(what_)]
+        assert most_in_any_window(times, per) <= most
+
+
+async def run_through_faults(
+    seed: int, near_ms: int, handlers: Sequence[Any], payloads: Sequence[JobPayload]
+) -> None:
+    """Send all of these, in bursts, while workers come and are killed, until all are over."""
+    rng = random.Random(seed)
     registry = Registry.build([each.__job_definition__ for each in handlers], ["default"])
     cluster = MemoryCluster(registry, partitions=4)
     cluster.near_ms = near_ms
     box_now[:] = [Namespace(cluster=cluster)]
     names = iter(range(1_000))
+    left = list(enumerate(payloads))
 
     async def start() -> None:
         await cluster.start_worker(f"w{next(names)}")
 
     await start()
     await start()
-    count, sent = 600, 0
     ends = cluster.clock.now() + 600_000
     while cluster.clock.now() < ends:
-        for _ in range(min(rng.choice([0, 0, 1, 2, 80]), count - sent)):
-            payload: JobPayload = (
-                Limited(k=rng.randrange(5), n=sent) if sent % 8 == 0 else Loose(n=sent)
-            )
-            key = f"limited:{payload.k}" if isinstance(payload, Limited) else f"j{sent}"
-            envelope = Envelope(
-                id=f"j{sent}",
-                name=payload.__job_name__,
-                source="test",
-                time=cluster.clock.now(),
-                payload=payload.model_dump_json().encode(),
-                key=str(payload.k) if isinstance(payload, Limited) else None,
-                queue="default",
-            )
-            _, value, headers = encode(envelope)
-            topic = cluster.names.queue("default")
-            place = cluster.partition_of(key.encode())
-            cluster.log.write(Append(topic, place, key.encode(), value, headers))
-            sent += 1
+        for _ in range(min(rng.choice([0, 0, 1, 2, 80]), len(left))):
+            send(cluster, *left.pop(0))
         what = rng.random()
         if what < 0.02 and len(cluster.workers) > 1:
             await cluster.kill(rng.choice(cluster.workers))
         elif what < 0.04 and len(cluster.workers) < 4:
             await start()
+        elif what < 0.05 and len(cluster.workers) > 1:
+            leaving = rng.choice(cluster.workers)
+            left_at = asyncio.create_task(leaving.leave())
+            await pass_time(cluster, cluster.clock.now() + 30_000)
+            await left_at
+            cluster.workers.remove(leaving)
         await pass_time(cluster, cluster.clock.now() + rng.randrange(1, 4_000))
-    while over(cluster) < count:
-        if not cluster.workers:
-            await start()
+    while over(cluster) < len(payloads) or left:
         await pass_time(cluster, cluster.clock.now() + 5_000)
         assert cluster.clock.now() < ends + 3_600_000
-    for what_, most, per in (("limited", 5, 60_000), ("loose", 10, 1_000)):
-        times = [at for at, what in starts if what.startswith(what_)]
-        assert most_in_any_window(times, per) <= most
+
+
+def send(cluster: MemoryCluster, n: int, payload: JobPayload) -> None:
+    key = getattr(payload, "k", None)
+    envelope = Envelope(
+        id=f"j{n}",
+        name=payload.__job_name__,
+        source="test",
+        time=cluster.clock.now(),
+        payload=payload.model_dump_json().encode(),
+        key=None if key is None else str(key),
+        queue="default",
+    )
+    record_key, value, headers = encode(envelope)
+    place = cluster.partition_of(record_key or b"")
+    cluster.log.write(Append(cluster.names.queue("default"), place, record_key, value, headers))
+
+
+@pytest.mark.parametrize("how", ["killed", "left", "moved"])
+async def test_a_start_that_was_interrupted_counts_for_its_key_wherever_it_runs_next(how: str):
+    starts.clear()
+    registry = Registry.build([hourly.__job_definition__], ["default"])
+    cluster = MemoryCluster(registry)
+    box_now[:] = [Namespace(cluster=cluster)]
+    first = await cluster.start_worker("w1")
+    for k in range(4):
+        send(cluster, k, Hourly(k=k))
+    await pass_time(cluster, cluster.clock.now() + 1_000)
+    assert len(starts) == 4
+    if how == "killed":
+        await cluster.kill(first)
+    elif how == "left":
+        leaving = asyncio.create_task(first.leave())
+        await pass_time(cluster, cluster.clock.now() + 60_000)
+        await leaving
+        cluster.workers.remove(first)
+    await cluster.start_worker("w2")
+    await pass_time(cluster, starts[0][0] + 3_600_000)
+    assert len(starts) == 4
+    await pass_time(cluster, starts[0][0] + 3_800_000)
+    moved = sum(len(pipeline.hand) for pipeline in cluster.workers[-1].engine.queues.values())
+    assert 0 < len(starts) - 4 == moved
 
 
 def over(cluster: MemoryCluster) -> int:
@@ -160,3 +229,40 @@ async def pass_time(cluster: MemoryCluster, until: int) -> None:
             await asyncio.sleep(0)
         due = cluster.clock.next_alarm()
         cluster.clock.set(until if due is None else min(max(due, cluster.clock.now() + 1), until))
+
+
+async def test_each_key_has_a_rate_of_its_own_which_retries_use_too():
+    starts.clear()
+    async with Sandbox(of_key_limited, aside_limited) as box:
+        box_now[:] = [box]
+        for n in range(6):
+            for k in range(3):
+                await box.enqueue(OfKey(k=k, n=n, fails=1 if k == 2 else 0))
+                await box.enqueue(Aside(k=k, n=n))
+        await box.advance("5m")
+        for k in range(3):
+            times = [at for at, what in starts if what.startswith(f"key {k} ")]
+            assert len(times) == (12 if k == 2 else 6)
+            assert most_in_any_window(times, 10_000) == 2
+            assert times[-1] - times[0] <= 10_000 * (len(times) / 2 - 1) * 1.1
+            numbers = [what for _, what in starts if what.startswith(f"key {k} ")]
+            assert numbers == sorted(numbers)
+            aside = [at for at, what in starts if what.startswith(f"aside {k} ")]
+            assert len(aside) == 6 and most_in_any_window(aside, 5_000) == 3
+        assert len(box.jobs(state=State.COMPLETED)) == 36
+        limits = [worker.engine.executor._limits for worker in box.cluster.workers]
+        assert all(list(each._limits) == [] for each in limits)  # idle keys take no memory
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("near_ms", [0, 10_000])
+async def test_rates_of_keys_are_kept_through_crashes_and_rebalances(seed: int, near_ms: int):
+    starts.clear()
+    payloads = [
+        OfKey(k=n % 3, n=n, fails=n % 2) if n % 2 else Aside(k=n % 5, n=n) for n in range(120)
+    ]
+    await run_through_faults(seed, near_ms, (of_key_limited, aside_limited), payloads)
+    for k in range(5):
+        for kind, most, per in (("key", 2, 10_000), ("aside", 3, 5_000)):
+            times = [at for at, what in starts if what.startswith(f"{kind} {k} ")]
+            assert most_in_any_window(times, per) <= most

@@ -24,10 +24,10 @@ def test_every_topic_once_with_its_settings() -> None:
     wanted = specs(TopicNames(), ["default", "bulk"], ["a", "a"], partitions=4, replication=3)
     by_name = {spec.name: spec for spec in wanted}
 
-    assert len(by_name) == len(wanted) == 3 + 2 * 4 + 1
+    assert len(by_name) == len(wanted) == 4 + 2 * 4 + 1
     assert {spec.replication for spec in wanted} == {3}
     for spec in wanted:
-        single = spec.role in (Role.CONTROL, Role.WORKERS)
+        single = spec.role in (Role.CONTROL, Role.WORKERS, Role.LIMITS)
         assert spec.partitions == (1 if single else 4)
         assert spec.any_partitions == (spec.role is Role.EVENT)
         assert bool(spec.config) == (spec.role is not Role.EVENT)
@@ -35,6 +35,7 @@ def test_every_topic_once_with_its_settings() -> None:
     assert by_name["jobs.bulk.commands"].config["cleanup.policy"] == "delete"
     assert by_name["jobs.bulk.ledger"].config["cleanup.policy"] == "compact,delete"
     assert by_name["jobs.bulk.ledger"].config["retention.ms"] == "-1"
+    assert by_name["jobs.limits"].config["message.timestamp.type"] == "LogAppendTime"
     assert by_name["jobs.bulk.retry"].config == {
         "cleanup.policy": "compact",
         "segment.bytes": "67108864",

@@ -1,0 +1,76 @@
+"""The rate of a definition in the whole cluster, as far as this worker has asked for it. Pure."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from streams.worker.attempt import Attempt
+from streams.worker.limit import NEAR_MAX, Limit
+from streams.worker.rate_windows import use_ms
+
+_ASKS: Final = 10  # a worker asks for a tenth of a rate at a time, so that all get their share
+
+
+@dataclass(slots=True, eq=False)
+class Rate(Limit):
+    """So many start in a window of time, in the whole cluster; starts are asked for, see `Rates`.
+
+    What was asked for and is not used in time is lost: so no more is asked for than can start.
+    """
+
+    per_ms: int = 0
+    runs_in: str = "loop"
+    starts: deque[tuple[int, int]] = field(default_factory=deque)  # (use by, how many)
+    is_asking: bool = False
+    reserved: int = 0  # slots that are kept free for the answer
+    next_at: int = 0  # when it is worth asking again, by `elapsed`
+    elapsed: Callable[[], int] = lambda: 0
+
+    @property
+    def is_full(self) -> bool:
+        return not self.available
+
+    @property
+    def available(self) -> int:
+        """How many may start now."""
+        if not self.starts:
+            return 0
+        now = self.elapsed()
+        while self.starts and self.starts[0][0] < now:
+            self.starts.popleft()
+        return sum(count for _, count in self.starts)
+
+    @property
+    def near(self) -> int:
+        most = self.most or 0
+        return min(NEAR_MAX, max(1, most * self.near_ms // self.per_ms)) if self.near_ms else 0
+
+    @property
+    def reach(self) -> int:
+        return max(self.near, self.available)
+
+    def start(self, attempt: Attempt) -> None:
+        """It uses one up."""
+        Limit.start(self, attempt)
+        use_by, count = self.starts.popleft()
+        if count > 1:
+            self.starts.appendleft((use_by, count - 1))
+        attempt.start_by = use_by
+
+    def wanted(self, free: int) -> int:
+        """How many to ask for now, if so many slots are free; 0: none."""
+        if self.is_asking or not self.most or self.elapsed() < self.next_at:
+            return 0
+        waiting = len(self.held) + self.coming - self.available
+        if self.asked and not self.near:
+            waiting += 1  # none of them comes without
+        soon = 0 if self.pace is None else int(self.pace.per_second() * use_ms(self.per_ms) / 2_000)
+        return max(0, min(waiting, -(-self.most // _ASKS), max(2 * free, soon) if free > 0 else 0))
+
+    @property
+    def is_waited_for(self) -> bool:
+        """Whether a job waits for it, here or in the table."""
+        return bool(self.held or self.coming or self.asked)

@@ -1,0 +1,124 @@
+"""A limit on how many jobs of a kind run at a time, and who waits for it near. Pure."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from streams.worker.attempt import Attempt
+from streams.worker.pace import Pace
+from streams.worker.ports import Holder
+
+NEAR_MS: Final = 10_000  # who has to wait for longer than that goes to the open table
+NEAR_MIN: Final = 100  # who waits near for a definition's limit, whatever its pace
+NEAR_MAX: Final = 5_000
+KEYS_NEAR_MIN: Final = 4  # for the limit of one key
+KEYS_NEAR_MAX: Final = 1_000  # for the limits of all keys of a definition
+FREED_AT_ONCE: Final = 1_000  # of what nothing holds any more
+
+
+@dataclass(slots=True, eq=False)
+class Group:
+    """The limits of all keys of a definition."""
+
+    held: int = 0
+
+    @property
+    def left(self) -> int:
+        """How many more of all these keys may wait near."""
+        return KEYS_NEAR_MAX - self.held
+
+
+@dataclass(slots=True, eq=False)
+class Limit:
+    """How many of some jobs may run at a time; `most` None: it holds nothing, or not any more."""
+
+    name: str  # as entries have it that are held by it
+    now: Callable[[], int]
+    reason: str = ""  # for those who ask why
+    most: int | None = None
+    running: int = 0
+    held: deque[Attempt] = field(default_factory=deque)  # near
+    coming: int = 0  # of those asked for: they wait for their turn
+    asked: dict[Holder, int] = field(default_factory=dict)  # who has more, and how many were asked
+    pace: Pace | None = None
+    group: Group | None = None  # of a key: all keys of its definition
+    near_ms: int = NEAR_MS
+
+    @property
+    def is_full(self) -> bool:
+        return self.most is not None and self.running >= self.most
+
+    @property
+    def near(self) -> int:
+        """How many may wait in memory."""
+        if self.most is None:
+            return FREED_AT_ONCE
+        if not self.most:
+            return 0
+        soon = 0 if self.pace is None else int(self.pace.per_second() * self.near_ms / 1_000)
+        if self.group is not None:
+            return min(self.group.left, max(KEYS_NEAR_MIN, 2 * self.most, soon))
+        return min(NEAR_MAX, max(NEAR_MIN, 2 * self.most, soon))
+
+    @property
+    def reach(self) -> int:
+        """How many are wanted in hand at a time."""
+        return self.near
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody runs or waits."""
+        return not (self.running or self.held or self.asked or self.coming)
+
+    def keeps_near(self, attempt: Attempt) -> bool:
+        """Whether this one may wait in memory: not before others that wait in the table."""
+        if self.asked and (attempt.entry is None or attempt.entry.held != self.name):
+            return False
+        return len(self.held) < self.near
+
+    def start(self, attempt: Attempt) -> None:
+        """This one runs."""
+        self.running += 1
+        if self.pace is not None:
+            self.pace.start()
+
+    def hold(self, attempt: Attempt) -> None:
+        """Let it wait near."""
+        self.held.append(attempt)
+        attempt.held_by, attempt.held_since = self, self.now()
+        if self.group is not None:
+            self.group.held += 1
+
+    def let_go(self) -> Attempt:
+        """The first that waits near waits no more."""
+        first = self.held.popleft()
+        self._forget(first)
+        return first
+
+    def remove(self, attempt: Attempt) -> bool:
+        """It waits no more; False: it did not wait here."""
+        if attempt not in self.held:
+            return False
+        self.held.remove(attempt)
+        self._forget(attempt)
+        return True
+
+    def _forget(self, attempt: Attempt) -> None:
+        attempt.held_by = None
+        if self.group is not None:
+            self.group.held -= 1
+
+    def ask(self) -> Sequence[tuple[Holder, int]]:
+        """Whom to ask for how many; they are noted as asked."""
+        idle = [holder for holder, count in self.asked.items() if not count]
+        near = self.reach
+        wanted = near - len(self.held) - self.coming - sum(self.asked.values())
+        if not idle or wanted <= 0 or wanted * 2 < near:  # not for each one that starts
+            return ()
+        each = max(1, -(-wanted // len(idle)))
+        for holder in idle:
+            self.asked[holder] = each
+        return [(holder, each) for holder in idle]

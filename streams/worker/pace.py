@@ -1,0 +1,37 @@
+"""How fast jobs start, as it was seen lately. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+_PACE_MS: Final = 5_000
+
+
+class Pace:
+    """How many start in a second, by what started in the last five to ten seconds."""
+
+    def __init__(self, now: Callable[[], int]) -> None:
+        self._now = now
+        self._since = now()
+        self._count = 0
+        self._before = 0
+
+    def start(self) -> None:
+        """One starts."""
+        self._turn()
+        self._count += 1
+
+    def per_second(self) -> float:
+        """The pace; it is no more than what was seen, as long as little was."""
+        elapsed = self._turn()
+        return (self._before + self._count) * 1_000 / (_PACE_MS + elapsed)
+
+    def _turn(self) -> int:
+        elapsed = self._now() - self._since
+        if not 0 <= elapsed < _PACE_MS:
+            self._before = self._count if 0 <= elapsed < 2 * _PACE_MS else 0
+            self._count = 0
+            self._since = self._now()
+            return 0
+        return elapsed
