@@ -163,7 +163,7 @@ class Settlement:
         for key, value in opens:
             batch.put_open(self.opens[key], value)
         for key, value in ledgers:
-            batch.put_ledger(key, self.ledgers[key], value)
+            batch.put_ledger(self.ledgers[key], value)
         for key in self.closes:
             batch.drop_open(key)
         batch.write()

@@ -16,6 +16,7 @@ from streams.wire.state import (
     decode_head,
     decode_ledger,
     decode_open,
+    encode_ledger,
     encode_open,
     head_of,
 )
@@ -304,8 +305,11 @@ class Batch:
         self._heads[state_key] = None
         self._kept.pop(state_key, None)
 
-    def put_ledger(self, state_key: bytes, record: LedgerRecord, value: bytes) -> None:
-        """Set a ledger record, with how it is encoded."""
+    def put_ledger(self, record: LedgerRecord, value: bytes | None = None) -> None:
+        """Set a ledger record; `value`: as it was encoded for its topic."""
+        if value is None:
+            _, value = encode_ledger(record)
+        state_key = record.job.encode()
         self._note_starts(record.job, (attempt.started for attempt in record.history))
         self._changes.append((LEDGER, state_key, value))
 

@@ -30,7 +30,17 @@ from streams.wire.state import (
 )
 from streams.worker import recent
 from streams.worker.ports import Store
-from streams.worker.tables import AT_WORK, COMMANDS_READ, COMMITTED, DUE, LANE, Tables, due_row
+from streams.worker.tables import (
+    AT_WORK,
+    COMMANDS_READ,
+    COMMITTED,
+    DUE,
+    HELD,
+    LANE,
+    Tables,
+    due_row,
+    held_row,
+)
 
 COMMANDS = "jobs.default.commands"
 OPEN_STATES = [
@@ -43,6 +53,7 @@ OPEN_STATES = [
 ]
 # Lanes of which one is the beginning of another, and one of which is no text.
 LANES = [None, b"a", b"ab", b"a\x00", b"\xff"]
+LIMITS = ["a", "ab", "rate:x:\xff"]  # of which one is the beginning of another
 JOBS = [
     JobKey(name=name, ordering_key=None if lane is None else lane.decode("latin-1"), id=id)
     for lane in LANES
@@ -59,6 +70,7 @@ def entries(draw: st.DrawFn) -> OpenEntry:
         arrival=draw(st.integers(0, 300)),
         due=draw(st.none() | st.integers(0, 2**40)),
         blocks=draw(st.booleans()),
+        held=draw(st.none() | st.sampled_from(LIMITS)),
         payload=draw(st.binary(max_size=5)),
         record_key=b"id" if job.ordering_key is None else job.ordering_key.encode("latin-1"),
     )
@@ -101,7 +113,7 @@ class Model:
                 self.batch.drop_open(move.encode())
                 self.open.pop(move.encode(), None)
             case LedgerRecord():
-                self.batch.put_ledger(*encode_ledger(move))
+                self.batch.put_ledger(move)
                 self.ledger[move.job.encode()] = move
             case "write":
                 self.batch.write()
@@ -136,6 +148,7 @@ class Model:
             assert tables.ledger(job.encode()) == self.ledger.get(job.encode())
         assert {e.job.encode(): e for e in tables.entries()} == open_
         self._check_due()
+        self._check_held()
         self._check_lanes(blockers)
 
     def _check_due(self) -> None:
@@ -150,6 +163,23 @@ class Model:
             due = list(tables.due_from(b"", time))
             assert [row for row, _ in due] == rows[: sum(t <= time for t in times)]
             assert all(self.open[key].due == t for (_, key), t in zip(due, times, strict=False))
+
+    def _check_held(self) -> None:
+        tables = self.tables
+        held = {e.held for e in self.open.values() if e.held is not None}
+        assert {limit for limit, _ in tables.limits()} == held
+        for limit, first in tables.limits():
+            of_limit = sorted(
+                (e for e in self.open.values() if e.held == limit),
+                key=lambda e: (e.arrival, e.job.encode()),
+            )
+            keys = [key for _, key in tables.held_by(limit, b"")]
+            assert keys == [e.job.encode() for e in of_limit]
+            assert keys[0] == first
+            rest = [key for _, key in tables.held_by(limit, held_row(limit, 100, b""))]
+            assert rest == [e.job.encode() for e in of_limit if e.arrival >= 100]
+        if not held:
+            assert list(tables.store.scan(HELD, b"", None)) == []
 
     def _check_lanes(self, blockers: list[OpenEntry]) -> None:
         tables = self.tables
@@ -205,7 +235,7 @@ def test_a_cleared_store_knows_nothing() -> None:
     tables = Tables(store)
     batch = tables.batch()
     batch.put_open(entry_of(JOB))
-    batch.put_ledger(*encode_ledger(ledger_of(JOBS[4])))
+    batch.put_ledger(ledger_of(JOBS[4]))
     batch.reflect("t", 7)
     batch.commit(3)
     batch.see(NOW)
@@ -223,7 +253,7 @@ def test_what_is_applied_from_a_topic_is_what_was_written() -> None:
     written, read = Tables(MemoryStore()), Tables(MemoryStore())
     batch = written.batch()
     batch.put_open(entry_of(JOB))
-    batch.put_ledger(*encode_ledger(ledger_of(JOBS[4])))
+    batch.put_ledger(ledger_of(JOBS[4]))
     batch.reflect(COMMANDS, 5)
     batch.commit(9)
     batch.write()
