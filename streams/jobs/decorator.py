@@ -95,6 +95,7 @@ def job(
     concurrency: int | None = None,
     key_concurrency: int | None = None,
     rate_limit: RateLimit | None = None,
+    fair_by: str | None = None,
     ledger: bool = True,
     middleware: Sequence[Middleware] = (),
     key: str | None = None,
@@ -115,6 +116,7 @@ def job(
     concurrency: int | None = None,
     key_concurrency: int | None = None,
     rate_limit: RateLimit | None = None,
+    fair_by: str | None = None,
     ledger: bool = True,
     middleware: Sequence[Middleware] = (),
     key: str | None = None,
@@ -143,6 +145,8 @@ def job(
             `ordering="none"`, since jobs in order run one at a time.
         rate_limit: how many of its jobs start in any window of time, in the whole cluster, as in
             `RateLimit(100, per="1m")`; by default as many as can.
+        fair_by: a field of the payload, as in "tenant_id": jobs of each of its values have their
+            turn at this worker's slots, however many another one has.
         ledger: False: a job that completes leaves no record, for idempotent work in bulk without
             an order. It has no status and no result, a copy of it runs again, and so does what
             completed behind a running job when its partition moves to another worker.
@@ -204,6 +208,9 @@ def job(
             mistakes += rate_mistakes(
                 rate_limit, is_keyed=kind.__key__ is not None, has_ledger=ledger
             )
+        if fair_by is not None and fair_by not in kind.model_fields:
+            known = ", ".join(kind.model_fields) or "none"
+            mistakes.append(f"fair_by={fair_by!r}: {kind.__name__} has no such field ({known})")
         mistakes += middleware_mistakes(middleware)
         is_event = issubclass(kind, Event)
         definition = JobDefinition(
@@ -222,6 +229,7 @@ def job(
             concurrency=concurrency,
             key_concurrency=key_concurrency,
             rate_limit=rate_limit,
+            fair_by=fair_by,
             ledger=bool(ledger),
             file=code.co_filename,
             line=code.co_firstlineno,

@@ -15,7 +15,6 @@ NOT_YET: Final = (
     "debounce",
     "throttle",
     "cancel_on",
-    "fair_by",
     "cron",
     "middleware",
 )
@@ -41,6 +40,7 @@ _REMEDIES: Final[Mapping[str, str]] = {
     "ledger": _DEFINITION.format("ledger"),
     "concurrency": _DEFINITION.format("concurrency"),
     "keyconcurrency": _DEFINITION.format("key_concurrency"),
+    "fairby": _DEFINITION.format("fair_by"),
     "ratelimit": _DEFINITION.format("rate_limit"),
     "runsin": _DEFINITION.format("runs_in"),
     "permanent": "the definition has it: @job(retry=Retry(permanent=(...,)))",

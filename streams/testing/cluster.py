@@ -16,6 +16,7 @@ from streams.testing.network import NoDelay
 from streams.testing.worker import MemoryWorker
 from streams.wire.partition import partition_of
 from streams.wire.topics import TopicNames
+from streams.worker.limit import NEAR_MS
 from streams.worker.ports import Log, Store
 
 
@@ -39,7 +40,7 @@ class MemoryCluster:
         self.replaced = replaced  # resources
         self.objects = MemoryObjects(self.clock)
         self.heard_by = tuple(heard_by)
-        self.near_ms = 0  # nobody waits near for a rate: it would never be quiet
+        self.near_ms = NEAR_MS
         self.gather_ms = 0  # its time stands still until it is told to pass
         topics = [self.names.queue(queue) for queue in registry.queues()]
         topics += [self.names.event(kind) for kind in sorted(registry.event_types())]

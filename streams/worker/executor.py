@@ -189,8 +189,9 @@ class LoopExecutor:
 
     def _let_keys_go(self) -> None:
         self._keys_alarm, self._keys_alarm_at = None, None
-        for attempt in self._limits.let_go():
-            self._slots[attempt.definition.runs_in].let_go(attempt)
+        for waiting in self._limits.let_go():
+            assert isinstance(waiting, Attempt)  # turns of tenants are not kept for keys
+            self._slots[waiting.definition.runs_in].let_go(waiting)
         self.go_on()
 
     def _look_at_rates(self) -> None:
@@ -300,6 +301,7 @@ class LoopExecutor:
             self._start(attempt, slots)
         else:
             slots.wait(attempt)
+            self._turn_away(slots)
             self._start_next(slots)
 
     def cancel(self, attempt: Attempt, reason: str) -> None:

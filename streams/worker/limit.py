@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from streams.worker.attempt import Attempt
 from streams.worker.pace import Pace
 from streams.worker.ports import Holder
+
+if TYPE_CHECKING:
+    from streams.worker.fair import Fair
 
 NEAR_MS: Final = 10_000  # who has to wait for longer than that goes to the open table
 NEAR_MIN: Final = 100  # who waits near for a definition's limit, whatever its pace
@@ -40,7 +43,7 @@ class Limit:
     reason: str = ""  # for those who ask why
     most: int | None = None
     running: int = 0
-    held: deque[Attempt] = field(default_factory=deque)  # near
+    held: deque[Attempt | Fair] = field(default_factory=deque)  # near
     coming: int = 0  # of those asked for: they wait for their turn
     asked: dict[Holder, int] = field(default_factory=dict)  # who has more, and how many were asked
     pace: Pace | None = None
@@ -85,14 +88,15 @@ class Limit:
         if self.pace is not None:
             self.pace.start()
 
-    def hold(self, attempt: Attempt) -> None:
+    def hold(self, waiting: Attempt | Fair) -> None:
         """Let it wait near."""
-        self.held.append(attempt)
-        attempt.held_by, attempt.held_since = self, self.now()
+        self.held.append(waiting)
+        if isinstance(waiting, Attempt):
+            waiting.held_by, waiting.held_since = self, self.now()
         if self.group is not None:
             self.group.held += 1
 
-    def let_go(self) -> Attempt:
+    def let_go(self) -> Attempt | Fair:
         """The first that waits near waits no more."""
         first = self.held.popleft()
         self._forget(first)
@@ -106,8 +110,9 @@ class Limit:
         self._forget(attempt)
         return True
 
-    def _forget(self, attempt: Attempt) -> None:
-        attempt.held_by = None
+    def _forget(self, waiting: Attempt | Fair) -> None:
+        if isinstance(waiting, Attempt):
+            waiting.held_by = None
         if self.group is not None:
             self.group.held -= 1
 

@@ -10,15 +10,19 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from heapq import heappop, heappush
 from itertools import count
+from typing import Final
 
 from streams.jobs.definition import JobDefinition
 from streams.jobs.rate import RateLimit
 from streams.worker.attempt import Attempt
 from streams.worker.cluster_rate import Rate
+from streams.worker.fair import Fair, Share
 from streams.worker.key_rate import KeyRate
 from streams.worker.limit import NEAR_MS, Group, Limit
 from streams.worker.pace import Pace
 from streams.worker.ports import Holder
+
+_TENANT: Final = "tenant:"
 
 Paused = tuple[str, str]  # a queue, and a definition's name
 
@@ -39,6 +43,7 @@ class Limits:
         self._limits: dict[str, Limit] = {}
         self._stored: dict[str, Limit] = {}  # those of which jobs are in an open table
         self._groups: dict[str, Group] = {}
+        self._fairs: dict[tuple[str, str], Fair] = {}
         self.rates: dict[str, Rate] = {}
         self._looks: list[tuple[int, int, KeyRate]] = []  # a heap: when, and at what
         self._order = count()
@@ -102,6 +107,29 @@ class Limits:
             limit.leave(attempt)
             self.forget(limit)
 
+    def fair(self, attempt: Attempt) -> Fair | None:
+        """Where jobs of its definition wait by tenant, if they do."""
+        definition = attempt.definition
+        if definition.fair_by is None:
+            return None
+        of = (attempt.queue, definition.name)
+        fair = self._fairs.get(of)
+        if fair is None:
+            fair = self._fairs[of] = Fair(attempt.queue, definition.fair_by)
+        return fair
+
+    def share(self, attempt: Attempt, tenant: str) -> Share:
+        """The tenant of a job."""
+        return self._share(f"{_TENANT}{attempt.queue}:{attempt.definition.name}:{tenant}")
+
+    def _share(self, name: str) -> Share:
+        limit = self._limits.get(name)
+        if not isinstance(limit, Share):
+            why = "others of its tenant come first, in turn with those of other tenants"
+            group = self._groups.setdefault(name.rpartition(":")[0], Group())
+            limit = self._limits[name] = Share(name, self._now, why, group=group)
+        return limit
+
     def look_later(self, limit: Limit) -> None:
         """A job waits for a rate of a key: somebody must look when there is room."""
         if isinstance(limit, KeyRate) and limit.look_at is None and limit.is_full:
@@ -114,7 +142,7 @@ class Limits:
             heappop(self._looks)[2].look_at = None
         return self._looks[0][0] if self._looks else None
 
-    def let_go(self) -> Iterator[Attempt]:
+    def let_go(self) -> Iterator[Attempt | Fair]:
         """Those that waited near for a rate of their key, and may go."""
         now = self._now()
         while self._looks and self._looks[0][0] <= now:
@@ -163,6 +191,8 @@ class Limits:
         """A partition of this queue has a job in its open table that this limit holds."""
         if definition is not None:
             self._of(definition, key, queue)  # so that it has its bound
+        if name.startswith(_TENANT):
+            self._share(name)
         limit = self._limits.get(name)
         if limit is None:
             limit = self._limits[name] = Limit(name, self._now)

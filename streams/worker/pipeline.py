@@ -244,9 +244,9 @@ class Pipeline:
 
     @property
     def quiet(self) -> bool:
-        """Nothing in hand and nothing to decide."""
-        is_waiting = self.hand or self._arrived or self._outcomes or self._commands
-        return not is_waiting and self._idle.is_set()
+        """Nothing in hand that goes on before time passes, and nothing to decide."""
+        is_waiting = self._arrived or self._outcomes or self._commands
+        return not is_waiting and self._idle.is_set() and all(map(_waits_for_time, self.hand))
 
     # -- what reaches it -----------------------------------------------------------------------
 
@@ -504,3 +504,9 @@ class Pipeline:
         if self._kept < self.watermark.value:
             times.append(self._kept_at + COMMIT_MS)
         return min((time for time in times if time is not None), default=None)
+
+
+def _waits_for_time(attempt: Attempt) -> bool:
+    """Whether a rate holds it, or it is behind one of its key."""
+    is_held = attempt.held_by is not None and attempt.definition.rate_limit is not None
+    return is_held or not attempt.submitted

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from streams.worker.attempt import Attempt
+from streams.worker.fair import Fair
 from streams.worker.limit import Limit
 from streams.worker.limits import Limits
 
@@ -23,19 +24,21 @@ class _Line:
 
     weight: int
     credit: int = 0  # see `Slots._fullest`
-    arrived: deque[Attempt] = field(default_factory=deque)
-    due: deque[Attempt] = field(default_factory=deque)
-    let_go: deque[Attempt] = field(default_factory=deque)  # by a limit: they had their turn before
+    arrived: deque[Attempt | Fair] = field(default_factory=deque)
+    due: deque[Attempt | Fair] = field(default_factory=deque)
+    let_go: deque[Attempt | Fair] = field(
+        default_factory=deque
+    )  # by a limit: they had their turn before
     due_is_next: bool = True
 
     def __bool__(self) -> bool:
         return bool(self.due or self.arrived or self.let_go)
 
-    def of(self, attempt: Attempt) -> deque[Attempt]:
+    def of(self, attempt: Attempt) -> deque[Attempt | Fair]:
         """Where this one waits."""
         return self.due if attempt.was_opened else self.arrived
 
-    def pop(self) -> Attempt:
+    def pop(self) -> Attempt | Fair:
         """The next one; there is one."""
         if self.let_go:
             return self.let_go.popleft()
@@ -63,7 +66,7 @@ class Slots:
         limits: Limits | None = None,
     ) -> None:
         self.free = free
-        self.granted: deque[Attempt] = deque()  # a rate has room for them: they are next
+        self.granted: deque[Attempt | Fair] = deque()  # a rate has room for them: they are next
         self.turned_away: list[tuple[Attempt, Limit]] = []  # to the open table
         self.put_back: deque[Attempt] = deque()  # had a slot and did not start
         self.paused: Collection[str] = ()  # queues of which nothing starts
@@ -78,14 +81,27 @@ class Slots:
 
     def wait(self, attempt: Attempt) -> None:
         """Let a job wait for its turn; when that comes, its definition's limit is looked at."""
-        self._line_of(attempt).of(attempt).append(attempt)
-        self._limits.come(attempt)
+        line = self._line_of(attempt).of(attempt)
+        fair = self._limits.fair(attempt)
+        if fair is None:
+            line.append(attempt)
+            self._limits.come(attempt)
+            return
+        tenant = fair.tenant_of(attempt)
+        share = self._limits.share(attempt, tenant)
+        if share.keeps_near(attempt):
+            fair.add(attempt, tenant, share)
+            line.append(fair)
+        else:
+            self.turned_away.append((attempt, share))
 
     def may_start(self, attempt: Attempt) -> bool:
         """Whether a job may start at once, before all that wait: nobody waits, or could start."""
         if self.free <= 0 or self.put_back or self.granted:
             return False
         if self.paused and attempt.queue in self.paused:
+            return False
+        if attempt.definition.fair_by is not None and self._limits.fair(attempt):
             return False
         return not any(limit.held or limit.is_full for limit in self._limits.of(attempt))
 
@@ -109,6 +125,9 @@ class Slots:
     def remove(self, attempt: Attempt) -> bool:
         """A job waits no more; False: it did not wait."""
         self._limits.arrive(attempt)
+        fair = self._limits.fair(attempt)
+        if fair is not None and fair.remove(attempt):
+            return True
         line = self._line_of(attempt)
         for waiting in (line.of(attempt), line.let_go, self.put_back, self.granted):
             if attempt in waiting:
@@ -122,8 +141,14 @@ class Slots:
 
     def next(self) -> Attempt | None:
         """Whose turn it is; None: nobody's who could start."""
-        while (attempt := self._pop()) is not None:
-            self._limits.arrive(attempt)
+        while (waiting := self._pop()) is not None:
+            if isinstance(waiting, Attempt):
+                attempt = waiting
+                self._limits.arrive(attempt)
+            elif (found := self._first_of(waiting)) is not None:
+                attempt = found
+            else:
+                continue
             limits = self._limits.of(attempt)
             full = next((limit for limit in limits if limit.is_full), None)
             if full is None:
@@ -136,18 +161,35 @@ class Slots:
             self._let_go(limits)  # what another limit had let go for it is another one's turn
         return None
 
-    def let_go(self, attempt: Attempt) -> None:
+    def _first_of(self, fair: Fair) -> Attempt | None:
+        """The job of the tenant whose turn it is, if it could start as far as its definition goes.
+
+        Else the turn is kept, not the job: when there is room, it may be another tenant's.
+        """
+        if not fair:
+            return None
+        limits = [limit for limit in self._limits.of(fair.first()) if limit.group is None]
+        full = next((limit for limit in limits if limit.is_full and limit.most), None)
+        if full is not None:
+            full.hold(fair)
+            self._let_go(limits)
+            return None
+        attempt, share = fair.next()
+        self._limits.forget(share)
+        return attempt
+
+    def let_go(self, waiting: Attempt | Fair) -> None:
         """A limit has room for this one: it is the next of its queue."""
-        self._line_of(attempt).let_go.append(attempt)
+        self._line_of(waiting).let_go.append(waiting)
 
-    def grant(self, attempt: Attempt) -> None:
+    def grant(self, waiting: Attempt | Fair) -> None:
         """A rate has room for this one, for a short while."""
-        if self.paused and attempt.queue in self.paused:
-            self._line_of(attempt).let_go.append(attempt)
+        if self.paused and waiting.queue in self.paused:
+            self._line_of(waiting).let_go.append(waiting)
         else:
-            self.granted.append(attempt)
+            self.granted.append(waiting)
 
-    def _pop(self) -> Attempt | None:
+    def _pop(self) -> Attempt | Fair | None:
         if self.put_back:
             return self.put_back.popleft()  # also of a paused queue: it had begun, nearly
         if self.granted:
@@ -172,8 +214,8 @@ class Slots:
             return [line for line in self._lines.values() if line]
         return [line for queue, line in self._lines.items() if line and queue not in self.paused]
 
-    def _line_of(self, attempt: Attempt) -> _Line:
-        queue = attempt.queue
+    def _line_of(self, waiting: Attempt | Fair) -> _Line:
+        queue = waiting.queue
         line = self._lines.get(queue)
         if line is None:
             line = self._lines[queue] = _Line(self._weights.get(queue, WEIGHT))

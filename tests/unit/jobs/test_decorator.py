@@ -353,7 +353,6 @@ def test_enqueue_without_a_loop_says_so_instead_of_doing_nothing() -> None:
         "debounce",
         "throttle",
         "cancel_on",
-        "fair_by",
     ],
 )
 def test_an_option_that_is_to_come_says_so(option: str) -> None:
