@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -11,6 +10,7 @@ import typer
 from streams.cli import exits
 from streams.cli.output import (
     JSON,
+    ask,
     fail,
     print_fields,
     print_json,
@@ -124,7 +124,7 @@ def replay(
         print("there are no dead letters")
         return
     if all and not yes:
-        _ask(f"Replay {len(letters)} dead letter{'s' if len(letters) > 1 else ''}?")
+        ask(f"Replay {len(letters)} dead letter{'s' if len(letters) > 1 else ''}?")
     left = asyncio.run(_replay(letters, timeout))
     print(f"{len(letters) - len(left)} of {len(letters)} replayed")
     if left:
@@ -134,13 +134,6 @@ def replay(
             "They are replayed when it starts, unless a job is no longer dead",
             exits.NEGATIVE,
         )
-
-
-def _ask(question: str) -> None:
-    if not sys.stdin.isatty():
-        fail(f"{question} Nobody is there to answer: add --yes", exits.USAGE)
-    if not typer.confirm(question):
-        raise typer.Exit(exits.NEGATIVE)
 
 
 async def _letters() -> list[Letter]:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import typer
 
+from streams.cli import exits
+
 if TYPE_CHECKING:
     from streams.jobs.notes import Progress
 
@@ -108,3 +110,11 @@ def show_bytes(payload: bytes | None, limit: int = 2_000) -> str:
         return "(none)"
     text = payload.decode(errors="backslashreplace")
     return text if len(text) <= limit else f"{text[:limit]}... ({len(payload)} bytes)"
+
+
+def ask(question: str) -> None:
+    """Go on only if somebody says yes."""
+    if not sys.stdin.isatty():
+        fail(f"{question} Nobody is there to answer: add --yes", exits.USAGE)
+    if not typer.confirm(question):
+        raise typer.Exit(exits.NEGATIVE)

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from streams.cli import exits
-from streams.cli.output import JSON, fail, print_json, print_table, show_time
+from streams.cli.output import JSON, ask, fail, print_json, print_table, show_time
 
 if TYPE_CHECKING:
     from streams.settings import Settings
     from streams.worker.control import Control
 
-app = typer.Typer(help="Look at queues, and pause them.", epilog=exits.EPILOG, no_args_is_help=True)
+app = typer.Typer(
+    help="Look at queues; pause them, and empty them.", epilog=exits.EPILOG, no_args_is_help=True
+)
 
 _QUEUE = typer.Argument(metavar="QUEUE", help="A queue of STREAMS_QUEUES.")
 _JOB = typer.Option("", metavar="NAME", help="Only the jobs of this name.")
@@ -80,8 +82,58 @@ def resume(queue: str = _QUEUE, job: str = _JOB) -> None:
     print(f"{_told(queue, job)} goes on within a second")
 
 
+@app.command(epilog=exits.EPILOG)
+def purge(
+    queue: str = _QUEUE,
+    job: str = _JOB,
+    reason: str = typer.Option("purged with streams queues purge", help="Kept with each job."),
+    yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask."),
+) -> None:
+    """Cancel all jobs that wait in a queue; what runs goes on, and dead letters stay."""
+    from streams.settings import Settings
+
+    settings = Settings()
+    _check_queue(settings, queue)
+    if not yes:
+        ask(f"Cancel all jobs of {_told(queue, job)} that wait?")
+    asyncio.run(_purge(settings, queue, job, reason))
+    print(f"what waits of {_told(queue, job)} is cancelled as soon as its workers come to it")
+
+
+async def _purge(settings: Settings, queue: str, job: str, reason: str) -> None:
+    from aiokafka import AIOKafkaConsumer, TopicPartition
+
+    from streams.jobs.identity import JobKey
+    from streams.wire.producer import close_producer, open_producer, send
+    from streams.wire.state import Command, encode_command
+    from streams.wire.topics import TopicNames
+
+    names = TopicNames(settings.prefix)
+    producer = await open_producer(settings.bootstrap_servers, "streams-cli")
+    consumer = AIOKafkaConsumer(bootstrap_servers=settings.bootstrap_servers)
+    try:
+        await consumer.start()
+        topic = names.queue(queue)
+        places = [TopicPartition(topic, p) for p in await producer.partitions_for(topic)]
+        for place, end in (await consumer.end_offsets(places)).items():
+            all_of_them = JobKey(name=job, ordering_key=None, id="")
+            command = Command(kind="purge", job=all_of_them, reason=reason, until=end)
+            key, value = encode_command(command)
+            at = place.partition
+            await send(producer, names.commands(queue), key=key, value=value, partition=at)
+    finally:
+        await consumer.stop()
+        await close_producer(producer)
+
+
 def _told(queue: str, job: str) -> str:
     return f"{job} of queue {queue}" if job else f"queue {queue}"
+
+
+def _check_queue(settings: Settings, queue: str) -> None:
+    if queue not in settings.queues:
+        known = ", ".join(settings.queues)
+        fail(f"there is no queue {queue!r}; STREAMS_QUEUES has {known}", exits.USAGE)
 
 
 async def _write(queue: str, job: str, since: int | None, reason: str) -> None:
@@ -91,9 +143,7 @@ async def _write(queue: str, job: str, since: int | None, reason: str) -> None:
     from streams.worker.control import pause_record
 
     settings = Settings()
-    if queue not in settings.queues:
-        known = ", ".join(settings.queues)
-        fail(f"there is no queue {queue!r}; STREAMS_QUEUES has {known}", exits.USAGE)
+    _check_queue(settings, queue)
     key, value = pause_record(queue, since, reason, job=job)
     topic = TopicNames(settings.prefix).control
     producer = await open_producer(settings.bootstrap_servers, "streams-cli")

@@ -24,7 +24,7 @@ from streams.jobs.definition import JobDefinition, QueueDefaults, Stated
 from streams.jobs.durations import Duration
 from streams.jobs.middleware import Middleware, middleware_mistakes
 from streams.jobs.option_names import NOT_YET, closest
-from streams.jobs.placement import concurrency_mistakes, place_of
+from streams.jobs.placement import cancel_on_mistakes, concurrency_mistakes, place_of
 from streams.jobs.rate import RateLimit, rate_mistakes
 from streams.jobs.retry import Retry
 from streams.jobs.signature import Signature, read_signature
@@ -96,6 +96,7 @@ def job(
     key_concurrency: int | None = None,
     rate_limit: RateLimit | None = None,
     fair_by: str | None = None,
+    cancel_on: type[Event] | None = None,
     ledger: bool = True,
     middleware: Sequence[Middleware] = (),
     key: str | None = None,
@@ -117,6 +118,7 @@ def job(
     key_concurrency: int | None = None,
     rate_limit: RateLimit | None = None,
     fair_by: str | None = None,
+    cancel_on: type[Event] | None = None,
     ledger: bool = True,
     middleware: Sequence[Middleware] = (),
     key: str | None = None,
@@ -147,6 +149,8 @@ def job(
             `RateLimit(100, per="1m")`; by default as many as can.
         fair_by: a field of the payload, as in "tenant_id": jobs of each of its values have their
             turn at this worker's slots, however many another one has.
+        cancel_on: an event that cancels the jobs of its key that were sent before it, whether they
+            wait or run.
         ledger: False: a job that completes leaves no record, for idempotent work in bulk without
             an order. It has no status and no result, a copy of it runs again, and so does what
             completed behind a running job when its partition moves to another worker.
@@ -211,6 +215,8 @@ def job(
         if fair_by is not None and fair_by not in kind.model_fields:
             known = ", ".join(kind.model_fields) or "none"
             mistakes.append(f"fair_by={fair_by!r}: {kind.__name__} has no such field ({known})")
+        if cancel_on is not None:
+            mistakes += cancel_on_mistakes(cancel_on, kind)
         mistakes += middleware_mistakes(middleware)
         is_event = issubclass(kind, Event)
         definition = JobDefinition(
@@ -230,6 +236,7 @@ def job(
             key_concurrency=key_concurrency,
             rate_limit=rate_limit,
             fair_by=fair_by,
+            cancel_on=cancel_on,
             ledger=bool(ledger),
             file=code.co_filename,
             line=code.co_firstlineno,

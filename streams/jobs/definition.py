@@ -73,6 +73,7 @@ class JobDefinition:
     concurrency: int | None = None  # how many run at a time in one worker; None: as many as can
     key_concurrency: int | None = None  # how many of one key, if they are in no order
     rate_limit: RateLimit | None = None
+    cancel_on: type[Event] | None = None  # ends those of its key
     fair_by: str | None = None  # a field of the payload, whose values have their turns
     ledger: bool = True  # False: one that completes leaves no record
     file: str

@@ -14,7 +14,6 @@ NOT_YET: Final = (
     "batch",
     "debounce",
     "throttle",
-    "cancel_on",
     "cron",
     "middleware",
 )
@@ -40,6 +39,7 @@ _REMEDIES: Final[Mapping[str, str]] = {
     "ledger": _DEFINITION.format("ledger"),
     "concurrency": _DEFINITION.format("concurrency"),
     "keyconcurrency": _DEFINITION.format("key_concurrency"),
+    "cancelon": _DEFINITION.format("cancel_on"),
     "fairby": _DEFINITION.format("fair_by"),
     "ratelimit": _DEFINITION.format("rate_limit"),
     "runsin": _DEFINITION.format("runs_in"),

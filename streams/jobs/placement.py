@@ -9,6 +9,8 @@ from collections.abc import Callable
 from functools import reduce
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from streams.contracts import Event, JobPayload
+
 if TYPE_CHECKING:
     from streams.jobs.definition import JobDefinition
 
@@ -107,3 +109,23 @@ def definition_at(module: str, qualname: str) -> JobDefinition:
 
 def _at(module: Any, qualname: str) -> Any:
     return reduce(lambda found, name: getattr(found, name, None), qualname.split("."), module)
+
+
+def cancel_on_mistakes(event: object, kind: type[Event] | type[JobPayload]) -> list[str]:
+    """What does not fit in `cancel_on`, a line for each."""
+    if not (isinstance(event, type) and issubclass(event, Event)):
+        return [f"cancel_on={event!r}: write an event's contract, as in cancel_on=AccountDeleted"]
+    mistakes = []
+    if event.__key__ is None:
+        mistakes.append(
+            f"cancel_on={event.__name__}: it has no key that says whose jobs are meant: name one "
+            'in its contract (key="...")'
+        )
+    if kind.__key__ is None:
+        mistakes.append(
+            f"cancel_on={event.__name__}: {kind.__name__} has no key to be found by: name one in "
+            'its contract (key="...")'
+        )
+    if event is kind:
+        mistakes.append(f"cancel_on={event.__name__}: it starts the job, and can't cancel it too")
+    return mistakes

@@ -29,6 +29,14 @@ class Registry:
             if definition.event_type is not None and definition.queue in self._queues:
                 others = self._subscribers.get(definition.event_type, ())
                 self._subscribers[definition.event_type] = (*others, definition)
+        self._cancelled: dict[str, tuple[JobDefinition, ...]] = {}
+        for definition in self._by_name.values():
+            if definition.cancel_on is not None and definition.queue in self._queues:
+                event_type = definition.cancel_on.__event_type__
+                self._cancelled[event_type] = (
+                    *self._cancelled.get(event_type, ()),
+                    definition,
+                )
 
     @classmethod
     def build(
@@ -97,9 +105,13 @@ class Registry:
         """The definitions that an event of this type starts."""
         return self._subscribers.get(event_type, ())
 
+    def cancelled_by(self, event_type: str) -> tuple[JobDefinition, ...]:
+        """The definitions of which an event of this type cancels jobs."""
+        return self._cancelled.get(event_type, ())
+
     def event_types(self) -> frozenset[str]:
-        """The types of event that somebody subscribes to."""
-        return frozenset(self._subscribers)
+        """The types of event that somebody subscribes to, or is cancelled by."""
+        return frozenset(self._subscribers) | frozenset(self._cancelled)
 
     def queues(self) -> tuple[str, ...]:
         """The queues of this worker."""

@@ -111,7 +111,8 @@ class LedgerRecord:
 class Command:
     """Something an operator or a service asks of a job: `cancel`, `replay` or `discard`.
 
-    Or a `report`, which a child makes to its callback.
+    Or a `report`, which a child makes to its callback. Or a `purge` of all jobs of a name and a
+    key, without a key of all of a name, without a name of all there are.
     """
 
     kind: str
@@ -120,6 +121,9 @@ class Command:
     generation: int = 0  # replay, discard: the generation of the letter
     index: int = 0  # report: which child it is of
     state: State | None = None  # report: in which the child is
+    until: int = 0  # purge: where the queue ended; later jobs are not meant
+    sent_by: int = 0  # purge: those sent later are not meant (ms since the epoch); 0: any time
+    interrupts: bool = False  # purge: what runs as well
 
 
 def _history(entries: tuple[AttemptRecord, ...]) -> list[list[Any]]:
@@ -387,6 +391,12 @@ def encode_command(command: Command) -> tuple[bytes, bytes]:
     }
     if command.state is not None:
         value |= {"index": command.index, "state": command.state.value}
+    if command.kind == "purge":
+        value |= {
+            "until": command.until,
+            "sent_by": command.sent_by,
+            "interrupts": command.interrupts,
+        }
     return command.job.encode(), orjson.dumps(value)
 
 
@@ -405,6 +415,9 @@ def decode_command(key: bytes, value: bytes) -> Command:
             generation=int(m.get("generation", 0)),
             index=int(m.get("index", 0)),
             state=_STATES[m["state"]] if "state" in m else None,
+            until=int(m.get("until", 0)),
+            sent_by=int(m.get("sent_by", 0)),
+            interrupts=bool(m.get("interrupts", False)),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise UndecodableRecord(f"not a command: {error}") from error

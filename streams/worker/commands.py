@@ -6,6 +6,7 @@ import logging
 from collections import deque
 from dataclasses import replace
 
+from streams.jobs.identity import JobKey
 from streams.jobs.outcome import Cancelled
 from streams.jobs.states import State
 from streams.wire.state import Command, OpenEntry
@@ -14,6 +15,7 @@ from streams.worker.callbacks import Callbacks
 from streams.worker.outcomes import Outcomes
 from streams.worker.owned import Owned
 from streams.worker.parking import park_attempts
+from streams.worker.purge import Purges
 from streams.worker.settlement import Settlement
 
 logger = logging.getLogger(__name__)
@@ -30,6 +32,7 @@ class Commands:
         self._owned = owned
         self._outcomes = outcomes
         self._callbacks = callbacks
+        self.purges = Purges(owned, outcomes)
         self._arrived: deque[tuple[Command, int, int]] = deque()
         self._ahead: dict[bytes, tuple[Command, int, int]] = {}
         self._end = 0  # the offset after the last command that was taken
@@ -40,17 +43,21 @@ class Commands:
     @property
     def are_pending(self) -> bool:
         """Whether one waits for its turn, or for its job."""
-        return bool(self._arrived or self._ahead or self._callbacks)
+        return bool(self._arrived or self._ahead or self._callbacks or self.purges)
 
     def arrive(self, command: Command, offset: int, queue_end: int) -> None:
         """Take the command read at `offset` of its topic, when the queue ended at `queue_end`."""
         self._arrived.append((command, offset, queue_end))
 
-    def cancelled_ahead(self, state_key: bytes, offset: int) -> str | None:
-        """The reason, if the job at `offset` of the queue was cancelled before it was read."""
+    def cancelled_ahead(self, job: JobKey, offset: int, sent: int) -> str | None:
+        """The reason, if the job at `offset` of the queue was cancelled before it was read.
+
+        `sent` is its time.
+        """
+        state_key = job.encode()
         found = self._ahead.get(state_key)
         if found is None or offset >= found[2]:
-            return None  # it was enqueued after the command
+            return self.purges.reason_for(job, offset, sent)
         del self._ahead[state_key]
         return found[0].reason or "cancelled"
 
@@ -74,7 +81,7 @@ class Commands:
                 del self._ahead[state_key]  # there is no such job
         self._callbacks.forget_passed(owned.watermark.position)
         held = [offset for _, offset, _ in self._ahead.values()]
-        obeyed = min([self._end, *held, *self._callbacks.kept])
+        obeyed = min([self._end, *held, *self._callbacks.kept, *self.purges.kept])
         if obeyed > owned.tables.applied(owned.place.commands):
             settlement.commands_read = obeyed
 
@@ -82,6 +89,9 @@ class Commands:
         self, command: Command, offset: int, queue_end: int, settlement: Settlement, now: int
     ) -> None:
         owned = self._owned
+        if command.kind == "purge":
+            self.purges.begin(command, offset, settlement, now)
+            return
         state_key = command.job.encode()
         attempt = owned.hand.get(state_key)
         entry = owned.entry(state_key, settlement)
@@ -95,7 +105,7 @@ class Commands:
                 else:
                     self._outcomes.conclude(attempt, Cancelled(attempt.cancelled), settlement, now)
             case "cancel" if entry is not None and entry.state is not State.DEAD:
-                unique_for_ms = self._unique_for_ms(command)
+                unique_for_ms = owned.unique_for_ms(command.job)
                 settle.cancel_open(
                     entry, command.reason, settlement, owned.place, now, unique_for_ms
                 )
@@ -135,9 +145,5 @@ class Commands:
             if lane is not None:  # what waits in hand is behind it now, durably
                 park_attempts(self._owned, self._owned.hand.give_back(lane), settlement, now)
         else:
-            unique_for_ms = self._unique_for_ms(command)
+            unique_for_ms = self._owned.unique_for_ms(command.job)
             settle.discard(entry, command.reason, settlement, place, now, unique_for_ms)
-
-    def _unique_for_ms(self, command: Command) -> int:
-        definition = self._owned.registry.by_name(command.job.name)
-        return self._owned.place.unique_for_ms if definition is None else definition.unique_for_ms

@@ -287,6 +287,7 @@ class Engine:
             control=self.control,
             notify=self._notify,
             on_failure=self._on_failure,
+            partitions=self.options.partitions,
         )
         self.fan_outs[(event_type, partition)] = fan_out
         fan_out.start()

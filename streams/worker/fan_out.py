@@ -16,6 +16,7 @@ from streams.jobs.registry import Registry
 from streams.wire.envelope import Envelope, Record, decode_event, encode, relay, relayed
 from streams.wire.state import undecodable_letter
 from streams.wire.topics import MAX_JOB_BYTES, TopicNames
+from streams.worker.cancels import Cancels
 from streams.worker.control import Control, commit_key
 from streams.worker.ports import Append, Clock, Log, Source
 
@@ -43,7 +44,9 @@ class FanOut:
         control: Control,
         notify: Listener,
         on_failure: Callable[[BaseException], None],
+        partitions: int = 1,  # of each queue
     ) -> None:
+        self._cancels = Cancels(event_type, registry, names, log, partitions)
         self._event_type = event_type
         self._registry = registry
         self._names = names
@@ -98,6 +101,8 @@ class FanOut:
                 self._busy = True
                 if records is not None:
                     await self._append([job for record in records for job in self._jobs_of(record)])
+                    if self._cancels:
+                        await self._append(await self._commands_of(records))
                     self.watermark = max(self.watermark, records[-1].offset + 1)
                 await self._keep_commit()
                 self._busy = False
@@ -131,16 +136,26 @@ class FanOut:
         self._kept, self._kept_at = self.watermark, now
         self._source.release(self._kept)
 
+    async def _commands_of(self, records: Sequence[Record]) -> Sequence[Append]:
+        while True:
+            try:
+                return await self._cancels.commands(records)
+            except OSError as error:
+                await self._pause(error)
+
     async def _append(self, records: Sequence[Append]) -> None:
         while records:
             try:
                 await self._log.append(records)
                 return
             except (AppendFailed, OSError) as error:
-                logger.warning("fan-out of %s: %s; trying again", self._event_type, error)
-                over = asyncio.Event()
-                self._clock.call_at(self._clock.now() + RETRY_PAUSE_MS, over.set)
-                await over.wait()
+                await self._pause(error)
+
+    async def _pause(self, error: Exception) -> None:
+        logger.warning("fan-out of %s: %s; trying again", self._event_type, error)
+        over = asyncio.Event()
+        self._clock.call_at(self._clock.now() + RETRY_PAUSE_MS, over.set)
+        await over.wait()
 
     def _jobs_of(self, record: Record) -> list[Append]:
         try:

@@ -63,7 +63,7 @@ class Intake:
                 self._report_again(envelope, state_key, settlement)
             settlement.finished.append(record.offset)
             return
-        reason = self._commands.cancelled_ahead(state_key, record.offset)
+        reason = self._commands.cancelled_ahead(job, record.offset, envelope.time)
         tally = None
         if envelope.awaits is not None:
             tally = self._callbacks.tally_of(state_key, envelope.awaits)

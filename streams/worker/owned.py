@@ -50,6 +50,11 @@ class Owned:
             # Another worker's clock may have said so.
             yield start + SKEW_MS if start <= opened_at else start
 
+    def unique_for_ms(self, job: JobKey) -> int:
+        """For how long the same id is refused after a job's end."""
+        definition = self.registry.by_name(job.name)
+        return self.place.unique_for_ms if definition is None else definition.unique_for_ms
+
     def is_blocked(self, lane: bytes, settlement: Settlement) -> bool:
         """Whether an open job of this key makes all others of it wait."""
         return lane in settlement.blocking or self.tables.is_blocked(lane)

@@ -382,6 +382,7 @@ class Pipeline:
         self._commands.obey_all(settlement, now)
         self._note_sent_letters(settlement)
         if not self._draining:
+            self._commands.purges.go_on(settlement, now)
             self._openings.release(settlement, now)
             while self._arrived and self._has_room:
                 for record in self._arrived.popleft():
@@ -414,6 +415,7 @@ class Pipeline:
         return (
             not self._is_marked
             or self._openings.has_work
+            or self._commands.purges.has_work
             or bool(self._arrived and self._has_room)
             or bool(self._noted)
         )

@@ -198,9 +198,9 @@ class Tables:
             return int(_number.unpack(row[: _number.size])[0])
         return None
 
-    def entries(self) -> Iterator[OpenEntry]:
-        """All open entries."""
-        for key, value in self.store.scan(OPEN, b"", None):
+    def entries(self, start: bytes = b"") -> Iterator[OpenEntry]:
+        """All open entries, in order of state key, from `start` on."""
+        for key, value in self.store.scan(OPEN, start, None):
             yield decode_open(key, value)
 
     def has_ledger(self) -> bool:

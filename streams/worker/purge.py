@@ -1,0 +1,132 @@
+"""Ends jobs that wait, many at once: all of a queue, those of one name, or those of one key of it.
+
+A purge means the jobs that were enqueued before it: its command says where the queue ended then.
+What waits in the open table is gone through in pieces, a turn for each; what was not read yet is
+cancelled when it is read. Until both are done the command is not noted as obeyed, so whoever owns
+the partition after a crash does it again, which changes nothing for what is over.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Final
+
+import orjson
+
+from streams.jobs.identity import JobKey
+from streams.jobs.outcome import Cancelled
+from streams.jobs.states import State
+from streams.wire.state import Command
+from streams.worker import settle
+from streams.worker.attempt import Attempt
+from streams.worker.outcomes import Outcomes
+from streams.worker.owned import Owned
+from streams.worker.settlement import Settlement
+
+AT_ONCE: Final = 500  # entries looked at in a turn
+
+
+@dataclass(slots=True)
+class _Purge:
+    command: Command
+    offset: int  # of its record
+    prefix: bytes  # of the state keys that it is about
+    cursor: bytes = field(default=b"")  # below it all entries were looked at
+    is_through: bool = False  # the table
+
+    def covers(self, job: JobKey, arrival: int, sent: int) -> bool:
+        """Whether it ends this job, sent then, whose record was at this offset of the queue."""
+        command = self.command
+        is_late = bool(command.sent_by) and sent > command.sent_by
+        is_meant = arrival < command.until and not is_late
+        return is_meant and job.encode().startswith(self.prefix)
+
+    @property
+    def reason(self) -> str:
+        return self.command.reason or "purged"
+
+
+def prefix_of(job: JobKey) -> bytes:
+    """What the state keys begin with that a purge of this name and key is about; empty: all."""
+    if not job.name:
+        return b""
+    parts = [job.name] if job.ordering_key is None else [job.name, job.ordering_key]
+    return orjson.dumps(parts)[:-1] + b","
+
+
+class Purges:
+    """Those of one partition that are not done."""
+
+    def __init__(self, owned: Owned, outcomes: Outcomes) -> None:
+        self._owned = owned
+        self._outcomes = outcomes
+        self._purges: list[_Purge] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._purges)
+
+    @property
+    def has_work(self) -> bool:
+        """Whether a further turn would go on with the table."""
+        return any(not purge.is_through for purge in self._purges)
+
+    @property
+    def kept(self) -> list[int]:
+        """The offsets of their commands."""
+        return [purge.offset for purge in self._purges]
+
+    def begin(self, command: Command, offset: int, settlement: Settlement, now: int) -> None:
+        """Begin one; what is in hand and has not started ends at once."""
+        prefix = prefix_of(command.job)
+        purge = _Purge(command, offset, prefix, cursor=prefix)
+        self._purges.append(purge)
+        for attempt in self._owned.hand:
+            may_end = attempt.started is None or command.interrupts
+            if may_end and purge.covers(attempt.job, attempt.record.offset, attempt.envelope.time):
+                self._cancel(attempt, purge.reason, settlement, now)
+
+    def _cancel(self, attempt: Attempt, reason: str, settlement: Settlement, now: int) -> None:
+        attempt.cancelled = reason
+        if attempt.submitted:
+            self._owned.hand.cancel(attempt, reason)
+        else:
+            self._outcomes.conclude(attempt, Cancelled(reason), settlement, now)
+
+    def reason_for(self, job: JobKey, offset: int, sent: int) -> str | None:
+        """Why a job that is being read has ended already, if it has."""
+        found = (purge for purge in self._purges if purge.covers(job, offset, sent))
+        return next((purge.reason for purge in found), None)
+
+    def go_on(self, settlement: Settlement, now: int) -> None:
+        """Look at some more entries; forget those purges that are done."""
+        for purge in self._purges:
+            if not purge.is_through:
+                self._look(purge, settlement, now)
+                break
+        position = self._owned.watermark.position
+        self._purges = [
+            purge
+            for purge in self._purges
+            if not purge.is_through or position < purge.command.until
+        ]
+
+    def _look(self, purge: _Purge, settlement: Settlement, now: int) -> None:
+        owned = self._owned
+        seen = 0
+        for entry in islice(owned.tables.entries(purge.cursor), AT_ONCE):
+            state_key = entry.job.encode()
+            if not state_key.startswith(purge.prefix):
+                break
+            seen += 1
+            purge.cursor = state_key + b"\x00"
+            known = owned.entry(state_key, settlement)
+            is_over = known is None or known.state is State.DEAD
+            # What has run and is to run again is no job that waits.
+            ran = entry.state is State.RUNNING and not purge.command.interrupts
+            if is_over or ran or state_key in owned.hand or known is None:
+                continue
+            if purge.covers(known.job, known.arrival, known.time):
+                unique_for_ms = owned.unique_for_ms(known.job)
+                settle.cancel_open(known, purge.reason, settlement, owned.place, now, unique_for_ms)
+        purge.is_through = seen < AT_ONCE
