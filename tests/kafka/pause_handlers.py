@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import effects
 
-from streams import JobPayload, job
+from streams import Event, JobPayload, job
 
 
 class Bulk(JobPayload, name="bulk_job", queue="bulk"):
@@ -13,6 +15,31 @@ class Bulk(JobPayload, name="bulk_job", queue="bulk"):
 
 class Plain(JobPayload, name="plain_job"):
     n: int
+
+
+class Left(Event, type="account.left", key="account"):
+    account: int
+
+
+class Account(JobPayload, name="account_job", key="account"):
+    account: int
+    n: int
+
+
+class Tenant(JobPayload, name="tenant_job", queue="bulk"):
+    tenant: int
+    n: int
+
+
+@job(cancel_on=Left)
+async def account_job(payload: Account) -> None:
+    effects.write(f"account {payload.n}")
+
+
+@job(fair_by="tenant", concurrency=2)
+async def tenant_job(payload: Tenant) -> None:
+    effects.write(f"tenant {payload.tenant} {payload.n}")
+    await asyncio.sleep(0.005)
 
 
 @job
