@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from streams.contracts import Event, JobPayload
     from streams.errors import Discard, PermanentError, RetryAfter, Snooze
     from streams.jobs.batches import BatchCounts
+    from streams.jobs.breaker import Breaker
     from streams.jobs.context import JobContext, SyncJobContext
     from streams.jobs.decorator import job
     from streams.jobs.lifecycle import LifecycleEvent
@@ -35,6 +36,7 @@ __all__ = [
     "LifecycleEvent",
     # limits
     "RateLimit",
+    "Breaker",
     # retries
     "Retry",
     "Exponential",
@@ -58,6 +60,7 @@ _HOME = {
     "on": "streams.jobs.listening",
     "LifecycleEvent": "streams.jobs.lifecycle",
     "Middleware": "streams.jobs.middleware",
+    "Breaker": "streams.jobs.breaker",
     "RateLimit": "streams.jobs.rate",
     "Resource": "streams.jobs.resource",
     "Retry": "streams.jobs.retry",

@@ -20,6 +20,7 @@ from pydantic import ValidationError
 
 from streams.contracts import Event, JobPayload
 from streams.errors import PayloadInvalid, StreamsError
+from streams.jobs.breaker import Breaker, breaker_mistakes
 from streams.jobs.definition import JobDefinition, QueueDefaults, Stated
 from streams.jobs.durations import Duration
 from streams.jobs.middleware import Middleware, middleware_mistakes
@@ -95,6 +96,7 @@ def job(
     concurrency: int | None = None,
     key_concurrency: int | None = None,
     rate_limit: RateLimit | None = None,
+    breaker: Breaker | None = None,
     fair_by: str | None = None,
     cancel_on: type[Event] | None = None,
     ledger: bool = True,
@@ -117,6 +119,7 @@ def job(
     concurrency: int | None = None,
     key_concurrency: int | None = None,
     rate_limit: RateLimit | None = None,
+    breaker: Breaker | None = None,
     fair_by: str | None = None,
     cancel_on: type[Event] | None = None,
     ledger: bool = True,
@@ -147,6 +150,8 @@ def job(
             `ordering="none"`, since jobs in order run one at a time.
         rate_limit: how many of its jobs start in any window of time, in the whole cluster, as in
             `RateLimit(100, per="1m")`; by default as many as can.
+        breaker: when too many attempts fail, its jobs wait for a while, and use up no attempts, as
+            in `Breaker(0.5, of=20, pause="30s")`; off by default.
         fair_by: a field of the payload, as in "tenant_id": jobs of each of its values have their
             turn at this worker's slots, however many another one has.
         cancel_on: an event that cancels the jobs of its key that were sent before it, whether they
@@ -215,6 +220,8 @@ def job(
         if fair_by is not None and fair_by not in kind.model_fields:
             known = ", ".join(kind.model_fields) or "none"
             mistakes.append(f"fair_by={fair_by!r}: {kind.__name__} has no such field ({known})")
+        if breaker is not None:
+            mistakes += breaker_mistakes(breaker)
         if cancel_on is not None:
             mistakes += cancel_on_mistakes(cancel_on, kind)
         mistakes += middleware_mistakes(middleware)
@@ -235,6 +242,7 @@ def job(
             concurrency=concurrency,
             key_concurrency=key_concurrency,
             rate_limit=rate_limit,
+            breaker=breaker,
             fair_by=fair_by,
             cancel_on=cancel_on,
             ledger=bool(ledger),

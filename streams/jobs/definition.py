@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from streams.contracts import Event, JobPayload
+from streams.jobs.breaker import Breaker
 from streams.jobs.durations import Duration, to_ms
 from streams.jobs.middleware import Middleware
 from streams.jobs.placement import RunsIn
@@ -73,6 +74,7 @@ class JobDefinition:
     concurrency: int | None = None  # how many run at a time in one worker; None: as many as can
     key_concurrency: int | None = None  # how many of one key, if they are in no order
     rate_limit: RateLimit | None = None
+    breaker: Breaker | None = None
     cancel_on: type[Event] | None = None  # ends those of its key
     fair_by: str | None = None  # a field of the payload, whose values have their turns
     ledger: bool = True  # False: one that completes leaves no record
@@ -94,6 +96,7 @@ class JobDefinition:
             self.concurrency is not None
             or self.key_concurrency is not None
             or self.rate_limit is not None
+            or self.breaker is not None
         )
 
     @property

@@ -126,10 +126,14 @@ class Snoozed:
 
 @immutable(frozen=True, slots=True)
 class Held:
-    """It had its turn and did not start: a limit has no room for it for a while."""
+    """It had its turn, and a limit has no room for it for a while; no attempt is used up.
+
+    It did not start, or only to see whether others may: with a failure, that they may not.
+    """
 
     limit: str
     reason: str
+    failure: Failure | None = None
 
 
 @dataclass(frozen=True, slots=True)

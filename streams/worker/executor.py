@@ -416,6 +416,8 @@ class LoopExecutor:
         # Each of them leads back to the attempt. What has been in hand for a while is seldom looked
         # at by the garbage collector: in a ring it would stay for a very long time.
         running.alarm = running.task = running.attempt = running.context = None
+        for limit in attempt.passed:
+            outcome = limit.ended(attempt, outcome)
         slots = self._slots[attempt.definition.runs_in]
         self._give_back(attempt, slots)
         self._start_next(slots)

@@ -23,7 +23,6 @@ class KeyRate(Limit):
     is_known: bool = False  # else nobody has said what started before
     users: int = 0  # attempts in hand
     holder: Holder | None = None  # the partition that its key is in
-    look_at: int | None = None  # when somebody looks whether there is room
 
     def enter(self, attempt: Attempt, before: Iterable[int]) -> None:
         """An attempt comes into hand; `before`: when others started, if that is not known yet."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from streams.jobs.outcome import Outcome
 from streams.worker.attempt import Attempt
 from streams.worker.pace import Pace
 from streams.worker.ports import Holder
@@ -49,6 +50,7 @@ class Limit:
     pace: Pace | None = None
     group: Group | None = None  # of a key: all keys of its definition
     near_ms: int = NEAR_MS
+    look_at: int | None = None  # when somebody looks whether there is room by then
 
     @property
     def is_full(self) -> bool:
@@ -65,6 +67,16 @@ class Limit:
         if self.group is not None:
             return min(self.group.left, max(KEYS_NEAR_MIN, 2 * self.most, soon))
         return min(NEAR_MAX, max(NEAR_MIN, 2 * self.most, soon))
+
+    @property
+    def room(self) -> int:
+        """How many may start now."""
+        return FREED_AT_ONCE if self.most is None else max(0, self.most - self.running)
+
+    @property
+    def free_at(self) -> int | None:
+        """When one more may start, in ms since the epoch; None: that is no matter of time."""
+        return None
 
     @property
     def reach(self) -> int:
@@ -87,6 +99,10 @@ class Limit:
         self.running += 1
         if self.pace is not None:
             self.pace.start()
+
+    def ended(self, attempt: Attempt, outcome: Outcome) -> Outcome:
+        """One that passed it ended; what that means for the job."""
+        return outcome
 
     def hold(self, waiting: Attempt | Fair) -> None:
         """Let it wait near."""

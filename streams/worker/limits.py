@@ -12,9 +12,12 @@ from heapq import heappop, heappush
 from itertools import count
 from typing import Final
 
+from streams.jobs.breaker import Breaker
 from streams.jobs.definition import JobDefinition
+from streams.jobs.durations import to_ms
 from streams.jobs.rate import RateLimit
 from streams.worker.attempt import Attempt
+from streams.worker.circuit import Circuit
 from streams.worker.cluster_rate import Rate
 from streams.worker.fair import Fair, Share
 from streams.worker.key_rate import KeyRate
@@ -45,7 +48,7 @@ class Limits:
         self._groups: dict[str, Group] = {}
         self._fairs: dict[tuple[str, str], Fair] = {}
         self.rates: dict[str, Rate] = {}
-        self._looks: list[tuple[int, int, KeyRate]] = []  # a heap: when, and at what
+        self._looks: list[tuple[int, int, Limit]] = []  # a heap: when, and at what
         self._order = count()
 
     def of(self, attempt: Attempt) -> Sequence[Limit]:
@@ -60,6 +63,8 @@ class Limits:
         limits = []
         if self.paused and (queue, name) in self.paused:
             limits.append(self._limit(_pause(queue, name), 0, f"{name} is paused"))
+        if (breaker := definition.breaker) is not None:
+            limits.append(self._circuit(name, breaker))
         if (most := definition.concurrency) is not None:
             why = f"{most} of {name} run in this worker, as many as its concurrency allows"
             limits.append(self._limit(f"concurrency:{name}", most, why))
@@ -73,6 +78,21 @@ class Limits:
             elif key is not None:
                 limits.append(self._key_rate(definition, rate, key, queue))
         return limits
+
+    def _circuit(self, of_name: str, breaker: Breaker) -> Limit:
+        name = f"breaker:{of_name}"
+        limit = self._limits.get(name)
+        if limit is None:
+            limit = self._limits[name] = Circuit(
+                name,
+                self._now,
+                of_name=of_name,
+                share=breaker.failures,
+                of=breaker.of,
+                pause_ms=to_ms(breaker.pause),
+                at_most_ms=to_ms(breaker.at_most),
+            )
+        return limit
 
     def _key_rate(
         self, definition: JobDefinition, rate: RateLimit, key: str, queue: str
@@ -131,10 +151,11 @@ class Limits:
         return limit
 
     def look_later(self, limit: Limit) -> None:
-        """A job waits for a rate of a key: somebody must look when there is room."""
-        if isinstance(limit, KeyRate) and limit.look_at is None and limit.is_full:
-            limit.look_at = limit.free_at
-            heappush(self._looks, (limit.look_at, next(self._order), limit))
+        """A job waits for a limit: if it has room at some time, somebody must look then."""
+        at = limit.free_at
+        if at is not None and limit.look_at is None and limit.is_full:
+            limit.look_at = at
+            heappush(self._looks, (at, next(self._order), limit))
 
     def next_look(self) -> int | None:
         """When to look again, in ms since the epoch; None: nobody waits for a time."""
@@ -143,7 +164,7 @@ class Limits:
         return self._looks[0][0] if self._looks else None
 
     def let_go(self) -> Iterator[Attempt | Fair]:
-        """Those that waited near for a rate of their key, and may go."""
+        """Those that waited near for a limit that has room by now."""
         now = self._now()
         while self._looks and self._looks[0][0] <= now:
             limit = heappop(self._looks)[2]

@@ -32,7 +32,8 @@ from streams.worker.suspects import Suspicion
 from streams.worker.tables import lane_of
 
 # Made once: `A | B` makes a type each time, which takes longer than to look into it.
-_FAILED: Final = (Retrying, Dead)
+_FAILED: Final = (Retrying, Dead, Held)
+_USES_NO_ATTEMPT: Final = (Snoozed, Held)
 _COMES_DUE: Final = (Retrying, Snoozed)
 
 
@@ -42,7 +43,9 @@ def conclude(
     """Settle one attempt; a job that never started has no attempt in its history."""
     failure = outcome.failure if isinstance(outcome, _FAILED) else None
     history = _with_attempt(attempt, outcome, failure, place, now)
-    used = attempt.used + (attempt.started is not None and not isinstance(outcome, Snoozed))
+    used = attempt.used + (
+        attempt.started is not None and not isinstance(outcome, _USES_NO_ATTEMPT)
+    )
     match outcome:
         case Completed() if not attempt.definition.ledger:
             settlement.leave(
@@ -80,8 +83,12 @@ def conclude(
                 failure=None,
             )
         case Held():
-            settlement.open(_held_after(attempt, outcome), attempt.lane)
-            if attempt.entry is not None and attempt.entry.held is not None:
+            settlement.open(_held_after(attempt, outcome, history, now), attempt.lane)
+            if (
+                attempt.started is None
+                and attempt.entry is not None
+                and attempt.entry.held is not None
+            ):
                 _finish(attempt, settlement)
                 return  # that it is held is known
         case Dead():
@@ -357,14 +364,26 @@ def _entry_after(
     )
 
 
-def _held_after(attempt: Attempt, held: Held) -> OpenEntry:
+def _held_after(
+    attempt: Attempt, held: Held, history: tuple[AttemptRecord, ...], now: int
+) -> OpenEntry:
     """As it is, but in the open table until the limit has room."""
     base = attempt.entry or new_entry(
         attempt.job, attempt.record, attempt.envelope, State.PARKED, arrival=attempt.record.offset
     )
     # Its start may have been recorded for suspicion, and did not come.
     starts = base.starts - (base.state is State.RUNNING and base.starts > 0)
-    return held_entry(base, held.limit, held.reason, attempt.lane, starts=starts)
+    return held_entry(
+        base,
+        held.limit,
+        held.reason,
+        attempt.lane,
+        starts=starts,
+        history=history,
+        notes=attempt.notes,
+        failure=held.failure or base.failure,
+        first_failure=base.first_failure or (now if held.failure else None),
+    )
 
 
 def held_entry(

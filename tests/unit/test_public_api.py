@@ -18,6 +18,7 @@ PUBLIC = {"Event", "JobPayload", "job", "JobContext", "Retry", "Exponential", "F
     "BatchCounts",
     "Progress",
     "RateLimit",
+    "Breaker",
     "Resource",
     "Middleware",
     "on",
