@@ -84,11 +84,8 @@ def conclude(
             )
         case Held():
             settlement.open(_held_after(attempt, outcome, history, now), attempt.lane)
-            if (
-                attempt.started is None
-                and attempt.entry is not None
-                and attempt.entry.held is not None
-            ):
+            was_held = attempt.entry is not None and attempt.entry.held is not None
+            if was_held and attempt.started is None:
                 _finish(attempt, settlement)
                 return  # that it is held is known
         case Dead():
@@ -371,8 +368,9 @@ def _held_after(
     base = attempt.entry or new_entry(
         attempt.job, attempt.record, attempt.envelope, State.PARKED, arrival=attempt.record.offset
     )
-    # Its start may have been recorded for suspicion, and did not come.
-    starts = base.starts - (base.state is State.RUNNING and base.starts > 0)
+    starts = 0
+    if attempt.started is None:  # its start may have been recorded for suspicion, and did not come
+        starts = base.starts - (base.state is State.RUNNING and base.starts > 0)
     return held_entry(
         base,
         held.limit,
