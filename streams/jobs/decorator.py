@@ -28,6 +28,7 @@ from streams.jobs.placement import concurrency_mistakes, place_of
 from streams.jobs.rate import RateLimit, rate_mistakes
 from streams.jobs.retry import Retry
 from streams.jobs.signature import Signature, read_signature
+from streams.jobs.single import single_rule
 
 if TYPE_CHECKING:
     from streams.client import Handle
@@ -95,6 +96,7 @@ def job(
     concurrency: int | None = None,
     key_concurrency: int | None = None,
     rate_limit: RateLimit | None = None,
+    throttle: Duration | None = None,
     ledger: bool = True,
     middleware: Sequence[Middleware] = (),
     key: str | None = None,
@@ -115,6 +117,7 @@ def job(
     concurrency: int | None = None,
     key_concurrency: int | None = None,
     rate_limit: RateLimit | None = None,
+    throttle: Duration | None = None,
     ledger: bool = True,
     middleware: Sequence[Middleware] = (),
     key: str | None = None,
@@ -143,6 +146,8 @@ def job(
             `ordering="none"`, since jobs in order run one at a time.
         rate_limit: how many of its jobs start in any window of time, in the whole cluster, as in
             `RateLimit(100, per="1m")`; by default as many as can.
+        throttle: of each key the first job runs, and those that are sent within this time of it
+            are discarded.
         ledger: False: a job that completes leaves no record, for idempotent work in bulk without
             an order. It has no status and no result, a copy of it runs again, and so does what
             completed behind a running job when its partition moves to another worker.
@@ -202,6 +207,9 @@ def job(
         )
         if rate_limit is not None:
             mistakes += rate_mistakes(rate_limit, is_keyed=kind.__key__ is not None)
+        single = single_rule(
+            kind, mistakes, is_plain=signature.plain, ledger=ledger, throttle=throttle
+        )
         mistakes += middleware_mistakes(middleware)
         is_event = issubclass(kind, Event)
         definition = JobDefinition(
@@ -220,6 +228,7 @@ def job(
             concurrency=concurrency,
             key_concurrency=key_concurrency,
             rate_limit=rate_limit,
+            single=single,
             ledger=bool(ledger),
             file=code.co_filename,
             line=code.co_firstlineno,

@@ -13,6 +13,7 @@ from streams.jobs.placement import RunsIn
 from streams.jobs.rate import RateLimit
 from streams.jobs.resource import Factory
 from streams.jobs.retry import Retry, retry_mistakes
+from streams.jobs.single import SingleRule
 
 TIMEOUT_MS = 5 * 60 * 1000
 UNIQUE_FOR_MS = 24 * 60 * 60 * 1000
@@ -73,6 +74,7 @@ class JobDefinition:
     concurrency: int | None = None  # how many run at a time in one worker; None: as many as can
     key_concurrency: int | None = None  # how many of one key, if they are in no order
     rate_limit: RateLimit | None = None
+    single: SingleRule | None = None  # of jobs that are alike only one is to run
     ledger: bool = True  # False: one that completes leaves no record
     file: str
     line: int

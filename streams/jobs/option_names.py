@@ -13,7 +13,6 @@ OF_AN_EVENT: Final = ("id", "time")
 NOT_YET: Final = (
     "batch",
     "debounce",
-    "throttle",
     "cancel_on",
     "fair_by",
     "cron",
@@ -42,6 +41,7 @@ _REMEDIES: Final[Mapping[str, str]] = {
     "concurrency": _DEFINITION.format("concurrency"),
     "keyconcurrency": _DEFINITION.format("key_concurrency"),
     "ratelimit": _DEFINITION.format("rate_limit"),
+    "throttle": _DEFINITION.format("throttle"),
     "runsin": _DEFINITION.format("runs_in"),
     "permanent": "the definition has it: @job(retry=Retry(permanent=(...,)))",
     "blockskey": 'a handler says it: raise Snooze("1h", blocks_key=True)',

@@ -22,6 +22,7 @@ from streams.jobs.outcome import (
     Snoozed,
 )
 from streams.jobs.states import State
+from streams.wire.single import once_over
 from streams.wire.state import AttemptRecord, LedgerRecord, OpenEntry, letter_key, letter_of
 from streams.worker.admission import new_entry
 from streams.worker.attempt import Attempt
@@ -303,6 +304,12 @@ def _ledger_of(
         failure=entry.failure,
         history=entry.history,
         notes=entry.notes,
+        single=once_over(
+            entry.single,
+            ran=bool(entry.attempts or entry.run) or entry.state is State.RUNNING,
+            was_dead=entry.state is State.DEAD,
+            ended=now,
+        ),
     )
 
 
@@ -341,7 +348,12 @@ def _entry_after(
     **changes: Any,
 ) -> OpenEntry:
     base = attempt.entry or new_entry(
-        attempt.job, attempt.record, attempt.envelope, State.RUNNING, arrival=attempt.record.offset
+        attempt.job,
+        attempt.record,
+        attempt.envelope,
+        State.RUNNING,
+        arrival=attempt.record.offset,
+        single=attempt.single,
     )
     return replace(
         base,
@@ -360,7 +372,12 @@ def _entry_after(
 def _held_after(attempt: Attempt, held: Held) -> OpenEntry:
     """As it is, but in the open table until the limit has room."""
     base = attempt.entry or new_entry(
-        attempt.job, attempt.record, attempt.envelope, State.PARKED, arrival=attempt.record.offset
+        attempt.job,
+        attempt.record,
+        attempt.envelope,
+        State.PARKED,
+        arrival=attempt.record.offset,
+        single=attempt.single,
     )
     # Its start may have been recorded for suspicion, and did not come.
     starts = base.starts - (base.state is State.RUNNING and base.starts > 0)
@@ -405,6 +422,12 @@ def _ledger_after(
         failure=None if attempt.entry is None else attempt.entry.failure,
         history=history,
         notes=attempt.notes,
+        single=once_over(
+            attempt.single,
+            ran=attempt.started is not None or bool(used or attempt.run),
+            was_dead=False,
+            ended=now,
+        ),
     )
 
 

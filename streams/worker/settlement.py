@@ -50,6 +50,7 @@ class Settlement:
     pending_letters: list[OpenEntry] = field(default_factory=list)  # sent in this turn
     finished: list[int] = field(default_factory=list)
     blocking: set[bytes] = field(default_factory=set)  # lanes that an entry of this turn blocks
+    singles: dict[str, dict[bytes, None]] = field(default_factory=dict)  # by scope: state keys
     passed: set[bytes] = field(default_factory=set)  # lanes of which one ended and the next began
     touched: set[bytes] = field(default_factory=set)  # lanes to look at afterwards
     events: list[LifecycleEvent] = field(default_factory=list)
@@ -81,6 +82,8 @@ class Settlement:
         state_key = entry.job.encode()
         self.opens[state_key] = entry
         self.closes.discard(state_key)
+        if entry.single is not None:
+            self.singles.setdefault(entry.single.scope, {})[state_key] = None
         if lane is not None:
             self.touched.add(lane)
             if entry.blocks:
@@ -91,6 +94,8 @@ class Settlement:
     ) -> None:
         """Put a record into the ledger, and remove the job's entry if it has one."""
         self.ledgers[state_key] = record
+        if record.single is not None:
+            self.singles.setdefault(record.single.scope, {})[state_key] = None
         self.leave(state_key, was_open=was_open, lane=lane)
 
     def leave(self, state_key: bytes, *, was_open: bool, lane: bytes | None) -> None:
@@ -100,6 +105,10 @@ class Settlement:
             self.closes.add(state_key)
         if lane is not None:
             self.touched.add(lane)
+
+    def has(self, state_key: bytes) -> bool:
+        """Whether it says something about this job: what state has of it is of the past."""
+        return state_key in self.opens or state_key in self.closes or state_key in self.ledgers
 
     async def write(self, log: Log, tables: Tables, place: Place) -> None:
         """Make everything durable; each step is awaited before the next.

@@ -351,7 +351,6 @@ def test_enqueue_without_a_loop_says_so_instead_of_doing_nothing() -> None:
     [
         "batch",
         "debounce",
-        "throttle",
         "cancel_on",
         "fair_by",
     ],

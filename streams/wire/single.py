@@ -1,0 +1,59 @@
+"""What is kept with a job of which others like it are not to run: whose place it has, how long."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from streams.jobs.single import Kind
+from streams.jobs.states import State
+from streams.values import immutable
+
+FOREVER: Final = 2**63 - 1
+
+
+@immutable(frozen=True, slots=True, kw_only=True)
+class Single:
+    """One of those that are alike; times in milliseconds since the epoch, as the broker's."""
+
+    scope: str  # what they share
+    kind: Kind
+    arrival: int  # the offset at which it came: it counts for those that came later
+    until: int | None = None  # for those that were sent before; None: as long as it is open
+
+
+def plain_single(single: Single | None) -> dict[str, Any]:
+    """The field of that name, if there is anything to keep in it."""
+    if single is None:
+        return {}
+    return {"single": [single.scope, single.kind.value, single.arrival, single.until]}
+
+
+def read_single(row: list[Any] | None) -> Single | None:
+    """What `plain_single` made.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    if row is None:
+        return None
+    scope, kind, arrival, until = row
+    numbers = (arrival, 0 if until is None else until)
+    if type(scope) is not str or not all(type(n) is int and 0 <= n <= FOREVER for n in numbers):
+        raise ValueError(f"not what is alike: {row!r}"[:200])
+    scope.encode()
+    return Single(scope=scope, kind=Kind(kind), arrival=arrival, until=until)
+
+
+def while_open(
+    single: Single | None, *, state: State, generation: int, run: int, attempts: int
+) -> Single | None:
+    """How an open job counts for those that come; None: it does not."""
+    return single
+
+
+def once_over(single: Single | None, *, ran: bool, was_dead: bool, ended: int) -> Single | None:
+    """How a job counts that is over; None: it does not.
+
+    One that ended without having run holds nobody up: it was cancelled, or expired.
+    """
+    return single if ran else None
