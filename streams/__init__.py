@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from streams.jobs.rate import RateLimit
     from streams.jobs.resource import Resource
     from streams.jobs.retry import Custom, Exponential, Fixed, Retry
+    from streams.jobs.single import Debounce
 
 __all__ = [
     # contracts
@@ -35,6 +36,7 @@ __all__ = [
     "LifecycleEvent",
     # limits
     "RateLimit",
+    "Debounce",
     # retries
     "Retry",
     "Exponential",
@@ -59,6 +61,7 @@ _HOME = {
     "LifecycleEvent": "streams.jobs.lifecycle",
     "Middleware": "streams.jobs.middleware",
     "RateLimit": "streams.jobs.rate",
+    "Debounce": "streams.jobs.single",
     "Resource": "streams.jobs.resource",
     "Retry": "streams.jobs.retry",
     "Exponential": "streams.jobs.retry",

@@ -28,7 +28,7 @@ from streams.jobs.placement import concurrency_mistakes, place_of
 from streams.jobs.rate import RateLimit, rate_mistakes
 from streams.jobs.retry import Retry
 from streams.jobs.signature import Signature, read_signature
-from streams.jobs.single import single_rule
+from streams.jobs.single import Debounce, single_rule
 
 if TYPE_CHECKING:
     from streams.client import Handle
@@ -97,6 +97,7 @@ def job(
     key_concurrency: int | None = None,
     rate_limit: RateLimit | None = None,
     throttle: Duration | None = None,
+    debounce: Duration | Debounce | None = None,
     ledger: bool = True,
     middleware: Sequence[Middleware] = (),
     key: str | None = None,
@@ -118,6 +119,7 @@ def job(
     key_concurrency: int | None = None,
     rate_limit: RateLimit | None = None,
     throttle: Duration | None = None,
+    debounce: Duration | Debounce | None = None,
     ledger: bool = True,
     middleware: Sequence[Middleware] = (),
     key: str | None = None,
@@ -148,6 +150,8 @@ def job(
             `RateLimit(100, per="1m")`; by default as many as can.
         throttle: of each key the first job runs, and those that are sent within this time of it
             are discarded.
+        debounce: of a burst for a key the last job runs, once no other has come for this time; the
+            others are discarded. `Debounce("5s", at_most="1m")` bounds how long that may take.
         ledger: False: a job that completes leaves no record, for idempotent work in bulk without
             an order. It has no status and no result, a copy of it runs again, and so does what
             completed behind a running job when its partition moves to another worker.
@@ -208,7 +212,12 @@ def job(
         if rate_limit is not None:
             mistakes += rate_mistakes(rate_limit, is_keyed=kind.__key__ is not None)
         single = single_rule(
-            kind, mistakes, is_plain=signature.plain, ledger=ledger, throttle=throttle
+            kind,
+            mistakes,
+            is_plain=signature.plain,
+            ledger=ledger,
+            throttle=throttle,
+            debounce=debounce,
         )
         mistakes += middleware_mistakes(middleware)
         is_event = issubclass(kind, Event)

@@ -12,7 +12,6 @@ OF_A_JOB: Final = ("id", "queue", "delay", "run_at", "attempts", "timeout", "exp
 OF_AN_EVENT: Final = ("id", "time")
 NOT_YET: Final = (
     "batch",
-    "debounce",
     "cancel_on",
     "fair_by",
     "cron",
@@ -41,6 +40,7 @@ _REMEDIES: Final[Mapping[str, str]] = {
     "concurrency": _DEFINITION.format("concurrency"),
     "keyconcurrency": _DEFINITION.format("key_concurrency"),
     "ratelimit": _DEFINITION.format("rate_limit"),
+    "debounce": _DEFINITION.format("debounce"),
     "throttle": _DEFINITION.format("throttle"),
     "runsin": _DEFINITION.format("runs_in"),
     "permanent": "the definition has it: @job(retry=Retry(permanent=(...,)))",

@@ -18,6 +18,7 @@ class Single:
     scope: str  # what they share
     kind: Kind
     arrival: int  # the offset at which it came: it counts for those that came later
+    since: int = 0  # debounced: when the first one of its burst was sent
     until: int | None = None  # for those that were sent before; None: as long as it is open
 
 
@@ -25,7 +26,7 @@ def plain_single(single: Single | None) -> dict[str, Any]:
     """The field of that name, if there is anything to keep in it."""
     if single is None:
         return {}
-    return {"single": [single.scope, single.kind.value, single.arrival, single.until]}
+    return {"single": [single.scope, single.kind.value, single.arrival, single.until, single.since]}
 
 
 def read_single(row: list[Any] | None) -> Single | None:
@@ -36,19 +37,24 @@ def read_single(row: list[Any] | None) -> Single | None:
     """
     if row is None:
         return None
-    scope, kind, arrival, until = row
-    numbers = (arrival, 0 if until is None else until)
+    scope, kind, arrival, until, since = row
+    numbers = (arrival, since, 0 if until is None else until)
     if type(scope) is not str or not all(type(n) is int and 0 <= n <= FOREVER for n in numbers):
         raise ValueError(f"not what is alike: {row!r}"[:200])
     scope.encode()
-    return Single(scope=scope, kind=Kind(kind), arrival=arrival, until=until)
+    return Single(scope=scope, kind=Kind(kind), arrival=arrival, until=until, since=since)
 
 
 def while_open(
-    single: Single | None, *, state: State, generation: int, run: int, attempts: int
+    single: Single, *, state: State, generation: int, run: int, attempts: int
 ) -> Single | None:
     """How an open job counts for those that come; None: it does not."""
-    return single
+    match single.kind:
+        case Kind.THROTTLE:
+            return single
+        case Kind.DEBOUNCE:
+            is_waiting = state is State.SCHEDULED and not (generation or run or attempts)
+            return single if is_waiting else None
 
 
 def once_over(single: Single | None, *, ran: bool, was_dead: bool, ended: int) -> Single | None:
@@ -56,4 +62,6 @@ def once_over(single: Single | None, *, ran: bool, was_dead: bool, ended: int) -
 
     One that ended without having run holds nobody up: it was cancelled, or expired.
     """
-    return single if ran else None
+    if single is None or single.kind is not Kind.THROTTLE or not ran:
+        return None
+    return single

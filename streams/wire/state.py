@@ -17,6 +17,7 @@ from streams.jobs.batches import Tally, read_tally
 from streams.jobs.identity import JobKey, read_state_key
 from streams.jobs.notes import LogLine, Notes, Progress, without_checkpoint
 from streams.jobs.outcome import Failure, StoredResult
+from streams.jobs.single import Kind
 from streams.jobs.states import State
 from streams.values import immutable
 from streams.wire import headers as h
@@ -82,6 +83,25 @@ class OpenEntry:
 def awaits(entry: OpenEntry) -> bool:
     """Whether a callback sleeps until its children are over, and not as its handler wanted it."""
     return entry.state is State.SLEEPING and entry.due is None
+
+
+def is_debounced(entry: OpenEntry) -> bool:
+    """Whether it waits until nothing newer of its key has come for a while."""
+    single = entry.single
+    return single is not None and single.kind is Kind.DEBOUNCE and counted(entry) is not None
+
+
+def counted(entry: OpenEntry) -> Single | None:
+    """How an open job counts for those like it that come; None: it does not."""
+    if entry.single is None:
+        return None
+    return while_open(
+        entry.single,
+        state=entry.state,
+        generation=entry.generation,
+        run=entry.run,
+        attempts=entry.attempts,
+    )
 
 
 @immutable(frozen=True, slots=True, kw_only=True)
@@ -284,16 +304,7 @@ def head_of(entry: OpenEntry) -> Head:
     blocks = entry.blocks and entry.job.ordering_key is not None
     lane = entry.record_key if blocks else None
     size = len(entry.payload) + _checkpoint_size(entry.notes)
-    single = entry.single
-    if single is not None:
-        single = while_open(
-            single,
-            state=entry.state,
-            generation=entry.generation,
-            run=entry.run,
-            attempts=entry.attempts,
-        )
-    return Head(entry.state, entry.arrival, entry.due, lane, size, entry.held, single)
+    return Head(entry.state, entry.arrival, entry.due, lane, size, entry.held, counted(entry))
 
 
 def _checkpoint_size(notes: Notes | None) -> int:

@@ -10,6 +10,7 @@ from streams.jobs.definition import JobDefinition
 from streams.jobs.identity import JobKey
 from streams.jobs.lifecycle import Happening, LifecycleEvent
 from streams.jobs.outcome import Cancelled, Expired
+from streams.jobs.single import Kind
 from streams.jobs.states import State
 from streams.wire.envelope import Envelope, Record, decode
 from streams.wire.partition import partition_of
@@ -67,6 +68,7 @@ class Intake:
             owned.tell(settlement, Happening.DUPLICATE, job, now)
             if envelope.child_of is not None:
                 self._report_again(envelope, state_key, settlement)
+            self._singling.replace_again(state_key, settlement, now)
             settlement.finished.append(record.offset)
             return
         reason = self._commands.cancelled_ahead(state_key, record.offset)
@@ -120,6 +122,8 @@ class Intake:
                 settlement.open(entry, None)
                 settlement.finished.append(record.offset)
                 owned.tell(settlement, Happening.SCHEDULED, job, now, due=entry.due)
+            case Verdict.DEBOUNCE:
+                self._singling.wait(attempt, settlement, now)
             case Verdict.DROP:
                 self._singling.drop(attempt, settlement, now)
             case Verdict.EXPIRE:
@@ -194,6 +198,7 @@ class Intake:
             ledger=settlement.ledgers.get(state_key) or owned.tables.ledger(state_key),
             key_blocked=lane is not None and owned.is_blocked(lane, settlement),
             state_key=state_key,
+            is_debounced=single is not None and single.kind is Kind.DEBOUNCE,
             alike=None if single is None else self._singling.first_like(single, record, settlement),
         )
         unique_for_ms = owned.place.unique_for_ms

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from streams.jobs.identity import JobKey
 from streams.jobs.lifecycle import Happening, LifecycleEvent
 from streams.jobs.registry import Registry
 from streams.wire.state import OpenEntry
 from streams.worker.hand import Hand
+from streams.worker.queue_end import QueueEnd
 from streams.worker.settlement import Place, Settlement
 from streams.worker.suspects import Suspicion
 from streams.worker.tables import Tables
@@ -25,6 +26,7 @@ class Owned:
     watermark: Watermark
     hand: Hand
     suspicion: Suspicion
+    queue_end: QueueEnd = field(default_factory=QueueEnd)
 
     def entry(self, state_key: bytes, settlement: Settlement) -> OpenEntry | None:
         """A job's entry as it will be once this turn is settled."""

@@ -132,14 +132,36 @@ def cancel_open(
     was_open: bool = True,
 ) -> None:
     """End a job that waits in the open table, or was about to."""
-    settlement.end(
-        entry.job.encode(),
-        _ledger_of(entry, State.CANCELLED, reason, now, unique_for_ms),
-        was_open=was_open,
-        lane=lane_of(entry),
-    )
-    settlement.reports += report_of_entry(entry, State.CANCELLED, place)
-    settlement.events.append(_plain_event(Happening.CANCELLED, entry.job, place, now))
+    record = _ledger_of(entry, State.CANCELLED, reason, now, unique_for_ms)
+    _end_entry(entry, record, Happening.CANCELLED, settlement, place, now, was_open=was_open)
+
+
+def replace_waiting(
+    entry: OpenEntry,
+    reason: str,
+    settlement: Settlement,
+    place: Place,
+    now: int,
+    unique_for_ms: int,
+) -> None:
+    """End a job that waits in the open table: another one like it has come."""
+    record = _ledger_of(entry, State.DISCARDED, reason, now, unique_for_ms)
+    _end_entry(entry, record, Happening.DISCARDED, settlement, place, now)
+
+
+def _end_entry(
+    entry: OpenEntry,
+    record: LedgerRecord,
+    happening: Happening,
+    settlement: Settlement,
+    place: Place,
+    now: int,
+    *,
+    was_open: bool = True,
+) -> None:
+    settlement.end(entry.job.encode(), record, was_open=was_open, lane=lane_of(entry))
+    settlement.reports += report_of_entry(entry, record.state, place)
+    settlement.events.append(_plain_event(happening, entry.job, place, now))
 
 
 def replay(
@@ -182,16 +204,10 @@ def discard(
     unique_for_ms: int,
 ) -> None:
     """End a dead job for good."""
-    settlement.end(
-        entry.job.encode(),
-        _ledger_of(entry, State.DISCARDED, reason, now, unique_for_ms),
-        was_open=True,
-        lane=lane_of(entry),
-    )
-    settlement.reports += report_of_entry(entry, State.DISCARDED, place)
+    record = _ledger_of(entry, State.DISCARDED, reason, now, unique_for_ms)
+    _end_entry(entry, record, Happening.DISCARDED, settlement, place, now)
     # Before the ledger: until then a crash repeats the command, and the letter's tombstone.
     remove_letter(entry.job, entry.generation, settlement, place)
-    settlement.events.append(_plain_event(Happening.DISCARDED, entry.job, place, now))
 
 
 def remove_letter(job: JobKey, generation: int, settlement: Settlement, place: Place) -> None:

@@ -58,6 +58,8 @@ class Settlement:
     commands_read: int | None = None  # the offset after the last command that was obeyed
     committed: int | None = None  # the watermark of earlier turns, to be kept in state
     at_work: bool | None = None  # the owner's mark: set, or removed
+    asks_end: bool = False  # where the queue ends now
+    queue_end: int | None = None  # the answer
     inspects: bool = False  # look for what earlier owners wrote late, also if nothing is written
 
     def __bool__(self) -> bool:
@@ -74,6 +76,7 @@ class Settlement:
             or self.commands_read is not None
             or self.committed is not None
             or self.at_work is not None
+            or self.asks_end
             or self.inspects
         )
 
@@ -117,6 +120,8 @@ class Settlement:
         before the ledger, the ledger before the tombstones (a job is never in neither), and the
         local store last (it must never be ahead of its topics).
         """
+        if self.asks_end:
+            self.queue_end = await log.end(place.topic, place.partition)
         own = _OwnAppends(log, tables, place, self)
         opens = [(key, encode_open(entry)[1]) for key, entry in self.opens.items()]
         ledgers = [(key, encode_ledger(record)[1]) for key, record in self.ledgers.items()]

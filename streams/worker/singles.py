@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from streams.jobs.identity import JobKey
-from streams.jobs.single import Kind
+from streams.jobs.single import Kind, SingleRule
 from streams.wire.single import Single
 from streams.worker.attempt import Attempt
-from streams.worker.single_index import Mark
+from streams.worker.single_index import Mark, mark_of_state
 
 
 class Singles:
@@ -53,16 +53,33 @@ def first_like(marks: Iterable[Mark], *, arrival: int, sent: int) -> Mark | None
     return next((m for m in marks if m.arrival < arrival and sent < m.until), None)
 
 
-def why_dropped(kind: Kind, because_of: Mark | None) -> str:
+def why_dropped(kind: Kind, other: JobKey) -> str:
     """For people: who made it so."""
-    assert because_of is not None
-    other = JobKey.decode(because_of.state_key)
     match kind:
         case Kind.THROTTLE:
             return f"throttled: {other.id} of this key came first"
+        case Kind.DEBOUNCE:
+            return f"debounced: {other.id} came after it"
 
 
 def mark_of(attempt: Attempt, single: Single) -> Mark | None:
     """How a job in hand counts; None: it does not."""
-    assert single.until is not None
-    return Mark(state_key=attempt.state_key, arrival=single.arrival, until=single.until)
+    match single.kind:
+        case Kind.THROTTLE:
+            return mark_of_state(single, attempt.state_key)
+        case Kind.DEBOUNCE:
+            return None  # it is on its way to run: what comes now begins a new burst
+
+
+def burst_of(
+    rule: SingleRule, waiting: Iterable[Single], *, sent: int, not_before: int | None
+) -> tuple[int, int]:
+    """When the burst of a debounced job began, and when the job is due. Pure.
+
+    `waiting` are those of its key which had not been due when it was sent: it takes their place.
+    """
+    since = min((one.since for one in waiting), default=sent)
+    due = sent + rule.ms
+    if rule.at_most_ms is not None:
+        due = min(due, since + rule.at_most_ms)
+    return since, max(due, not_before or 0)

@@ -18,6 +18,7 @@ class Verdict(Enum):
     SCHEDULE = "schedule"  # due later
     EXPIRE = "expire"  # waited too long
     DROP = "drop"  # of those like it another one runs
+    DEBOUNCE = "debounce"  # until no other like it has come for a while
     PARK = "park"  # an earlier job of its key is open
 
 
@@ -31,6 +32,7 @@ class Known:
     key_blocked: bool
     state_key: bytes = b""
     alike: Mark | None = None  # the job because of which it is not to run
+    is_debounced: bool = False  # it waits for others like it
 
 
 def triage(envelope: Envelope, known: Known, *, now: int, unique_for_ms: int) -> Verdict:
@@ -48,6 +50,8 @@ def triage(envelope: Envelope, known: Known, *, now: int, unique_for_ms: int) ->
     if known.alike is not None:
         # The same id again: what became of the first one stays on record.
         return Verdict.DUPLICATE if known.alike.state_key == known.state_key else Verdict.DROP
+    if known.is_debounced:
+        return Verdict.DEBOUNCE
     if envelope.not_before is not None and envelope.not_before > now:
         return Verdict.SCHEDULE
     if known.key_blocked:

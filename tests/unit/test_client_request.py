@@ -45,7 +45,8 @@ def jobs() -> JobClient:
         ("jobId", 'write id="..."'),
         ("time", "run_at= says when it runs"),
         ("rate_limit", "@job(rate_limit=...)"),
-        ("debounce", "debounce is not available yet"),
+        ("debounce", "@job(debounce=...)"),
+        ("fair_by", "fair_by is not available yet"),
     ],
 )
 async def test_an_option_is_not_taken_for_metadata(jobs: JobClient, option: str, said: str) -> None:

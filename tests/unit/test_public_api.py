@@ -18,6 +18,7 @@ PUBLIC = {"Event", "JobPayload", "job", "JobContext", "Retry", "Exponential", "F
     "BatchCounts",
     "Progress",
     "RateLimit",
+    "Debounce",
     "Resource",
     "Middleware",
     "on",

@@ -350,7 +350,6 @@ def test_enqueue_without_a_loop_says_so_instead_of_doing_nothing() -> None:
     "option",
     [
         "batch",
-        "debounce",
         "cancel_on",
         "fair_by",
     ],

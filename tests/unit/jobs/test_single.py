@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from streams import Event, JobPayload, job
+from streams import Debounce, Event, JobPayload, job
 from streams.errors import RegistrationError
 from streams.jobs.definition import JobDefinition
 from streams.jobs.registry import Registry
@@ -71,8 +71,34 @@ def test_plain_parameters_are_throttled_by_their_key() -> None:
 
 
 @pytest.mark.parametrize(
+    ("given", "rule"),
+    [
+        ("5s", SingleRule(kind=Kind.DEBOUNCE, ms=5_000)),
+        (Debounce("5s"), SingleRule(kind=Kind.DEBOUNCE, ms=5_000)),
+        (
+            Debounce("5s", at_most="1m"),
+            SingleRule(kind=Kind.DEBOUNCE, ms=5_000, at_most_ms=60_000),
+        ),
+    ],
+)
+def test_a_debounce_is_a_quiet_time_and_perhaps_a_bound(given: Any, rule: SingleRule) -> None:
+    def handler(payload: Sync) -> None: ...
+
+    found = definition(job(debounce=given)(handler))
+    assert found.mistakes == ()
+    assert found.single == rule
+
+
+@pytest.mark.parametrize(
     ("kind", "options", "said"),
     [
+        (Loose, {"debounce": "1s"}, "debounce needs a key, of whose burst one job runs: name one"),
+        (Sync, {"debounce": "0s"}, "debounce='0s' must be longer than nothing"),
+        (Sync, {"debounce": 5}, "debounce: 5 is no duration"),
+        (Sync, {"debounce": Debounce("x")}, "debounce: 'x' is no duration"),
+        (Sync, {"debounce": Debounce("5s", at_most="x")}, "debounce: at_most: 'x' is no duration"),
+        (Sync, {"debounce": Debounce("5s", at_most="4s")}, "at_most='4s' is less than the 5s"),
+        (Sync, {"debounce": "1s", "throttle": "1s"}, "write one of them"),
         (Loose, {"throttle": "1h"}, "throttle needs a key, of which it lets one job run: name one"),
         (Sync, {"throttle": "0s"}, "throttle='0s' must be longer than nothing"),
         (Sync, {"throttle": "soon"}, "throttle: 'soon' is no duration"),
@@ -96,6 +122,26 @@ def test_a_period_is_no_longer_than_the_ledger_is_kept() -> None:
     said = refused(throttle="4d")
     assert "throttle is 4d, but the ledger is kept for 3d" in said
     assert "raise STREAMS_LEDGER_KEPT" in said
+
+
+@pytest.mark.parametrize(
+    ("debounce", "fits"),
+    [
+        ("59s", True),
+        ("1m", False),
+        (Debounce("1s", at_most="59s"), True),
+        (Debounce("1s", at_most="1m"), False),
+    ],
+)
+def test_what_waits_for_others_does_not_expire_meanwhile(debounce: Any, fits: bool) -> None:
+    @job(debounce=debounce, expires="1m")
+    def handler(payload: Sync) -> None: ...
+
+    if fits:
+        Registry.build([definition(handler)], ("default",))
+        return
+    with pytest.raises(RegistrationError, match="debounce lets a job wait for 1m, but it expires"):
+        Registry.build([definition(handler)], ("default",))
 
 
 RULE = SingleRule(kind=Kind.THROTTLE, ms=1)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
-from parts import NOW, attempt, definition_of
+from parts import NOW, attempt, definition_of, entry_of
 
 from streams import JobPayload, job
 from streams.jobs.identity import JobKey
-from streams.jobs.single import Kind
-from streams.wire.single import Single
+from streams.jobs.single import Kind, SingleRule
+from streams.jobs.states import State
+from streams.wire.single import Single, once_over
+from streams.wire.state import counted, is_debounced
 from streams.worker.single_index import Mark
-from streams.worker.singles import Singles, first_like, why_dropped
+from streams.worker.singles import Singles, burst_of, first_like, why_dropped
 
 KEY = JobKey(name="step", ordering_key="step:1", id="r1").encode()
 
@@ -47,8 +51,64 @@ def test_others_that_do_not_count_hide_none_that_does() -> None:
 
 
 def test_who_is_dropped_is_told_because_of_whom() -> None:
-    mark = Mark(state_key=KEY, arrival=7, until=NOW)
-    assert why_dropped(Kind.THROTTLE, mark) == "throttled: r1 of this key came first"
+    other = JobKey.decode(KEY)
+    assert why_dropped(Kind.THROTTLE, other) == "throttled: r1 of this key came first"
+    assert why_dropped(Kind.DEBOUNCE, other) == "debounced: r1 came after it"
+
+
+QUIET = SingleRule(kind=Kind.DEBOUNCE, ms=1_000)
+BOUNDED = SingleRule(kind=Kind.DEBOUNCE, ms=1_000, at_most_ms=5_000)
+
+
+@pytest.mark.parametrize(
+    ("rule", "began", "not_before", "burst"),
+    [
+        (QUIET, [], None, (0, 1_000)),
+        (BOUNDED, [], None, (0, 1_000)),
+        # it goes on with the burst of those whose place it takes
+        (QUIET, [-4_500, -3_000], None, (-4_500, 1_000)),
+        (BOUNDED, [-4_000], None, (-4_000, 1_000)),
+        # which takes no longer than it may
+        (BOUNDED, [-3_000, -4_500], None, (-4_500, 500)),
+        # a delayed job never runs early
+        (QUIET, [], 3_000, (0, 3_000)),
+        (BOUNDED, [-4_500], 3_000, (-4_500, 3_000)),
+        (QUIET, [], 1, (0, 1_000)),
+    ],
+)
+def test_a_debounced_job_is_due_when_its_burst_is_over(
+    rule: SingleRule, began: list[int], not_before: int | None, burst: tuple[int, int]
+) -> None:
+    waiting = [
+        Single(scope="s", kind=Kind.DEBOUNCE, arrival=1, since=NOW + since, until=NOW + 1)
+        for since in began
+    ]
+    when = None if not_before is None else NOW + not_before
+    since, due = burst_of(rule, waiting, sent=NOW, not_before=when)
+    assert (since - NOW, due - NOW) == burst
+
+
+@pytest.mark.parametrize(
+    ("changes", "counts"),
+    [
+        ({}, True),
+        ({"state": State.PARKED}, False),  # it is due, and waits for its key
+        ({"state": State.RUNNING}, False),
+        ({"state": State.RETRYING, "run": 1, "attempts": 1}, False),
+        ({"state": State.SLEEPING, "run": 1}, False),
+        ({"generation": 1}, False),  # a replayed letter
+    ],
+)
+def test_a_debounced_job_makes_way_only_before_it_is_due(
+    changes: dict[str, Any], counts: bool
+) -> None:
+    single = Single(scope="s", kind=Kind.DEBOUNCE, arrival=1, since=NOW, until=NOW + 1)
+    fresh: dict[str, Any] = {"state": State.SCHEDULED, "run": 0, "attempts": 0}
+    entry = entry_of(JobKey.decode(KEY), single=single, **{**fresh, **changes})
+    assert is_debounced(entry) is counts
+    assert counted(entry) == (single if counts else None)
+    for ran in (False, True):
+        assert once_over(single, ran=ran, was_dead=False, ended=NOW) is None
 
 
 def test_what_leaves_the_hand_leaves_nothing_behind() -> None:
