@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from streams.jobs.rate import RateLimit
     from streams.jobs.resource import Resource
     from streams.jobs.retry import Custom, Exponential, Fixed, Retry
-    from streams.jobs.single import Debounce
+    from streams.jobs.single import Debounce, Unique
 
 __all__ = [
     # contracts
@@ -37,6 +37,7 @@ __all__ = [
     # limits
     "RateLimit",
     "Debounce",
+    "Unique",
     # retries
     "Retry",
     "Exponential",
@@ -62,6 +63,7 @@ _HOME = {
     "Middleware": "streams.jobs.middleware",
     "RateLimit": "streams.jobs.rate",
     "Debounce": "streams.jobs.single",
+    "Unique": "streams.jobs.single",
     "Resource": "streams.jobs.resource",
     "Retry": "streams.jobs.retry",
     "Exponential": "streams.jobs.retry",

@@ -28,7 +28,8 @@ from streams.jobs.placement import concurrency_mistakes, place_of
 from streams.jobs.rate import RateLimit, rate_mistakes
 from streams.jobs.retry import Retry
 from streams.jobs.signature import Signature, read_signature
-from streams.jobs.single import Debounce, single_rule
+from streams.jobs.single import Debounce, Unique
+from streams.jobs.single_options import single_rule
 
 if TYPE_CHECKING:
     from streams.client import Handle
@@ -98,6 +99,7 @@ def job(
     rate_limit: RateLimit | None = None,
     throttle: Duration | None = None,
     debounce: Duration | Debounce | None = None,
+    unique: Unique | None = None,
     ledger: bool = True,
     middleware: Sequence[Middleware] = (),
     key: str | None = None,
@@ -120,6 +122,7 @@ def job(
     rate_limit: RateLimit | None = None,
     throttle: Duration | None = None,
     debounce: Duration | Debounce | None = None,
+    unique: Unique | None = None,
     ledger: bool = True,
     middleware: Sequence[Middleware] = (),
     key: str | None = None,
@@ -152,6 +155,7 @@ def job(
             are discarded.
         debounce: of a burst for a key the last job runs, once no other has come for this time; the
             others are discarded. `Debounce("5s", at_most="1m")` bounds how long that may take.
+        unique: while a job waits or runs, others like it are discarded, as in `Unique(by="key")`.
         ledger: False: a job that completes leaves no record, for idempotent work in bulk without
             an order. It has no status and no result, a copy of it runs again, and so does what
             completed behind a running job when its partition moves to another worker.
@@ -218,6 +222,7 @@ def job(
             ledger=ledger,
             throttle=throttle,
             debounce=debounce,
+            unique=unique,
         )
         mistakes += middleware_mistakes(middleware)
         is_event = issubclass(kind, Event)

@@ -24,7 +24,10 @@ _ATTEMPTS: Final = "write attempts=3"
 _TIMEOUT: Final = 'write timeout="30s"'
 _ID: Final = 'write id="..."'
 _QUEUE: Final = 'jobs have no priority: use a queue of their own, as in queue="critical"'
-_UNIQUE: Final = "the same id is the same job: write id=..., and @job(unique_for=...)"
+_SAME: Final = "the same id is the same job: write id=..., and @job(unique_for=...)"
+_UNIQUE: Final = (
+    'the definition has it: @job(unique=Unique(by="key")); the same id= is the same job'
+)
 _KEPT: Final = "what is over is kept for STREAMS_LEDGER_KEPT"
 
 # By name without underscores, in lower case. Ours that belong elsewhere come first.
@@ -94,8 +97,8 @@ _REMEDIES: Final[Mapping[str, str]] = {
     "onfailure": "watch the dead letters: streams dlq ls",
     # BullMQ, Sidekiq, Oban
     "jobid": _ID,
-    "deduplication": _UNIQUE,
-    "deduplicationid": _UNIQUE,
+    "deduplication": _SAME,
+    "deduplicationid": _SAME,
     "unique": _UNIQUE,
     "uniquekey": _UNIQUE,
     "idempotencykey": _ID,

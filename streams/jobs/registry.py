@@ -13,7 +13,7 @@ from streams.jobs.durations import format_ms
 from streams.jobs.middleware import Middleware, middleware_mistakes
 from streams.jobs.placement import unreachable
 from streams.jobs.resource import factory_mistakes
-from streams.jobs.single import single_contradictions
+from streams.jobs.single_options import single_contradictions
 
 # Kafka's rule, with room for a prefix below its 249.
 _TOPIC: Final = re.compile(r"[a-zA-Z0-9._-]{1,200}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Final
 
 from streams.jobs.single import Kind
@@ -19,6 +20,7 @@ class Single:
     kind: Kind
     arrival: int  # the offset at which it came: it counts for those that came later
     since: int = 0  # debounced: when the first one of its burst was sent
+    for_ms: int = 0  # how long it counts after its end
     until: int | None = None  # for those that were sent before; None: as long as it is open
 
 
@@ -26,7 +28,16 @@ def plain_single(single: Single | None) -> dict[str, Any]:
     """The field of that name, if there is anything to keep in it."""
     if single is None:
         return {}
-    return {"single": [single.scope, single.kind.value, single.arrival, single.until, single.since]}
+    return {
+        "single": [
+            single.scope,
+            single.kind.value,
+            single.arrival,
+            single.until,
+            single.since,
+            single.for_ms,
+        ]
+    }
 
 
 def read_single(row: list[Any] | None) -> Single | None:
@@ -37,12 +48,14 @@ def read_single(row: list[Any] | None) -> Single | None:
     """
     if row is None:
         return None
-    scope, kind, arrival, until, since = row
-    numbers = (arrival, since, 0 if until is None else until)
+    scope, kind, arrival, until, since, for_ms = row
+    numbers = (arrival, since, for_ms, 0 if until is None else until)
     if type(scope) is not str or not all(type(n) is int and 0 <= n <= FOREVER for n in numbers):
         raise ValueError(f"not what is alike: {row!r}"[:200])
     scope.encode()
-    return Single(scope=scope, kind=Kind(kind), arrival=arrival, until=until, since=since)
+    return Single(
+        scope=scope, kind=Kind(kind), arrival=arrival, until=until, since=since, for_ms=for_ms
+    )
 
 
 def while_open(
@@ -55,6 +68,12 @@ def while_open(
         case Kind.DEBOUNCE:
             is_waiting = state is State.SCHEDULED and not (generation or run or attempts)
             return single if is_waiting else None
+        case Kind.UNTIL_STARTED:
+            has_started = state in (State.RUNNING, State.DEAD) or run or attempts
+            return None if has_started else single
+        case Kind.UNTIL_OVER:
+            # A dead one may wait for ever to be replayed, and would hold up all others until then.
+            return None if state is State.DEAD else single
 
 
 def once_over(single: Single | None, *, ran: bool, was_dead: bool, ended: int) -> Single | None:
@@ -62,6 +81,12 @@ def once_over(single: Single | None, *, ran: bool, was_dead: bool, ended: int) -
 
     One that ended without having run holds nobody up: it was cancelled, or expired.
     """
-    if single is None or single.kind is not Kind.THROTTLE or not ran:
+    if single is None or not ran:
         return None
-    return single
+    match single.kind:
+        case Kind.THROTTLE:
+            return single
+        case Kind.UNTIL_OVER if single.for_ms and not was_dead:
+            return replace(single, until=ended + single.for_ms)
+        case _:
+            return None

@@ -60,6 +60,8 @@ def why_dropped(kind: Kind, other: JobKey) -> str:
             return f"throttled: {other.id} of this key came first"
         case Kind.DEBOUNCE:
             return f"debounced: {other.id} came after it"
+        case Kind.UNTIL_STARTED | Kind.UNTIL_OVER:
+            return f"unique: {other.id} is the same"
 
 
 def mark_of(attempt: Attempt, single: Single) -> Mark | None:
@@ -69,6 +71,10 @@ def mark_of(attempt: Attempt, single: Single) -> Mark | None:
             return mark_of_state(single, attempt.state_key)
         case Kind.DEBOUNCE:
             return None  # it is on its way to run: what comes now begins a new burst
+        case Kind.UNTIL_STARTED if attempt.started is not None or attempt.run or attempt.used:
+            return None
+        case Kind.UNTIL_STARTED | Kind.UNTIL_OVER:
+            return mark_of_state(single, attempt.state_key)
 
 
 def burst_of(

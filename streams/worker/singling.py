@@ -47,9 +47,13 @@ class Singling:
         if scope is None:
             return None
         single = Single(scope=scope, kind=rule.kind, arrival=record.offset)
-        if rule.kind is Kind.THROTTLE:
-            return replace(single, until=record.timestamp + rule.ms)
-        return single
+        match rule.kind:
+            case Kind.THROTTLE:
+                return replace(single, until=record.timestamp + rule.ms)
+            case Kind.UNTIL_OVER:
+                return replace(single, for_ms=rule.ms)
+            case Kind.DEBOUNCE | Kind.UNTIL_STARTED:
+                return single
 
     def first_like(self, single: Single, record: Record, settlement: Settlement) -> Mark | None:
         """The job because of which this one is not to run."""

@@ -46,6 +46,8 @@ def jobs() -> JobClient:
         ("time", "run_at= says when it runs"),
         ("rate_limit", "@job(rate_limit=...)"),
         ("debounce", "@job(debounce=...)"),
+        ("unique", "@job(unique=Unique("),
+        ("deduplicationId", "@job(unique_for=...)"),
         ("fair_by", "fair_by is not available yet"),
     ],
 )

@@ -19,6 +19,7 @@ PUBLIC = {"Event", "JobPayload", "job", "JobContext", "Retry", "Exponential", "F
     "Progress",
     "RateLimit",
     "Debounce",
+    "Unique",
     "Resource",
     "Middleware",
     "on",

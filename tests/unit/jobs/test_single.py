@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from streams import Debounce, Event, JobPayload, job
+from streams import Debounce, Event, JobPayload, Unique, job
 from streams.errors import RegistrationError
 from streams.jobs.definition import JobDefinition
 from streams.jobs.registry import Registry
@@ -18,6 +18,10 @@ from streams.jobs.single import Kind, SingleRule
 class Sync(JobPayload, name="sync", key="account"):
     account: int
     month: str = ""
+
+
+class Computed(JobPayload, name="computed", key=lambda payload: payload.account % 2):
+    account: int
 
 
 class Loose(JobPayload, name="loose"):
@@ -90,16 +94,76 @@ def test_a_debounce_is_a_quiet_time_and_perhaps_a_bound(given: Any, rule: Single
 
 
 @pytest.mark.parametrize(
+    ("given", "rule"),
+    [
+        (Unique(by="key"), SingleRule(kind=Kind.UNTIL_OVER)),
+        (Unique(by="key", until="started"), SingleRule(kind=Kind.UNTIL_STARTED)),
+        (Unique(by="key", for_="1h"), SingleRule(kind=Kind.UNTIL_OVER, ms=3_600_000)),
+        (
+            Unique(by=("account", "month")),
+            SingleRule(kind=Kind.UNTIL_OVER, fields=("account", "month")),
+        ),
+        (Unique(by=["account"]), SingleRule(kind=Kind.UNTIL_OVER, fields=("account",))),
+    ],
+)
+def test_unique_is_by_key_or_fields_and_until(given: Unique, rule: SingleRule) -> None:
+    def handler(payload: Sync) -> None: ...
+
+    found = definition(job(unique=given)(handler))
+    assert found.mistakes == ()
+    assert found.single == rule
+
+
+@pytest.mark.parametrize(
     ("kind", "options", "said"),
     [
-        (Loose, {"debounce": "1s"}, "debounce needs a key, of whose burst one job runs: name one"),
+        (Loose, {"unique": Unique(by="key")}, "unique needs a key, for which it lets one job run"),
+        (
+            Loose,
+            {"unique": Unique(by=("n",))},
+            "unique by 'n' needs a key that is one of these, or jobs that are the same come to",
+        ),
+        (Sync, {"unique": Unique(by=("month",))}, 'name one in the contract (key="...")'),
+        (Computed, {"unique": Unique(by=("account",))}, "needs a key that is one of these"),
+        (Sync, {"unique": Unique(by=("account", "mnth"))}, "Sync has no field 'mnth' (account, mo"),
+        (Sync, {"unique": Unique(by="account")}, 'as in by=("account_id",)'),
+        (Sync, {"unique": Unique(by=())}, 'unique: by=(): write by="key"'),
+        (Sync, {"unique": Unique(by=(1,))}, 'write by="key"'),  # type: ignore[arg-type]
+        (Sync, {"unique": "key"}, 'write unique=Unique(by="key")'),
+        (
+            Sync,
+            {"unique": Unique(by="key", until="done")},  # type: ignore[arg-type]
+            'write "started" or "over"',
+        ),
+        (Sync, {"unique": Unique(by="key", for_="0s")}, "unique: for_='0s' must be longer than"),
+        (Sync, {"unique": Unique(by="key", for_="x")}, "unique: for_: 'x' is no duration"),
+        (
+            Sync,
+            {"unique": Unique(by="key", until="started", for_="1h")},
+            'for_ counts from the end of a job, and until="started" ends before it',
+        ),
+        (
+            Sync,
+            {"unique": Unique(by="key", for_="1h"), "ledger": False, "ordering": "none"},
+            "unique: for_ counts from a job that may be over, and ledger=False keeps no record",
+        ),
+        (Sync, {"unique": Unique(by="key"), "debounce": "1s"}, "debounce and unique contradict"),
+        (
+            Loose,
+            {"debounce": "1s"},
+            "debounce needs a key, for which it lets one job run: name one",
+        ),
         (Sync, {"debounce": "0s"}, "debounce='0s' must be longer than nothing"),
         (Sync, {"debounce": 5}, "debounce: 5 is no duration"),
         (Sync, {"debounce": Debounce("x")}, "debounce: 'x' is no duration"),
         (Sync, {"debounce": Debounce("5s", at_most="x")}, "debounce: at_most: 'x' is no duration"),
         (Sync, {"debounce": Debounce("5s", at_most="4s")}, "at_most='4s' is less than the 5s"),
         (Sync, {"debounce": "1s", "throttle": "1s"}, "write one of them"),
-        (Loose, {"throttle": "1h"}, "throttle needs a key, of which it lets one job run: name one"),
+        (
+            Loose,
+            {"throttle": "1h"},
+            "throttle needs a key, for which it lets one job run: name one",
+        ),
         (Sync, {"throttle": "0s"}, "throttle='0s' must be longer than nothing"),
         (Sync, {"throttle": "soon"}, "throttle: 'soon' is no duration"),
         (Sync, {"throttle": 5}, "throttle: 5 is no duration"),
@@ -142,6 +206,30 @@ def test_what_waits_for_others_does_not_expire_meanwhile(debounce: Any, fits: bo
         return
     with pytest.raises(RegistrationError, match="debounce lets a job wait for 1m, but it expires"):
         Registry.build([definition(handler)], ("default",))
+
+
+def test_an_end_counts_no_longer_than_the_ledger_is_kept() -> None:
+    said = refused(unique=Unique(by="key", for_="4d"))
+    assert "unique: for_ is 4d, but the ledger is kept for 3d" in said
+
+
+def test_without_a_ledger_a_job_is_unique_as_long_as_it_is_open() -> None:
+    assert mistakes_of(unique=Unique(by="key"), ledger=False, ordering="none") == ""
+
+
+BY_MONTH = SingleRule(kind=Kind.UNTIL_OVER, fields=("account", "month"))
+
+
+def test_jobs_are_alike_in_the_values_of_their_fields() -> None:
+    def scope(payload: bytes) -> str | None:
+        return BY_MONTH.scope("sync", "sync:1", Sync, payload)
+
+    # what is left out has its default, and other fields do not matter
+    assert scope(b'{"account": 1, "month": "", "n": 1}') == scope(b'{"n": 2, "account": "1"}')
+    assert scope(b'{"account": 1, "month": "a"}') != scope(b'{"account": 1, "month": "b"}')
+    # what can't be read is like nothing, and fails when it runs
+    assert scope(b"{}") is None
+    assert scope(b"\xff") is None
 
 
 RULE = SingleRule(kind=Kind.THROTTLE, ms=1)

@@ -14,7 +14,7 @@ from streams.jobs.states import State
 from streams.wire.single import Single, once_over
 from streams.wire.state import counted, is_debounced
 from streams.worker.single_index import Mark
-from streams.worker.singles import Singles, burst_of, first_like, why_dropped
+from streams.worker.singles import Singles, burst_of, first_like, mark_of, why_dropped
 
 KEY = JobKey(name="step", ordering_key="step:1", id="r1").encode()
 
@@ -54,6 +54,63 @@ def test_who_is_dropped_is_told_because_of_whom() -> None:
     other = JobKey.decode(KEY)
     assert why_dropped(Kind.THROTTLE, other) == "throttled: r1 of this key came first"
     assert why_dropped(Kind.DEBOUNCE, other) == "debounced: r1 came after it"
+    assert why_dropped(Kind.UNTIL_STARTED, other) == "unique: r1 is the same"
+    assert why_dropped(Kind.UNTIL_OVER, other) == "unique: r1 is the same"
+
+
+WAITS: dict[str, Any] = {"state": State.PARKED, "run": 0, "attempts": 0}
+
+
+@pytest.mark.parametrize(
+    ("changes", "until_started", "until_over"),
+    [
+        ({}, True, True),
+        ({"state": State.SCHEDULED}, True, True),
+        ({"state": State.RUNNING}, False, True),
+        ({"state": State.RETRYING, "run": 1, "attempts": 1}, False, True),
+        ({"state": State.SLEEPING, "run": 1}, False, True),
+        ({"state": State.PARKED, "run": 1, "attempts": 1}, False, True),
+        ({"state": State.DEAD, "attempts": 1}, False, False),
+        ({"state": State.DEAD}, False, False),
+        ({"generation": 1}, True, True),  # a replayed letter
+    ],
+)
+def test_an_open_job_counts_as_long_as_it_waits_or_until_it_is_over(
+    changes: dict[str, Any], until_started: bool, until_over: bool
+) -> None:
+    for kind, counts in ((Kind.UNTIL_STARTED, until_started), (Kind.UNTIL_OVER, until_over)):
+        single = Single(scope="s", kind=kind, arrival=1)
+        entry = entry_of(JobKey.decode(KEY), single=single, **{**WAITS, **changes})
+        assert (counted(entry) is not None) is counts
+
+
+@pytest.mark.parametrize(
+    ("kind", "for_ms", "ran", "was_dead", "until"),
+    [
+        (Kind.UNTIL_OVER, 0, True, False, None),
+        (Kind.UNTIL_OVER, 500, True, False, NOW + 500),
+        (Kind.UNTIL_OVER, 500, False, False, None),  # it was cancelled before it ran
+        (Kind.UNTIL_OVER, 500, True, True, None),  # its letter was discarded
+        (Kind.UNTIL_STARTED, 0, True, False, None),
+    ],
+)
+def test_one_that_is_over_counts_for_a_while_if_it_ran(
+    kind: Kind, for_ms: int, ran: bool, was_dead: bool, until: int | None
+) -> None:
+    single = Single(scope="s", kind=kind, arrival=1, for_ms=for_ms)
+    over = once_over(single, ran=ran, was_dead=was_dead, ended=NOW)
+    assert (None if over is None else over.until) == until
+
+
+def test_one_in_hand_counts_until_it_has_started_or_until_it_is_over() -> None:
+    for kind, counts in ((Kind.UNTIL_STARTED, False), (Kind.UNTIL_OVER, True)):
+        single = Single(scope="s", kind=kind, arrival=1)
+        each = attempt(definition_of(step), "1", "step:1")
+        assert mark_of(each, single) is not None
+        each.started = NOW
+        assert (mark_of(each, single) is not None) is counts
+        again = attempt(definition_of(step), "1", "step:1", opened=True)  # retried
+        assert (mark_of(again, single) is not None) is counts
 
 
 QUIET = SingleRule(kind=Kind.DEBOUNCE, ms=1_000)

@@ -250,6 +250,22 @@ def test_counts_and_indexes_are_a_recount_in_rocksdb(script: list[object]) -> No
 JOB = JOBS[3]
 
 
+def test_of_a_job_that_is_over_its_record_counts_whatever_becomes_of_its_entry() -> None:
+    # given both, with the same time, as a crash may leave them
+    tables = Tables(MemoryStore())
+    single = Single(scope="s", kind=Kind.THROTTLE, arrival=1, until=NOW)
+    batch = tables.batch()
+    batch.put_open(entry_of(JOB, single=single))
+    batch.put_ledger(*encode_ledger(ledger_of(JOB, single=single)))
+    batch.write()
+    # when the entry goes
+    batch = tables.batch()
+    batch.drop_open(JOB.encode())
+    batch.write()
+    # then the record counts still
+    assert [mark.state_key for mark in tables.marks("s", NOW - 1)] == [JOB.encode()]
+
+
 def test_a_cleared_store_knows_nothing() -> None:
     store = MemoryStore()
     tables = Tables(store)
