@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 
 from streams import Event, JobPayload
 from streams.testing.sandbox import Sandbox
-from streams.wire.envelope import Envelope, encode
+from streams.wire.envelope import Envelope, Record, encode
 from streams.wire.state import LedgerRecord, OpenEntry
-from streams.worker.ports import Append
+from streams.worker.ports import Append, Log
 from streams.worker.single_index import SINGLE
 
 
@@ -24,19 +24,53 @@ class Changed(Event, type="account.changed", key="account"):
     n: int = 0
 
 
+class PassedOn:
+    """A log that passes everything on to another one."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+
+    async def append(self, records: Sequence[Append]) -> Sequence[int]:
+        return await self._log.append(records)
+
+    def read(self, topic: str, partition: int, start: int) -> AsyncIterator[Sequence[Record]]:
+        return self._log.read(topic, partition, start)
+
+    async def end(self, topic: str, partition: int) -> int:
+        return await self._log.end(topic, partition)
+
+    async def offset_at(self, topic: str, partition: int, time: int) -> int | None:
+        return await self._log.offset_at(topic, partition, time)
+
+    async def trim(self, topic: str, partition: int, before: int) -> None:
+        await self._log.trim(topic, partition, before)
+
+
+class Slow(PassedOn):
+    """A log whose appends take some steps: a crash may come before each, and after it."""
+
+    async def append(self, records: Sequence[Append]) -> Sequence[int]:
+        for _ in range(3):
+            await asyncio.sleep(0)
+        offsets = await super().append(records)
+        for _ in range(3):
+            await asyncio.sleep(0)
+        return offsets
+
+
 async def restart(box: Sandbox, *, loses_disk: bool = False) -> None:
     """Crash the worker, start it again, and let it go on until nothing moves."""
     await crash(box, loses_disk=loses_disk)
     await box.cluster.settle()
 
 
-async def crash(box: Sandbox, *, loses_disk: bool = False) -> None:
+async def crash(box: Sandbox, *, loses_disk: bool = False, log: Log | None = None) -> None:
     """Crash the worker and start it again."""
     for worker in list(box.cluster.workers):
         await box.cluster.kill(worker)
     if loses_disk:
         box.cluster.lose_disks()
-    box._worker = await box.cluster.start_worker("w1")
+    box._worker = await box.cluster.start_worker("w1", log=log)
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 
 import pytest
 from alike import (
     Changed,
+    PassedOn,
     Sync,
     crash,
     dropped,
@@ -20,10 +21,8 @@ from alike import (
 )
 
 from streams import Debounce, Fixed, JobContext, PermanentError, Retry, job
-from streams.testing.cluster import MemoryCluster
 from streams.testing.sandbox import Sandbox
-from streams.wire.envelope import Record
-from streams.worker.ports import Append
+from streams.worker.ports import Append, Log
 
 ran: list[tuple[int, int]] = []
 may_go_on = asyncio.Event()
@@ -222,32 +221,20 @@ async def test_an_outage_in_the_middle_of_a_burst_changes_nothing(loses_disk: bo
         }
 
 
-class CutOff:
+class CutOff(PassedOn):
     """A log that stops answering after it has written the entry of one job."""
 
-    def __init__(self, cluster: MemoryCluster, id: str) -> None:
-        self._log = cluster.log
+    def __init__(self, log: Log, id: str) -> None:
+        super().__init__(log)
         self._id = id.encode()
         self.is_cut_off = False
 
     async def append(self, records: Sequence[Append]) -> Sequence[int]:
         if self.is_cut_off:
             await asyncio.Event().wait()
-        offsets = await self._log.append(records)
+        offsets = await super().append(records)
         self.is_cut_off = any(r.value and self._id in (r.key or b"") for r in records)
         return offsets
-
-    def read(self, topic: str, partition: int, start: int) -> AsyncIterator[Sequence[Record]]:
-        return self._log.read(topic, partition, start)
-
-    async def end(self, topic: str, partition: int) -> int:
-        return await self._log.end(topic, partition)
-
-    async def offset_at(self, topic: str, partition: int, time: int) -> int | None:
-        return await self._log.offset_at(topic, partition, time)
-
-    async def trim(self, topic: str, partition: int, before: int) -> None:
-        await self._log.trim(topic, partition, before)
 
 
 @pytest.mark.parametrize("later_ms", [0, 60_000])
@@ -257,7 +244,7 @@ async def test_a_crash_between_the_new_entry_and_the_end_of_the_old_one(later_ms
         for worker in list(box.cluster.workers):
             await box.cluster.kill(worker)
         # given that the entry of a newer one is written, and nothing else
-        log = CutOff(box.cluster, "newer")
+        log = CutOff(box.cluster.log, "newer")
         box._worker = await box.cluster.start_worker("w1", log=log)
         await box.cluster.settle()
         write(box, Sync(account=1, n=1), "newer")
