@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from streams.jobs.rate import RateLimit
     from streams.jobs.resource import Resource
     from streams.jobs.retry import Custom, Exponential, Fixed, Retry
+    from streams.jobs.single import Debounce, Unique
 
 __all__ = [
     # contracts
@@ -37,6 +38,8 @@ __all__ = [
     # limits
     "RateLimit",
     "Breaker",
+    "Debounce",
+    "Unique",
     # retries
     "Retry",
     "Exponential",
@@ -62,6 +65,8 @@ _HOME = {
     "Middleware": "streams.jobs.middleware",
     "Breaker": "streams.jobs.breaker",
     "RateLimit": "streams.jobs.rate",
+    "Debounce": "streams.jobs.single",
+    "Unique": "streams.jobs.single",
     "Resource": "streams.jobs.resource",
     "Retry": "streams.jobs.retry",
     "Exponential": "streams.jobs.retry",

@@ -8,7 +8,7 @@ from streams.cli.find import Found
 from streams.cli.output import show_time
 from streams.jobs.identity import JobKey
 from streams.jobs.states import OVER, State
-from streams.wire.state import OpenEntry, awaits
+from streams.wire.state import OpenEntry, awaits, is_debounced
 from streams.worker.control import Pause
 
 
@@ -76,6 +76,12 @@ def _waiting(evidence: Evidence, entry: OpenEntry | None, now: int) -> Answer:
         return Answer(kind="batch", text=f"it {entry.tally.told()}")
     if entry is not None and entry.due is not None and entry.due > now:
         match entry.state:
+            case State.SCHEDULED if is_debounced(entry):
+                return Answer(
+                    kind="debounced",
+                    text=f"it runs at {show_time(entry.due)}, unless a newer one of its key comes "
+                    "and takes its place",
+                )
             case State.SCHEDULED:
                 return Answer(kind="delayed", text=f"it was sent for {show_time(entry.due)}")
             case State.RETRYING:

@@ -29,6 +29,8 @@ from streams.jobs.placement import cancel_on_mistakes, concurrency_mistakes, pla
 from streams.jobs.rate import RateLimit, rate_mistakes
 from streams.jobs.retry import Retry
 from streams.jobs.signature import Signature, read_signature
+from streams.jobs.single import Debounce, Unique
+from streams.jobs.single_options import single_rule
 
 if TYPE_CHECKING:
     from streams.client import Handle
@@ -99,6 +101,9 @@ def job(
     breaker: Breaker | None = None,
     fair_by: str | None = None,
     cancel_on: type[Event] | None = None,
+    throttle: Duration | None = None,
+    debounce: Duration | Debounce | None = None,
+    unique: Unique | None = None,
     ledger: bool = True,
     middleware: Sequence[Middleware] = (),
     key: str | None = None,
@@ -122,6 +127,9 @@ def job(
     breaker: Breaker | None = None,
     fair_by: str | None = None,
     cancel_on: type[Event] | None = None,
+    throttle: Duration | None = None,
+    debounce: Duration | Debounce | None = None,
+    unique: Unique | None = None,
     ledger: bool = True,
     middleware: Sequence[Middleware] = (),
     key: str | None = None,
@@ -156,6 +164,11 @@ def job(
             turn at this worker's slots, however many another one has.
         cancel_on: an event that cancels the jobs of its key that were sent before it, whether they
             wait or run.
+        throttle: of each key the first job runs, and those that are sent within this time of it
+            are discarded.
+        debounce: of a burst for a key the last job runs, once no other has come for this time; the
+            others are discarded. `Debounce("5s", at_most="1m")` bounds how long that may take.
+        unique: while a job waits or runs, others like it are discarded, as in `Unique(by="key")`.
         ledger: False: a job that completes leaves no record, for idempotent work in bulk without
             an order. It has no status and no result, a copy of it runs again, and so does what
             completed behind a running job when its partition moves to another worker.
@@ -224,6 +237,15 @@ def job(
             mistakes += breaker_mistakes(breaker)
         if cancel_on is not None:
             mistakes += cancel_on_mistakes(cancel_on, kind)
+        single = single_rule(
+            kind,
+            mistakes,
+            is_plain=signature.plain,
+            ledger=ledger,
+            throttle=throttle,
+            debounce=debounce,
+            unique=unique,
+        )
         mistakes += middleware_mistakes(middleware)
         is_event = issubclass(kind, Event)
         definition = JobDefinition(
@@ -245,6 +267,7 @@ def job(
             breaker=breaker,
             fair_by=fair_by,
             cancel_on=cancel_on,
+            single=single,
             ledger=bool(ledger),
             file=code.co_filename,
             line=code.co_firstlineno,

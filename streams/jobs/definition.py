@@ -14,6 +14,7 @@ from streams.jobs.placement import RunsIn
 from streams.jobs.rate import RateLimit
 from streams.jobs.resource import Factory
 from streams.jobs.retry import Retry, retry_mistakes
+from streams.jobs.single import SingleRule
 
 TIMEOUT_MS = 5 * 60 * 1000
 UNIQUE_FOR_MS = 24 * 60 * 60 * 1000
@@ -77,6 +78,7 @@ class JobDefinition:
     breaker: Breaker | None = None
     cancel_on: type[Event] | None = None  # ends those of its key
     fair_by: str | None = None  # a field of the payload, whose values have their turns
+    single: SingleRule | None = None  # of jobs that are alike only one is to run
     ledger: bool = True  # False: one that completes leaves no record
     file: str
     line: int

@@ -12,8 +12,6 @@ OF_A_JOB: Final = ("id", "queue", "delay", "run_at", "attempts", "timeout", "exp
 OF_AN_EVENT: Final = ("id", "time")
 NOT_YET: Final = (
     "batch",
-    "debounce",
-    "throttle",
     "cron",
     "middleware",
 )
@@ -24,7 +22,10 @@ _ATTEMPTS: Final = "write attempts=3"
 _TIMEOUT: Final = 'write timeout="30s"'
 _ID: Final = 'write id="..."'
 _QUEUE: Final = 'jobs have no priority: use a queue of their own, as in queue="critical"'
-_UNIQUE: Final = "the same id is the same job: write id=..., and @job(unique_for=...)"
+_SAME: Final = "the same id is the same job: write id=..., and @job(unique_for=...)"
+_UNIQUE: Final = (
+    'the definition has it: @job(unique=Unique(by="key")); the same id= is the same job'
+)
 _KEPT: Final = "what is over is kept for STREAMS_LEDGER_KEPT"
 
 # By name without underscores, in lower case. Ours that belong elsewhere come first.
@@ -42,6 +43,8 @@ _REMEDIES: Final[Mapping[str, str]] = {
     "cancelon": _DEFINITION.format("cancel_on"),
     "fairby": _DEFINITION.format("fair_by"),
     "ratelimit": _DEFINITION.format("rate_limit"),
+    "debounce": _DEFINITION.format("debounce"),
+    "throttle": _DEFINITION.format("throttle"),
     "runsin": _DEFINITION.format("runs_in"),
     "permanent": "the definition has it: @job(retry=Retry(permanent=(...,)))",
     "blockskey": 'a handler says it: raise Snooze("1h", blocks_key=True)',
@@ -94,8 +97,8 @@ _REMEDIES: Final[Mapping[str, str]] = {
     "onfailure": "watch the dead letters: streams dlq ls",
     # BullMQ, Sidekiq, Oban
     "jobid": _ID,
-    "deduplication": _UNIQUE,
-    "deduplicationid": _UNIQUE,
+    "deduplication": _SAME,
+    "deduplicationid": _SAME,
     "unique": _UNIQUE,
     "uniquekey": _UNIQUE,
     "idempotencykey": _ID,

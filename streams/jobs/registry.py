@@ -13,6 +13,7 @@ from streams.jobs.durations import format_ms
 from streams.jobs.middleware import Middleware, middleware_mistakes
 from streams.jobs.placement import unreachable
 from streams.jobs.resource import factory_mistakes
+from streams.jobs.single_options import single_contradictions
 
 # Kafka's rule, with room for a prefix below its 249.
 _TOPIC: Final = re.compile(r"[a-zA-Z0-9._-]{1,200}")
@@ -77,6 +78,7 @@ class Registry:
                     f"unique_for is {format_ms(definition.unique_for_ms)}, but the ledger is kept "
                     f"for {format_ms(ledger_kept_ms)}: shorten it, or raise STREAMS_LEDGER_KEPT"
                 )
+            wrong += single_contradictions(definition, ledger_kept_ms)
             other = seen.setdefault(definition.name, definition)
             if other is not definition:
                 wrong.append(_taken(definition, other))

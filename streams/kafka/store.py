@@ -18,10 +18,11 @@ from rocksdict import (
 )
 
 from streams.worker.ports import Row
+from streams.worker.single_index import SINGLE
 from streams.worker.starts import STARTS
 from streams.worker.tables import DUE, HELD, LANE, LEDGER, META, OPEN
 
-TABLES = (OPEN, LEDGER, DUE, LANE, HELD, STARTS, META)
+TABLES = (OPEN, LEDGER, DUE, LANE, HELD, STARTS, SINGLE, META)
 WRITE_BUFFER_BYTES = 4 * 1024 * 1024
 # The index has a row for each block and is in memory whole: at RocksDB's own 4 KiB it takes more
 # than the filters, which answer most of what a ledger is asked for without index or block.

@@ -8,6 +8,7 @@ from streams.testing.memory import MemoryStore
 from streams.wire.state import decode_open
 from streams.worker.pipeline import Pipeline
 from streams.worker.recovery import Recovery
+from streams.worker.single_index import SINGLE
 from streams.worker.tables import DUE, HELD, LANE, LEDGER, OPEN, Tables
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ async def _compare(world: World, pipeline: Pipeline) -> None:
     for key, value in ours.scan(OPEN, b"", None):
         if pipeline.tables.open(key) != decode_open(key, value):
             world.oracle.fault("safety", f"the open entry {key!r} in memory is not the one on disk")
-    for table in (OPEN, LEDGER, DUE, LANE, HELD):
+    for table in (OPEN, LEDGER, DUE, LANE, HELD, SINGLE):
         mine = dict(ours.scan(table, b"", None))
         theirs = dict(fresh.scan(table, b"", None))
         if mine != theirs:

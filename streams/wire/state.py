@@ -17,10 +17,12 @@ from streams.jobs.batches import Tally, read_tally
 from streams.jobs.identity import JobKey, read_state_key
 from streams.jobs.notes import LogLine, Notes, Progress, without_checkpoint
 from streams.jobs.outcome import Failure, StoredResult
+from streams.jobs.single import Kind
 from streams.jobs.states import State
 from streams.values import immutable
 from streams.wire import headers as h
 from streams.wire.envelope import Envelope, Record
+from streams.wire.single import Single, plain_single, read_single, while_open
 
 HISTORY_KEPT = 10
 
@@ -68,6 +70,7 @@ class OpenEntry:
     history: tuple[AttemptRecord, ...] = ()
     notes: Notes | None = None  # what its handler said of it
     tally: Tally | None = None  # of a callback: which of its children are over
+    single: Single | None = None  # of jobs like it only one is to run
     # What its record says, if that was read by whoever made this; it is not written.
     envelope: Envelope | None = field(default=None, repr=False, compare=False)
 
@@ -80,6 +83,25 @@ class OpenEntry:
 def awaits(entry: OpenEntry) -> bool:
     """Whether a callback sleeps until its children are over, and not as its handler wanted it."""
     return entry.state is State.SLEEPING and entry.due is None
+
+
+def is_debounced(entry: OpenEntry) -> bool:
+    """Whether it waits until nothing newer of its key has come for a while."""
+    single = entry.single
+    return single is not None and single.kind is Kind.DEBOUNCE and counted(entry) is not None
+
+
+def counted(entry: OpenEntry) -> Single | None:
+    """How an open job counts for those like it that come; None: it does not."""
+    if entry.single is None:
+        return None
+    return while_open(
+        entry.single,
+        state=entry.state,
+        generation=entry.generation,
+        run=entry.run,
+        attempts=entry.attempts,
+    )
 
 
 @immutable(frozen=True, slots=True, kw_only=True)
@@ -100,6 +122,7 @@ class LedgerRecord:
     failure: Failure | None = None
     history: tuple[AttemptRecord, ...] = ()
     notes: Notes | None = None  # without a checkpoint
+    single: Single | None = None  # it counts still for those like it that come
 
     @property
     def position(self) -> tuple[int, int, int]:
@@ -209,6 +232,7 @@ def encode_open(entry: OpenEntry) -> tuple[bytes, bytes]:
             **({} if entry.held is None else {"held": entry.held}),
             **_notes(entry.notes),
             **({} if entry.tally is None else {"tally": entry.tally.plain()}),
+            **plain_single(entry.single),
             # Headers and keys of foreign records may be any bytes; latin-1 keeps each one.
             "key": None if entry.record_key is None else entry.record_key.decode("latin-1"),
             "headers": [
@@ -252,6 +276,7 @@ def decode_open(key: bytes, value: bytes) -> OpenEntry:
             history=_read_history(m["history"]),
             notes=_read_notes(m.get("notes")),
             tally=read_tally(m["tally"]) if "tally" in m else None,
+            single=read_single(m.get("single")),
             record_key=None if m["key"] is None else m["key"].encode("latin-1"),
             headers=tuple(
                 # A list first: it is half as expensive as a generator.
@@ -275,6 +300,7 @@ class Head(NamedTuple):
     lane: bytes | None  # that it blocks; None if it blocks none
     size: int  # of its payload and its checkpoint, in bytes
     held: str | None = None  # the limit that it waits for
+    single: Single | None = None  # as it counts for those like it that come
 
 
 def head_of(entry: OpenEntry) -> Head:
@@ -282,7 +308,7 @@ def head_of(entry: OpenEntry) -> Head:
     blocks = entry.blocks and entry.job.ordering_key is not None
     lane = entry.record_key if blocks else None
     size = len(entry.payload) + _checkpoint_size(entry.notes)
-    return Head(entry.state, entry.arrival, entry.due, lane, size, entry.held)
+    return Head(entry.state, entry.arrival, entry.due, lane, size, entry.held, counted(entry))
 
 
 def _checkpoint_size(notes: Notes | None) -> int:
@@ -320,7 +346,13 @@ def decode_head(key: bytes, value: bytes) -> Head:
         held = m.get("held")
         if held is not None:
             held.encode()
-        return Head(_STATES[state], arrival, due, lane, size, held)
+        single = read_single(m.get("single"))
+        if single is not None:
+            generation, run, attempts = m["generation"], m["run"], m["attempts"]
+            single = while_open(
+                single, state=_STATES[state], generation=generation, run=run, attempts=attempts
+            )
+        return Head(_STATES[state], arrival, due, lane, size, held, single)
     except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         raise UndecodableRecord(f"not an open entry: {error}") from error
 
@@ -349,6 +381,7 @@ def encode_ledger(record: LedgerRecord) -> tuple[bytes, bytes]:
             **_notes(without_checkpoint(record.notes)),
             "result": None if record.result is None else orjson.Fragment(record.result),
             **_stored(record.stored),
+            **plain_single(record.single),
         }
     )
     return record.job.encode(), value
@@ -377,9 +410,17 @@ def decode_ledger(key: bytes, value: bytes) -> LedgerRecord:
             notes=_read_notes(m.get("notes")),
             result=None if m["result"] is None else orjson.dumps(m["result"]),
             stored=_read_stored(m.get("stored")),
+            single=read_single(m.get("single")),
         )
     except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         raise UndecodableRecord(f"not a ledger record: {error}") from error
+
+
+def ledger_single(value: bytes) -> Single | None:
+    """How the record that `encode_ledger` wrote counts for those like it."""
+    if b'"single":[' not in value:  # of most, and this costs little
+        return None
+    return read_single(orjson.loads(value).get("single"))
 
 
 def encode_command(command: Command) -> tuple[bytes, bytes]:

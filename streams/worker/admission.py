@@ -9,6 +9,7 @@ from streams.jobs.identity import JobKey
 from streams.jobs.notes import reopened
 from streams.jobs.states import State
 from streams.wire.envelope import Envelope, Record
+from streams.wire.single import Single
 from streams.wire.state import OpenEntry
 from streams.worker.attempt import Attempt
 
@@ -21,6 +22,7 @@ def attempt_of(
     *,
     lane: bytes | None,
     entry: OpenEntry | None = None,
+    single: Single | None = None,
 ) -> Attempt:
     """The attempt that comes next for a job, with its own options over its definition's."""
     overrides = envelope.options
@@ -61,6 +63,7 @@ def attempt_of(
         timeout_ms=timeout_ms,
         expires=expires,
         notebook=None if entry is None else reopened(entry.notes),
+        single=single if entry is None else entry.single,
     )
 
 
@@ -81,6 +84,7 @@ def new_entry(
     due: int | None = None,
     blocks: bool = False,
     reason: str = "",
+    single: Single | None = None,
 ) -> OpenEntry:
     """The first entry of a job that has not run."""
     return OpenEntry(
@@ -100,6 +104,7 @@ def new_entry(
         reason=reason,
         envelope=envelope,
         origin=(record.topic, record.partition, record.offset),
+        single=single,
     )
 
 

@@ -12,6 +12,7 @@ from streams.jobs.identity import JobKey
 from streams.jobs.notes import Notebook, Notes
 from streams.jobs.retry import Retry
 from streams.wire.envelope import Envelope, Record
+from streams.wire.single import Single
 from streams.wire.state import OpenEntry
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class Attempt:
     run: int = 0
     used: int = 0  # attempts used up before this one
     due: int  # when this run could start at the earliest
+    single: Single | None = None  # of jobs like it only one is to run
     retry: Retry = field(default_factory=Retry)  # with what this one job overrides
     timeout_ms: int = 300_000
     expires: int | None = None

@@ -10,6 +10,7 @@ from streams.jobs.definition import JobDefinition
 from streams.jobs.outcome import Outcome
 from streams.worker.attempt import Attempt
 from streams.worker.ports import Executor, Hears, Holder
+from streams.worker.singles import Singles
 
 
 @dataclass(slots=True)
@@ -37,6 +38,7 @@ class Hand:
         self.opened = 0  # those that came from the open table
         self.bytes = 0  # of their payloads
         self.paused = False  # nothing starts
+        self.singles = Singles()  # those of them that others like them give way to
         self._executor = executor
         self._done = done
         self._hears = hears
@@ -66,6 +68,7 @@ class Hand:
         self._jobs[attempt.state_key] = attempt
         self.opened += attempt.was_opened
         self.bytes += len(attempt.envelope.payload)
+        self.singles.put(attempt)
         if attempt.lane is None:
             self._start(attempt)
             return
@@ -176,6 +179,7 @@ class Hand:
         del self._jobs[attempt.state_key]
         self.opened -= attempt.was_opened
         self.bytes -= len(attempt.envelope.payload)
+        self.singles.drop(attempt)
 
     def _start(self, attempt: Attempt) -> None:
         attempt.submitted = True

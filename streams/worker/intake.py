@@ -10,9 +10,11 @@ from streams.jobs.definition import JobDefinition
 from streams.jobs.identity import JobKey
 from streams.jobs.lifecycle import Happening, LifecycleEvent
 from streams.jobs.outcome import Cancelled, Expired
+from streams.jobs.single import Kind
 from streams.jobs.states import State
 from streams.wire.envelope import Envelope, Record, decode
 from streams.wire.partition import partition_of
+from streams.wire.single import Single
 from streams.wire.state import undecodable_letter
 from streams.wire.topics import MAX_JOB_BYTES
 from streams.worker import settle
@@ -25,6 +27,7 @@ from streams.worker.parking import park_attempts
 from streams.worker.ports import Append
 from streams.worker.reports import report_of
 from streams.worker.settlement import Settlement
+from streams.worker.singling import Singling
 from streams.worker.takeover import TakeOvers
 from streams.worker.triage import Known, Verdict, triage
 
@@ -39,6 +42,7 @@ class Intake:
         self._commands = commands
         self._take_overs = take_overs
         self._callbacks = callbacks
+        self._singling = Singling(owned)
         self._partition_of = lru_cache(maxsize=50_000)(partition_of)
 
     def admit(self, record: Record, settlement: Settlement, now: int) -> None:
@@ -56,11 +60,15 @@ class Intake:
             self._forward(record, settlement)
             return
         definition, job, state_key, lane = self._identify(record, envelope)
-        verdict = self._triage(envelope, definition, state_key, lane, settlement, now)
+        single = self._singling.of(definition, record, envelope)
+        verdict = self._triage(
+            record, envelope, definition, single, state_key, lane, settlement, now
+        )
         if verdict is Verdict.DUPLICATE:
             owned.tell(settlement, Happening.DUPLICATE, job, now)
             if envelope.child_of is not None:
                 self._report_again(envelope, state_key, settlement)
+            self._singling.replace_again(state_key, settlement, now)
             settlement.finished.append(record.offset)
             return
         reason = self._commands.cancelled_ahead(job, record.offset, envelope.time)
@@ -79,7 +87,7 @@ class Intake:
                 )
             settlement.finished.append(record.offset)
             return
-        attempt = attempt_of(job, record, envelope, definition, lane=lane)
+        attempt = attempt_of(job, record, envelope, definition, lane=lane, single=single)
         if reason is not None:
             settle.conclude(attempt, Cancelled(reason), settlement, owned.place, now)
             return
@@ -91,7 +99,9 @@ class Intake:
             return
         match verdict:
             case Verdict.ADMIT if owned.suspicion.covers_arrival(record.offset):
-                entry = new_entry(job, record, envelope, State.RUNNING, arrival=record.offset)
+                entry = new_entry(
+                    job, record, envelope, State.RUNNING, arrival=record.offset, single=single
+                )
                 settle.record_start(entry, lane, settlement, owned.suspicion, now)
                 settlement.finished.append(record.offset)
             case Verdict.ADMIT:
@@ -107,10 +117,15 @@ class Intake:
                     State.SCHEDULED,
                     arrival=record.offset,
                     due=envelope.not_before,
+                    single=single,
                 )
                 settlement.open(entry, None)
                 settlement.finished.append(record.offset)
                 owned.tell(settlement, Happening.SCHEDULED, job, now, due=entry.due)
+            case Verdict.DEBOUNCE:
+                self._singling.wait(attempt, settlement, now)
+            case Verdict.DROP:
+                self._singling.drop(attempt, settlement, now)
             case Verdict.EXPIRE:
                 settle.conclude(attempt, Expired(), settlement, owned.place, now)
 
@@ -144,11 +159,12 @@ class Intake:
         definition, job, state_key, lane = self._identify(record, envelope)
         if definition is None or envelope.awaits is not None:
             return False
-        verdict = self._triage(envelope, definition, state_key, lane, pending, now)
+        single = self._singling.of(definition, record, envelope)
+        verdict = self._triage(record, envelope, definition, single, state_key, lane, pending, now)
         if verdict is not Verdict.ADMIT:
             return False
         owned.watermark.begin(record.offset)
-        attempt = attempt_of(job, record, envelope, definition, lane=lane)
+        attempt = attempt_of(job, record, envelope, definition, lane=lane, single=single)
         self._take_overs.watch(attempt)
         owned.take(attempt)
         return True
@@ -165,8 +181,10 @@ class Intake:
 
     def _triage(
         self,
+        record: Record,
         envelope: Envelope,
         definition: JobDefinition | None,
+        single: Single | None,
         state_key: bytes,
         lane: bytes | None,
         settlement: Settlement,
@@ -179,6 +197,9 @@ class Intake:
             entry=owned.entry(state_key, settlement),
             ledger=settlement.ledgers.get(state_key) or owned.tables.ledger(state_key),
             key_blocked=lane is not None and owned.is_blocked(lane, settlement),
+            state_key=state_key,
+            is_debounced=single is not None and single.kind is Kind.DEBOUNCE,
+            alike=None if single is None else self._singling.first_like(single, record, settlement),
         )
         unique_for_ms = owned.place.unique_for_ms
         if definition is not None:

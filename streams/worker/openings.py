@@ -12,7 +12,7 @@ from streams.jobs.identity import JobKey
 from streams.jobs.lifecycle import Happening
 from streams.jobs.states import State
 from streams.wire.envelope import decode
-from streams.wire.state import OpenEntry
+from streams.wire.state import OpenEntry, is_debounced
 from streams.worker import settle
 from streams.worker.admission import attempt_of, entry_record
 from streams.worker.callbacks import Callbacks
@@ -45,6 +45,7 @@ class Openings:
         self._early: list[tuple[int, bytes]] = []  # (arrival, lane): reading has not passed it
         self._sweep: bytes | None = b""  # from which lane on to look, after opening
         self._due_cursor = b""  # below it nothing is due that is not in hand
+        self._unread: bytes | None = None  # the first due row that waits for the queue to be read
         self._waiting_suspects: dict[bytes, None] = {}  # another one of this process runs
         self._let_in: dict[str, int] = {}  # by limit: how many that it holds may come into hand
         self._held_cursors: dict[str, bytes] = {}  # below it what a limit holds is in hand
@@ -82,6 +83,7 @@ class Openings:
             bool(self._touched or self._let_in)
             or self._sweep is not None
             or self._has_passed_early
+            or self._is_unread_read
             or not self._are_limits_known
         )
 
@@ -119,6 +121,23 @@ class Openings:
     @property
     def _has_passed_early(self) -> bool:
         return bool(self._early) and self._early[0][0] < self._owned.watermark.position
+
+    @property
+    def _is_unread_read(self) -> bool:
+        owned = self._owned
+        return self._unread is not None and owned.queue_end.is_read(owned.watermark.position)
+
+    def _must_be_read_first(self, row: bytes, due: int, settlement: Settlement) -> bool:
+        """Whether what was sent before a debounced job was due, and replaces it, may come still.
+
+        After an outage, say. Its row is looked at again once the queue has been read so far.
+        """
+        owned = self._owned
+        if owned.queue_end.is_known(due) and owned.queue_end.is_read(owned.watermark.position):
+            return False
+        settlement.asks_end = settlement.asks_end or not owned.queue_end.is_known(due)
+        self._unread = row if self._unread is None else min(self._unread, row)
+        return True
 
     def _bring_held(self, settlement: Settlement, now: int) -> None:
         """Let those have their turn again for whom a limit has room."""
@@ -289,6 +308,8 @@ class Openings:
         owned = self._owned
         if not owned.tables.counts.entries:
             return
+        if self._unread is not None and self._is_unread_read:
+            self._due_cursor, self._unread = min(self._due_cursor, self._unread), None
         for seen, (row, state_key) in enumerate(owned.tables.due_from(self._due_cursor, now)):
             if seen == DUE_AT_ONCE or not self._has_room:
                 return  # the rest is due still: the next turn goes on with it
@@ -297,6 +318,8 @@ class Openings:
             if entry is None or entry.due is None or entry.due > now:
                 continue
             if state_key in owned.hand:
+                continue
+            if is_debounced(entry) and self._must_be_read_first(row, entry.due, settlement):
                 continue
             if entry.state is State.DEAD:
                 settle.send_letter(entry, settlement, owned.place)  # a crash left it pending

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from streams.jobs.identity import JobKey
 from streams.jobs.lifecycle import Happening, LifecycleEvent
@@ -12,6 +12,7 @@ from streams.wire.state import OpenEntry
 from streams.worker.attempt import Attempt
 from streams.worker.hand import Hand
 from streams.worker.key_rate import SKEW_MS
+from streams.worker.queue_end import QueueEnd
 from streams.worker.settlement import Place, Settlement
 from streams.worker.starts import read_starts
 from streams.worker.suspects import Suspicion
@@ -29,6 +30,7 @@ class Owned:
     watermark: Watermark
     hand: Hand
     suspicion: Suspicion
+    queue_end: QueueEnd = field(default_factory=QueueEnd)
 
     def entry(self, state_key: bytes, settlement: Settlement) -> OpenEntry | None:
         """A job's entry as it will be once this turn is settled."""

@@ -45,6 +45,7 @@ def _parked(attempt: Attempt) -> OpenEntry:
         arrival=attempt.record.offset,
         blocks=attempt.lane is not None,
         reason=REASON,
+        single=attempt.single,
     )
 
 

@@ -97,6 +97,7 @@ class Pipeline:
             suspicion=suspicion,
         )
         self._suspects = suspicion.suspects
+        self._queue_end = owned.queue_end
         self._outcomes = Outcomes(owned)
         callbacks = Callbacks(owned)
         self._commands = Commands(owned, self._outcomes, callbacks)
@@ -456,6 +457,8 @@ class Pipeline:
         if settlement.committed is not None:
             self._kept, self._kept_at = settlement.committed, self._clock.now()
             self._source.release(self._kept)
+        if settlement.queue_end is not None:
+            self._queue_end.note(settlement.at, settlement.queue_end)
         for awaited in settlement.awaited:
             if not awaited.done():
                 awaited.set_result(None)

@@ -22,6 +22,7 @@ from streams.jobs.outcome import (
     Snoozed,
 )
 from streams.jobs.states import State
+from streams.wire.single import once_over
 from streams.wire.state import AttemptRecord, LedgerRecord, OpenEntry, letter_key, letter_of
 from streams.worker.admission import new_entry
 from streams.worker.attempt import Attempt
@@ -135,14 +136,36 @@ def cancel_open(
     was_open: bool = True,
 ) -> None:
     """End a job that waits in the open table, or was about to."""
-    settlement.end(
-        entry.job.encode(),
-        _ledger_of(entry, State.CANCELLED, reason, now, unique_for_ms),
-        was_open=was_open,
-        lane=lane_of(entry),
-    )
-    settlement.reports += report_of_entry(entry, State.CANCELLED, place)
-    settlement.events.append(_plain_event(Happening.CANCELLED, entry.job, place, now))
+    record = _ledger_of(entry, State.CANCELLED, reason, now, unique_for_ms)
+    _end_entry(entry, record, Happening.CANCELLED, settlement, place, now, was_open=was_open)
+
+
+def replace_waiting(
+    entry: OpenEntry,
+    reason: str,
+    settlement: Settlement,
+    place: Place,
+    now: int,
+    unique_for_ms: int,
+) -> None:
+    """End a job that waits in the open table: another one like it has come."""
+    record = _ledger_of(entry, State.DISCARDED, reason, now, unique_for_ms)
+    _end_entry(entry, record, Happening.DISCARDED, settlement, place, now)
+
+
+def _end_entry(
+    entry: OpenEntry,
+    record: LedgerRecord,
+    happening: Happening,
+    settlement: Settlement,
+    place: Place,
+    now: int,
+    *,
+    was_open: bool = True,
+) -> None:
+    settlement.end(entry.job.encode(), record, was_open=was_open, lane=lane_of(entry))
+    settlement.reports += report_of_entry(entry, record.state, place)
+    settlement.events.append(_plain_event(happening, entry.job, place, now))
 
 
 def replay(
@@ -185,16 +208,10 @@ def discard(
     unique_for_ms: int,
 ) -> None:
     """End a dead job for good."""
-    settlement.end(
-        entry.job.encode(),
-        _ledger_of(entry, State.DISCARDED, reason, now, unique_for_ms),
-        was_open=True,
-        lane=lane_of(entry),
-    )
-    settlement.reports += report_of_entry(entry, State.DISCARDED, place)
+    record = _ledger_of(entry, State.DISCARDED, reason, now, unique_for_ms)
+    _end_entry(entry, record, Happening.DISCARDED, settlement, place, now)
     # Before the ledger: until then a crash repeats the command, and the letter's tombstone.
     remove_letter(entry.job, entry.generation, settlement, place)
-    settlement.events.append(_plain_event(Happening.DISCARDED, entry.job, place, now))
 
 
 def remove_letter(job: JobKey, generation: int, settlement: Settlement, place: Place) -> None:
@@ -307,6 +324,12 @@ def _ledger_of(
         failure=entry.failure,
         history=entry.history,
         notes=entry.notes,
+        single=once_over(
+            entry.single,
+            ran=bool(entry.attempts or entry.run) or entry.state is State.RUNNING,
+            was_dead=entry.state is State.DEAD,
+            ended=now,
+        ),
     )
 
 
@@ -345,7 +368,12 @@ def _entry_after(
     **changes: Any,
 ) -> OpenEntry:
     base = attempt.entry or new_entry(
-        attempt.job, attempt.record, attempt.envelope, State.RUNNING, arrival=attempt.record.offset
+        attempt.job,
+        attempt.record,
+        attempt.envelope,
+        State.RUNNING,
+        arrival=attempt.record.offset,
+        single=attempt.single,
     )
     return replace(
         base,
@@ -366,7 +394,12 @@ def _held_after(
 ) -> OpenEntry:
     """As it is, but in the open table until the limit has room."""
     base = attempt.entry or new_entry(
-        attempt.job, attempt.record, attempt.envelope, State.PARKED, arrival=attempt.record.offset
+        attempt.job,
+        attempt.record,
+        attempt.envelope,
+        State.PARKED,
+        arrival=attempt.record.offset,
+        single=attempt.single,
     )
     starts = 0
     if attempt.started is None:  # its start may have been recorded for suspicion, and did not come
@@ -422,6 +455,12 @@ def _ledger_after(
         failure=None if attempt.entry is None else attempt.entry.failure,
         history=history,
         notes=attempt.notes,
+        single=once_over(
+            attempt.single,
+            ran=attempt.started is not None or bool(used or attempt.run),
+            was_dead=False,
+            ended=now,
+        ),
     )
 
 

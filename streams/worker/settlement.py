@@ -51,6 +51,7 @@ class Settlement:
     pending_letters: list[OpenEntry] = field(default_factory=list)  # sent in this turn
     finished: list[int] = field(default_factory=list)
     blocking: set[bytes] = field(default_factory=set)  # lanes that an entry of this turn blocks
+    singles: dict[str, dict[bytes, None]] = field(default_factory=dict)  # by scope: state keys
     passed: set[bytes] = field(default_factory=set)  # lanes of which one ended and the next began
     touched: set[bytes] = field(default_factory=set)  # lanes to look at afterwards
     events: list[LifecycleEvent] = field(default_factory=list)
@@ -59,6 +60,8 @@ class Settlement:
     commands_read: int | None = None  # the offset after the last command that was obeyed
     committed: int | None = None  # the watermark of earlier turns, to be kept in state
     at_work: bool | None = None  # the owner's mark: set, or removed
+    asks_end: bool = False  # where the queue ends now
+    queue_end: int | None = None  # the answer
     inspects: bool = False  # look for what earlier owners wrote late, also if nothing is written
 
     def __bool__(self) -> bool:
@@ -75,6 +78,7 @@ class Settlement:
             or self.commands_read is not None
             or self.committed is not None
             or self.at_work is not None
+            or self.asks_end
             or self.inspects
         )
 
@@ -83,6 +87,8 @@ class Settlement:
         state_key = entry.job.encode()
         self.opens[state_key] = entry
         self.closes.discard(state_key)
+        if entry.single is not None:
+            self.singles.setdefault(entry.single.scope, {})[state_key] = None
         if lane is not None:
             self.touched.add(lane)
             if entry.blocks:
@@ -93,6 +99,8 @@ class Settlement:
     ) -> None:
         """Put a record into the ledger, and remove the job's entry if it has one."""
         self.ledgers[state_key] = record
+        if record.single is not None:
+            self.singles.setdefault(record.single.scope, {})[state_key] = None
         self.leave(state_key, was_open=was_open, lane=lane)
 
     def leave(self, state_key: bytes, *, was_open: bool, lane: bytes | None) -> None:
@@ -103,6 +111,10 @@ class Settlement:
         if lane is not None:
             self.touched.add(lane)
 
+    def has(self, state_key: bytes) -> bool:
+        """Whether it says something about this job: what state has of it is of the past."""
+        return state_key in self.opens or state_key in self.closes or state_key in self.ledgers
+
     async def write(self, log: Log, tables: Tables, place: Place) -> None:
         """Make everything durable; each step is awaited before the next.
 
@@ -110,6 +122,8 @@ class Settlement:
         before the ledger, the ledger before the tombstones (a job is never in neither), and the
         local store last (it must never be ahead of its topics).
         """
+        if self.asks_end:
+            self.queue_end = await log.end(place.topic, place.partition)
         own = _OwnAppends(log, tables, place, self)
         opens = [(key, encode_open(entry)[1]) for key, entry in self.opens.items()]
         ledgers = [(key, encode_ledger(record)[1]) for key, record in self.ledgers.items()]

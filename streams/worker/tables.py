@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from streams.errors import UndecodableRecord
 from streams.jobs.identity import JobKey
 from streams.jobs.states import State
+from streams.wire.single import Single
 from streams.wire.state import (
     Head,
     LedgerRecord,
@@ -19,9 +20,11 @@ from streams.wire.state import (
     encode_ledger,
     encode_open,
     head_of,
+    ledger_single,
 )
 from streams.worker.ports import Change, Row, Store
 from streams.worker.recent import Kept, Recent
+from streams.worker.single_index import SINGLE, Mark, read_mark, rows_until, single_row
 from streams.worker.starts import STARTS, start_rows, starts_of
 
 OPEN = "open"  # state key -> entry
@@ -47,7 +50,7 @@ _UNBOUNDED = frozenset({State.DEAD, State.SCHEDULED, State.SLEEPING})
 
 _number = struct.Struct(">Q")
 _length = struct.Struct(">I")
-_counts = struct.Struct(">6Q")
+_counts = struct.Struct(">7Q")
 
 
 def lane_of(entry: OpenEntry) -> bytes | None:
@@ -90,6 +93,7 @@ class Counts:
     bounded_bytes: int = 0
     dead: int = 0  # letters that nobody has resolved
     arrivals_end: int = 0  # no entry has an arrival at or above it
+    singles_over: int = 0  # ledger records that count for jobs like theirs
 
 
 class Tables:
@@ -104,7 +108,7 @@ class Tables:
         if not is_of_now or store.get(META, _BUILDING) is not None:
             self.clear()  # of another version, or a crash has taken a part: its topics have it all
             packed = None
-        values = (0,) * 6 if packed is None else _counts.unpack(packed)
+        values = (0,) * 7 if packed is None else _counts.unpack(packed)
         self.counts = Counts(
             entries=values[0],
             blocking=values[1],
@@ -112,6 +116,7 @@ class Tables:
             bounded_bytes=values[3],
             arrivals_end=values[4],
             dead=values[5],
+            singles_over=values[6],
         )
 
     def open(self, state_key: bytes) -> OpenEntry | None:
@@ -198,6 +203,11 @@ class Tables:
             return int(_number.unpack(row[: _number.size])[0])
         return None
 
+    def marks(self, scope: str, sent: int) -> Iterator[Mark]:
+        """Jobs that count for what is like them and was sent then, those that do longest first."""
+        for row, value in self.store.scan(SINGLE, *rows_until(scope, sent)):
+            yield read_mark(row, value)
+
     def entries(self, start: bytes = b"") -> Iterator[OpenEntry]:
         """All open entries, in order of state key, from `start` on."""
         for key, value in self.store.scan(OPEN, start, None):
@@ -226,7 +236,7 @@ class Tables:
         If it is cut off, whoever opens the store next does it again: no counts have this size.
         """
         self.store.write([Change(META, _COUNTS, b"")])
-        for table in (DUE, LANE, HELD, STARTS, OPEN, LEDGER, META):
+        for table in (DUE, LANE, HELD, STARTS, SINGLE, OPEN, LEDGER, META):
             self.store.clear(table)
         self.counts = Counts()
         self.recent = Recent()
@@ -270,6 +280,7 @@ class Batch:
         self._changes: list[Row] = []
         self._heads: dict[bytes, Head | None] = {}  # as they will be
         self._kept: dict[bytes, Kept] = {}  # those of them that are known as values
+        self._over: dict[bytes, Single | None] = {}  # of ledger records, as they will be
         self._counts = replace(tables.counts)
 
     def put_open(self, entry: OpenEntry, value: bytes | None = None) -> None:
@@ -294,6 +305,8 @@ class Batch:
             changes.append((LANE, _lane_row(head, head.lane, state_key), b""))
         if head.held is not None:
             changes.append((HELD, held_row(head.held, head.arrival, state_key), b""))
+        if head.single is not None:
+            changes.append((SINGLE, *single_row(head.single, state_key, is_over=False)))
         self._heads[state_key] = head
         self._kept.pop(state_key, None)
         self._count(head, 1)
@@ -309,13 +322,33 @@ class Batch:
         """Set a ledger record; `value`: as it was encoded for its topic."""
         if value is None:
             _, value = encode_ledger(record)
-        state_key = record.job.encode()
         self._note_starts(record.job, (attempt.started for attempt in record.history))
-        self._changes.append((LEDGER, state_key, value))
+        self._put_ledger(record.job.encode(), value, record.single)
 
     def drop_ledger(self, state_key: bytes) -> None:
         """Forget what became of a job."""
-        self._changes.append(Change(LEDGER, state_key, None))
+        self._put_ledger(state_key, None, None)
+
+    def _put_ledger(self, state_key: bytes, value: bytes | None, single: Single | None) -> None:
+        before = self._single_over(state_key)
+        if before is not None:
+            self._changes.append((SINGLE, single_row(before, state_key, is_over=True)[0], None))
+            self._counts.singles_over -= 1
+        self._changes.append((LEDGER, state_key, value))
+        if single is not None:
+            self._changes.append((SINGLE, *single_row(single, state_key, is_over=True)))
+            self._counts.singles_over += 1
+        if single is not None or before is not None:
+            self._over[state_key] = single
+
+    def _single_over(self, state_key: bytes) -> Single | None:
+        """How the ledger's record of a job counts for those like it, before this."""
+        if state_key in self._over:
+            return self._over[state_key]
+        if not self._tables.counts.singles_over:  # the usual case, and it costs nothing
+            return None
+        value = self._tables.store.get(LEDGER, state_key)
+        return None if value is None else ledger_single(value)
 
     def reflect(self, topic: str, offset: int) -> None:
         """Note that the store reflects `topic` below `offset`."""
@@ -370,13 +403,15 @@ class Batch:
         """Apply one record of the ledger topic; False if it can't be read."""
         if key == AT_WORK:
             return True  # it says under which ownership the topic is written, and no more
+        single = None
         if value is not None:
             try:
                 record = decode_ledger(key, value)
             except UndecodableRecord:
                 return False
+            single = record.single
             self._note_starts(record.job, (attempt.started for attempt in record.history))
-        self._changes.append((LEDGER, key, value))
+        self._put_ledger(key, value, single)
         return True
 
     def _note_starts(self, job: JobKey, times: Iterable[int]) -> None:
@@ -391,7 +426,8 @@ class Batch:
         if self._counts != self._tables.counts:
             c = self._counts
             packed = _counts.pack(
-                c.entries, c.blocking, c.bounded, c.bounded_bytes, c.arrivals_end, c.dead
+                *(c.entries, c.blocking, c.bounded, c.bounded_bytes, c.arrivals_end, c.dead),
+                c.singles_over,
             )
             self._changes.append(Change(META, _COUNTS, packed))
         self._tables.store.write(self._changes)
@@ -415,6 +451,9 @@ class Batch:
         if before.held is not None:
             row = held_row(before.held, before.arrival, state_key)
             self._changes.append(Change(HELD, row, None))
+        if before.single is not None:
+            row, _ = single_row(before.single, state_key, is_over=False)
+            self._changes.append(Change(SINGLE, row, None))
         self._count(before, -1)
 
     def _head(self, state_key: bytes) -> Head | None:

@@ -146,4 +146,5 @@ def _entry_of(attempt: Attempt) -> OpenEntry:
         attempt.envelope,
         State.RUNNING,
         arrival=attempt.record.offset,
+        single=attempt.single,
     )

@@ -7,6 +7,7 @@ from enum import Enum
 from streams.values import immutable
 from streams.wire.envelope import Envelope
 from streams.wire.state import LedgerRecord, OpenEntry
+from streams.worker.single_index import Mark
 
 
 class Verdict(Enum):
@@ -16,6 +17,8 @@ class Verdict(Enum):
     DUPLICATE = "duplicate"  # dropped: its job is known, and no older
     SCHEDULE = "schedule"  # due later
     EXPIRE = "expire"  # waited too long
+    DROP = "drop"  # of those like it another one runs
+    DEBOUNCE = "debounce"  # until no other like it has come for a while
     PARK = "park"  # an earlier job of its key is open
 
 
@@ -27,6 +30,9 @@ class Known:
     entry: OpenEntry | None
     ledger: LedgerRecord | None
     key_blocked: bool
+    state_key: bytes = b""
+    alike: Mark | None = None  # the job because of which it is not to run
+    is_debounced: bool = False  # it waits for others like it
 
 
 def triage(envelope: Envelope, known: Known, *, now: int, unique_for_ms: int) -> Verdict:
@@ -41,6 +47,11 @@ def triage(envelope: Envelope, known: Known, *, now: int, unique_for_ms: int) ->
         return Verdict.DUPLICATE
     if envelope.expires is not None and envelope.expires <= now:
         return Verdict.EXPIRE
+    if known.alike is not None:
+        # The same id again: what became of the first one stays on record.
+        return Verdict.DUPLICATE if known.alike.state_key == known.state_key else Verdict.DROP
+    if known.is_debounced:
+        return Verdict.DEBOUNCE
     if envelope.not_before is not None and envelope.not_before > now:
         return Verdict.SCHEDULE
     if known.key_blocked:

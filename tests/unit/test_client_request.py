@@ -45,7 +45,10 @@ def jobs() -> JobClient:
         ("jobId", 'write id="..."'),
         ("time", "run_at= says when it runs"),
         ("rate_limit", "@job(rate_limit=...)"),
-        ("debounce", "debounce is not available yet"),
+        ("debounce", "@job(debounce=...)"),
+        ("unique", "@job(unique=Unique("),
+        ("deduplicationId", "@job(unique_for=...)"),
+        ("fair_by", "@job(fair_by=...)"),
     ],
 )
 async def test_an_option_is_not_taken_for_metadata(jobs: JobClient, option: str, said: str) -> None:

@@ -19,6 +19,8 @@ PUBLIC = {"Event", "JobPayload", "job", "JobContext", "Retry", "Exponential", "F
     "Progress",
     "RateLimit",
     "Breaker",
+    "Debounce",
+    "Unique",
     "Resource",
     "Middleware",
     "on",

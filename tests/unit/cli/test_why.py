@@ -18,8 +18,10 @@ from streams.jobs.batches import Tally
 from streams.jobs.identity import JobKey
 from streams.jobs.notes import Notes
 from streams.jobs.outcome import Failure
+from streams.jobs.single import Kind
 from streams.jobs.states import OVER, State
 from streams.wire.envelope import Envelope, Record, encode
+from streams.wire.single import Single
 from streams.wire.state import AttemptRecord, LedgerRecord, OpenEntry, encode_ledger, encode_open
 from streams.wire.topics import TopicNames
 from streams.worker.control import Pause
@@ -146,6 +148,15 @@ def test_halted_behind_a_dead_job() -> None:
 def test_delayed() -> None:
     answer = explain(evidence(entry(JOB, State.SCHEDULED, due=LATER, blocks=False)), NOW)
     assert (answer.kind, show_time(LATER) in answer.text) == ("delayed", True)
+
+
+def test_debounced() -> None:
+    single = Single(scope="s", kind=Kind.DEBOUNCE, arrival=5, until=LATER)
+    waits = entry(JOB, State.SCHEDULED, due=LATER, run=0, attempts=0, blocks=False, single=single)
+    answer = explain(evidence(waits), NOW)
+    assert (answer.kind, show_time(LATER) in answer.text) == ("debounced", True)
+    retried = entry(JOB, State.RETRYING, due=LATER, single=single)
+    assert explain(evidence(retried), NOW).kind == "retrying"
 
 
 @pytest.mark.parametrize(("attempts", "text"), [(5, "attempt 2 of 5 is"), (None, "attempt 2 is")])

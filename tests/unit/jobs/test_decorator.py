@@ -350,8 +350,6 @@ def test_enqueue_without_a_loop_says_so_instead_of_doing_nothing() -> None:
     "option",
     [
         "batch",
-        "debounce",
-        "throttle",
     ],
 )
 def test_an_option_that_is_to_come_says_so(option: str) -> None:

@@ -16,9 +16,11 @@ from parts import NOW, entry_of, ledger_of
 
 from streams.errors import UndecodableRecord
 from streams.jobs.identity import JobKey
+from streams.jobs.single import Kind
 from streams.jobs.states import State
 from streams.kafka.store import RocksStore
 from streams.testing.memory import MemoryStore
+from streams.wire.single import FOREVER, Single
 from streams.wire.state import (
     LedgerRecord,
     OpenEntry,
@@ -30,6 +32,7 @@ from streams.wire.state import (
 )
 from streams.worker import recent
 from streams.worker.ports import Store
+from streams.worker.single_index import SINGLE, Mark
 from streams.worker.tables import (
     AT_WORK,
     COMMANDS_READ,
@@ -61,6 +64,17 @@ JOBS = [
 ]
 
 
+# Scopes of which one is the beginning of another.
+SCOPES = ["s", "s1", "ß"]
+SINGLES = st.none() | st.builds(
+    Single,
+    scope=st.sampled_from(SCOPES),
+    kind=st.sampled_from(list(Kind)),
+    arrival=st.integers(0, 9),
+    until=st.integers(0, 20),
+)
+
+
 @st.composite
 def entries(draw: st.DrawFn) -> OpenEntry:
     job = draw(st.sampled_from(JOBS))
@@ -73,6 +87,9 @@ def entries(draw: st.DrawFn) -> OpenEntry:
         held=draw(st.none() | st.sampled_from(LIMITS)),
         payload=draw(st.binary(max_size=5)),
         record_key=b"id" if job.ordering_key is None else job.ordering_key.encode("latin-1"),
+        single=draw(SINGLES),
+        run=draw(st.integers(0, 1)),
+        attempts=draw(st.integers(0, 1)),
     )
 
 
@@ -80,7 +97,12 @@ MOVES = st.one_of(
     entries(),
     st.tuples(st.just("applied"), entries()),  # as its topic has it
     st.sampled_from(JOBS),  # its entry is dropped
-    st.builds(ledger_of, st.sampled_from(JOBS), run=st.integers(0, 3)),
+    st.builds(ledger_of, st.sampled_from(JOBS), run=st.integers(0, 3), single=SINGLES),
+    st.tuples(st.just("forgotten"), st.sampled_from(JOBS)),  # its ledger record is trimmed
+    st.tuples(
+        st.just("applied"),
+        st.builds(ledger_of, st.sampled_from(JOBS), single=SINGLES),
+    ),
     st.just("write"),
     st.just("forget"),  # a turn that fails: its batch is never written
     st.just("reopen"),
@@ -109,6 +131,12 @@ class Model:
                 assert self.batch.apply_retry(*encode_open(entry), COMMANDS)
                 self.open[entry.job.encode()] = entry
                 self.arrivals_end = max(self.arrivals_end, entry.arrival + 1)
+            case ("applied", LedgerRecord() as record):
+                assert self.batch.apply_ledger(*encode_ledger(record))
+                self.ledger[record.job.encode()] = record
+            case ("forgotten", JobKey() as job):
+                self.batch.drop_ledger(job.encode())
+                self.ledger.pop(job.encode(), None)
             case JobKey():
                 self.batch.drop_open(move.encode())
                 self.open.pop(move.encode(), None)
@@ -150,6 +178,7 @@ class Model:
         self._check_due()
         self._check_held()
         self._check_lanes(blockers)
+        self._check_singles()
 
     def _check_due(self) -> None:
         tables = self.tables
@@ -181,6 +210,25 @@ class Model:
         if not held:
             assert list(tables.store.scan(HELD, b"", None)) == []
 
+    def _check_singles(self) -> None:
+        tables = self.tables
+        over = [(key, r.single) for key, r in self.ledger.items() if r.single is not None]
+        open_ = [(key, head_of(e).single) for key, e in self.open.items()]
+        counted = [*over, *((key, single) for key, single in open_ if single is not None)]
+        assert tables.counts.singles_over == len(over)
+        assert len(list(tables.store.scan(SINGLE, b"", None))) == len(counted)
+        for scope in SCOPES:
+            for sent in (0, 7, 20, FOREVER - 1):
+                marks = list(tables.marks(scope, sent))
+                assert [m.until for m in marks] == sorted((m.until for m in marks), reverse=True)
+                expected = {
+                    Mark(state_key=key, arrival=s.arrival, until=until)
+                    for key, s in counted
+                    if s.scope == scope
+                    and (until := FOREVER if s.until is None else s.until) > sent
+                }
+                assert set(marks) == expected
+
     def _check_lanes(self, blockers: list[OpenEntry]) -> None:
         tables = self.tables
         assert len(list(tables.store.scan(LANE, b"", None))) == len(blockers)
@@ -207,7 +255,9 @@ def run(script: list[object], open_store: Callable[[], Store]) -> None:
     model.do("reopen")
     for job in JOBS:
         model.do(job)
+        model.do(("forgotten", job))
     model.do("write")
+    assert not list(model.tables.store.scan(SINGLE, b"", None))
     assert model.tables.counts.entries == model.tables.counts.blocking == 0
     model.tables.store.close()
 
@@ -228,6 +278,22 @@ def test_counts_and_indexes_are_a_recount_in_rocksdb(script: list[object]) -> No
 
 
 JOB = JOBS[3]
+
+
+def test_of_a_job_that_is_over_its_record_counts_whatever_becomes_of_its_entry() -> None:
+    # given both, with the same time, as a crash may leave them
+    tables = Tables(MemoryStore())
+    single = Single(scope="s", kind=Kind.THROTTLE, arrival=1, until=NOW)
+    batch = tables.batch()
+    batch.put_open(entry_of(JOB, single=single))
+    batch.put_ledger(ledger_of(JOB, single=single))
+    batch.write()
+    # when the entry goes
+    batch = tables.batch()
+    batch.drop_open(JOB.encode())
+    batch.write()
+    # then the record counts still
+    assert [mark.state_key for mark in tables.marks("s", NOW - 1)] == [JOB.encode()]
 
 
 def test_a_cleared_store_knows_nothing() -> None:
