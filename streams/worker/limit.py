@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 NEAR_MS: Final = 10_000  # who has to wait for longer than that goes to the open table
 NEAR_MIN: Final = 100  # who waits near for a definition's limit, whatever its pace
-NEAR_MAX: Final = 5_000
+NEAR_MAX: Final = 100_000  # a hand has its own bounds
+NEAR_NEW: Final = 1_000  # while nobody knows how fast those go on that wait
+NEW_MS: Final = 1_000
 KEYS_NEAR_MIN: Final = 4  # for the limit of one key
 KEYS_NEAR_MAX: Final = 1_000  # for the limits of all keys of a definition
 FREED_AT_ONCE: Final = 1_000  # of what nothing holds any more
@@ -50,6 +52,7 @@ class Limit:
     pace: Pace | None = None
     group: Group | None = None  # of a key: all keys of its definition
     near_ms: int = NEAR_MS
+    full_since: int = 0  # nobody waited before, in ms since the epoch
     look_at: int | None = None  # when somebody looks whether there is room by then
 
     @property
@@ -66,6 +69,8 @@ class Limit:
         soon = 0 if self.pace is None else int(self.pace.per_second() * self.near_ms / 1_000)
         if self.group is not None:
             return min(self.group.left, max(KEYS_NEAR_MIN, 2 * self.most, soon))
+        if self.now() < self.full_since + NEW_MS:
+            soon = max(soon, NEAR_NEW)
         return min(NEAR_MAX, max(NEAR_MIN, 2 * self.most, soon))
 
     @property
@@ -89,9 +94,10 @@ class Limit:
         return not (self.running or self.held or self.asked or self.coming)
 
     def keeps_near(self, attempt: Attempt) -> bool:
-        """Whether this one may wait in memory: not before others that wait in the table."""
-        if self.asked and (attempt.entry is None or attempt.entry.held != self.name):
-            return False
+        """Whether this one may wait in memory; half of that is for those who wait in the table."""
+        is_from_table = attempt.entry is not None and attempt.entry.held == self.name
+        if self.asked and not is_from_table:
+            return len(self.held) + self.coming < self.near // 2
         return len(self.held) < self.near
 
     def start(self, attempt: Attempt) -> None:
@@ -106,6 +112,8 @@ class Limit:
 
     def hold(self, waiting: Attempt | Fair) -> None:
         """Let it wait near."""
+        if not self.held and not self.asked:
+            self.full_since = self.now()
         self.held.append(waiting)
         if isinstance(waiting, Attempt):
             waiting.held_by, waiting.held_since = self, self.now()

@@ -6,16 +6,18 @@ from collections.abc import Callable
 from typing import Final
 
 _PACE_MS: Final = 5_000
+_LEAST_MS: Final = 1_000
 
 
 class Pace:
-    """How many start in a second, by what started in the last five to ten seconds."""
+    """How many start in a second, by what started in the last one to ten seconds."""
 
     def __init__(self, now: Callable[[], int]) -> None:
         self._now = now
         self._since = now()
         self._count = 0
         self._before = 0
+        self._is_first = True
 
     def start(self) -> None:
         """One starts."""
@@ -25,6 +27,8 @@ class Pace:
     def per_second(self) -> float:
         """The pace; it is no more than what was seen, as long as little was."""
         elapsed = self._turn()
+        if self._is_first:
+            return self._count * 1_000 / max(_LEAST_MS, elapsed)
         return (self._before + self._count) * 1_000 / (_PACE_MS + elapsed)
 
     def _turn(self) -> int:
@@ -33,5 +37,6 @@ class Pace:
             self._before = self._count if 0 <= elapsed < 2 * _PACE_MS else 0
             self._count = 0
             self._since = self._now()
+            self._is_first = False
             return 0
         return elapsed

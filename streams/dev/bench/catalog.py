@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from streams.dev.bench import (
+    controls,
     drain,
     enqueue,
     failing,
@@ -33,6 +34,7 @@ _MODULES: Final = (
     processes,
     start,
     ledger,
+    controls,
 )
 
 BENCHES: Final[dict[str, Bench]] = {module.BENCH.name: module.BENCH for module in _MODULES}

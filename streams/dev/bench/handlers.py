@@ -5,16 +5,21 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from typing import Final
+from typing import Any, Final
 
 from streams.contracts import Event, JobPayload
 from streams.dev.bench.load import KEYS
+from streams.jobs.breaker import Breaker
 from streams.jobs.context import JobContext
 from streams.jobs.decorator import job
+from streams.jobs.rate import RateLimit
 from streams.jobs.retry import Fixed, Retry
+from streams.jobs.single import Unique
 
 QUEUE: Final = "default"
 IO_SECONDS: Final = 0.01
+CONTROL: Final = "STREAMS_BENCH_CONTROL"
+"""The variable that says which of `CONTROLS` the handler `noop` has."""
 STARTS: Final = "STREAMS_BENCH_STARTS"
 """The variable that names the file in which `hold` notes its starts."""
 
@@ -80,7 +85,19 @@ def fails_first(n: int) -> bool:
     return bool((n // KEYS + n) % 2)
 
 
-@job
+CONTROLS: Final[dict[str, dict[str, Any]]] = {
+    "none": {},
+    "concurrency": {"concurrency": 90},
+    "rate": {"rate_limit": RateLimit(10_000_000, per="1m")},
+    "key_rate": {"rate_limit": RateLimit(1_000, per="1s", by="key")},
+    "fair": {"fair_by": "account"},
+    "breaker": {"breaker": Breaker(0.9, of=100)},
+    "unique": {"unique": Unique(by=("account", "n"))},
+}
+"""Flow controls that hold nothing up, by name; what they cost is measured by `controls`."""
+
+
+@job(**CONTROLS[os.environ.get(CONTROL, "none")])
 async def noop(payload: Noop) -> None:
     """Do nothing."""
 

@@ -17,4 +17,5 @@ NAMES: Final = (
     "processes",
     "start",
     "ledger",
+    "controls",
 )
