@@ -113,7 +113,16 @@ _OF_BOTH: Final = frozenset({"key", "keyscope", "payload", "options", "args", "k
     "compression",
     "idempotencykey",
 }
-_LIKELY: Final = (*OF_A_JOB, *OF_AN_EVENT, "priority", "countdown", "unique_for", "rate_limit")
+_LIKELY: Final = (
+    *OF_A_JOB,
+    *OF_AN_EVENT,
+    "priority",
+    "countdown",
+    "unique_for",
+    "rate_limit",
+    "throttle",
+    "debounce",
+)
 
 
 def _plain(name: str) -> str:

@@ -418,7 +418,7 @@ def decode_ledger(key: bytes, value: bytes) -> LedgerRecord:
 
 def ledger_single(value: bytes) -> Single | None:
     """How the record that `encode_ledger` wrote counts for those like it."""
-    if b'"single":[' not in value:  # of most, and this costs little
+    if b'"single"' not in value:  # of most, and this costs little
         return None
     return read_single(orjson.loads(value).get("single"))
 

@@ -68,7 +68,8 @@ class Intake:
             owned.tell(settlement, Happening.DUPLICATE, job, now)
             if envelope.child_of is not None:
                 self._report_again(envelope, state_key, settlement)
-            self._singling.replace_again(state_key, settlement, now)
+            if single is not None:
+                self._singling.replace_again(state_key, settlement, now)
             settlement.finished.append(record.offset)
             return
         reason = self._commands.cancelled_ahead(job, record.offset, envelope.time)

@@ -139,6 +139,7 @@ class World:
             if len([one for one in self.box.jobs() if isinstance(one, LedgerRecord)]) == self.sent:
                 break
             await self.pass_time(1_000)
+        await self.go_on(100)  # the last write is more than its ledger record
         over = {one.job.id: one for one in self.box.jobs() if isinstance(one, LedgerRecord)}
         open_ = [one for one in self.box.jobs() if one.job.id not in over]
         assert not open_, open_

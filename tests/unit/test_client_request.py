@@ -46,6 +46,7 @@ def jobs() -> JobClient:
         ("time", "run_at= says when it runs"),
         ("rate_limit", "@job(rate_limit=...)"),
         ("debounce", "@job(debounce=...)"),
+        ("throtle", "throttle=? the definition has it"),
         ("unique", "@job(unique=Unique("),
         ("deduplicationId", "@job(unique_for=...)"),
         ("fair_by", "@job(fair_by=...)"),

@@ -25,6 +25,7 @@ from streams.wire.state import (
     LedgerRecord,
     OpenEntry,
     decode_head,
+    decode_ledger,
     decode_open,
     encode_ledger,
     encode_open,
@@ -294,6 +295,41 @@ def test_of_a_job_that_is_over_its_record_counts_whatever_becomes_of_its_entry()
     batch.write()
     # then the record counts still
     assert [mark.state_key for mark in tables.marks("s", NOW - 1)] == [JOB.encode()]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "s",
+        7,
+        {},
+        [],
+        ["s", "over", 1, None, 0],
+        ["s", "over", 1, None, 0, 0, 0],
+        [1, "over", 1, None, 0, 0],
+        ["s", "never", 1, None, 0, 0],
+        ["s", "over", "1", None, 0, 0],
+        ["s", "over", -1, None, 0, 0],
+        ["s", "over", 1, 2**63, 0, 0],
+        ["s", "over", 1, 0.5, 0, 0],
+    ],
+)
+def test_what_is_not_known_to_be_alike_is_neither_an_entry_nor_a_record(row: object) -> None:
+    single = Single(scope="s", kind=Kind.UNTIL_OVER, arrival=1, until=NOW, since=2, for_ms=3)
+    key, value = encode_open(entry_of(JOB, single=single))
+    head, _, payload = value.partition(b"\n")
+    assert decode_open(key, value).single == decode_head(key, value).single == single
+    broken = orjson.dumps({**orjson.loads(head), "single": row}) + b"\n" + payload
+    for decode in (decode_open, decode_head):
+        with pytest.raises(UndecodableRecord):
+            decode(key, broken)
+    key, value = encode_ledger(ledger_of(JOB, single=single))
+    assert decode_ledger(key, value).single == single
+    tables = Tables(MemoryStore())
+    batch = tables.batch()
+    assert not batch.apply_ledger(key, orjson.dumps({**orjson.loads(value), "single": row}))
+    assert batch.apply_ledger(key, value)
+    assert not batch.apply_retry(JOB.encode(), broken, COMMANDS)
 
 
 def test_a_cleared_store_knows_nothing() -> None:
