@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 NEAR_MS: Final = 10_000  # who has to wait for longer than that goes to the open table
 NEAR_MIN: Final = 100  # who waits near for a definition's limit, whatever its pace
 NEAR_MAX: Final = 100_000  # a hand has its own bounds
-NEAR_NEW: Final = 1_000  # while nobody knows how fast those go on that wait
+NEAR_NEW: Final = 4_000  # while nobody knows how fast those go on that wait
 NEW_MS: Final = 1_000
 KEYS_NEAR_MIN: Final = 4  # for the limit of one key
 KEYS_NEAR_MAX: Final = 1_000  # for the limits of all keys of a definition

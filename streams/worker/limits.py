@@ -44,6 +44,7 @@ class Limits:
         self._elapsed = elapsed
         self._near_ms = near_ms
         self._limits: dict[str, Limit] = {}
+        self._same: dict[str, tuple[Limit, ...]] = {}  # of all jobs of a definition, whatever key
         self._stored: dict[str, Limit] = {}  # those of which jobs are in an open table
         self._groups: dict[str, Group] = {}
         self._fairs: dict[tuple[str, str], Fair] = {}
@@ -54,9 +55,18 @@ class Limits:
     def of(self, attempt: Attempt) -> Sequence[Limit]:
         """Those that a job has to pass, in order."""
         definition = attempt.definition
-        if not definition.is_limited and not self.paused:
+        if self.paused:
+            return self._of(definition, attempt.job.ordering_key, attempt.queue)
+        same = self._same.get(definition.name)
+        if same is not None:  # it is asked several times for each job
+            return same if attempt.key_rate is None else (*same, attempt.key_rate)
+        if not definition.is_limited:
+            self._same[definition.name] = ()
             return ()
-        return self._of(definition, attempt.job.ordering_key, attempt.queue)
+        limits = self._of(definition, attempt.job.ordering_key, attempt.queue)
+        if definition.key_concurrency is None:
+            self._same[definition.name] = tuple(each for each in limits if each.group is None)
+        return limits
 
     def _of(self, definition: JobDefinition, key: str | None, queue: str) -> Sequence[Limit]:
         name = definition.name

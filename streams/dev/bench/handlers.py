@@ -87,7 +87,7 @@ def fails_first(n: int) -> bool:
 
 CONTROLS: Final[dict[str, dict[str, Any]]] = {
     "none": {},
-    "concurrency": {"concurrency": 90},
+    "concurrency": {"concurrency": 100},
     "rate": {"rate_limit": RateLimit(10_000_000, per="1m")},
     "key_rate": {"rate_limit": RateLimit(1_000, per="1s", by="key")},
     "fair": {"fair_by": "account"},
