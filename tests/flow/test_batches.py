@@ -22,6 +22,7 @@ from streams.jobs.identity import JobKey
 from streams.jobs.states import State
 from streams.testing.sandbox import Sandbox
 from streams.wire.state import LedgerRecord, OpenEntry
+from streams.worker.control import Control
 
 
 class Start(JobPayload, name="start"):
@@ -302,3 +303,13 @@ async def test_what_is_no_batch_fails_and_says_why():
             "ctx.enqueue_batch(when='never'): it is one of over, completed",
         ]
         assert box.enqueued(Part) == []
+
+
+async def test_a_queue_that_another_group_claims_later_is_known_for_reports() -> None:
+    async with Sandbox() as box:
+        engine = box.cluster.workers[0].engine
+        place = next(iter(engine.queues.values())).place
+        assert "theirs" not in place.queues
+        await Control(box.cluster.log, box.cluster.names.control).claim(["theirs"], "another")
+        await engine.look_at_control()
+        assert "theirs" in place.queues

@@ -106,3 +106,13 @@ def test_a_group_serves_queues_that_there_are(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("STREAMS_SERVES", "nope")
     with pytest.raises(SettingsError, match=r"STREAMS_SERVES=.*'nope' is not in STREAMS_QUEUES"):
         Settings()
+
+
+def test_a_weight_of_a_queue_that_is_not_there_is_a_mistake(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("STREAMS_QUEUES", "urgent,slow")
+    Settings()  # the weights that nobody wrote are for other queues
+    monkeypatch.setenv("STREAMS_WEIGHTS", "urgent=3,slwo=1")
+    with pytest.raises(SettingsError, match="'slwo' is not in STREAMS_QUEUES: urgent, slow"):
+        Settings()

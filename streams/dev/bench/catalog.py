@@ -14,6 +14,7 @@ from streams.dev.bench import (
     io,
     latency,
     ledger,
+    priority,
     processes,
     recovery,
     start,
@@ -35,6 +36,7 @@ _MODULES: Final = (
     start,
     ledger,
     controls,
+    priority,
 )
 
 BENCHES: Final[dict[str, Bench]] = {module.BENCH.name: module.BENCH for module in _MODULES}

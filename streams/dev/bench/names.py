@@ -18,4 +18,5 @@ NAMES: Final = (
     "start",
     "ledger",
     "controls",
+    "priority",
 )

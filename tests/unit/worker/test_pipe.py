@@ -18,6 +18,7 @@ from streams.jobs.outcome import (
     Snoozed,
 )
 from streams.worker.pipe import Pipe, pack, read_outcome, receive, tell_outcome
+from streams.worker.ports import Append
 
 FAILURE = Failure(type="ValueError", message="no \u2713", trace="Traceback ...")
 
@@ -59,4 +60,23 @@ async def test_messages_arrive_whole_and_the_end_is_noticed() -> None:
     writer.close()
     with pytest.raises(EOFError):
         await asyncio.to_thread(pipe.hear)
+    theirs.close()
+
+
+async def test_a_thread_that_a_job_left_behind_asks_for_nobody() -> None:
+    ours, theirs = socket.socketpair()
+    pipe = Pipe(theirs)
+    reader, writer = await asyncio.open_unix_connection(sock=ours)
+    asked = Append("t", 0, b"k", b"v")
+
+    pipe.begin()
+    asking = asyncio.create_task(asyncio.to_thread(asyncio.run, pipe.append([asked])))
+    assert (await receive(reader))[0]["say"] == "append"
+    writer.write(pack({"say": "appended", "offsets": [7]}))
+    assert await asking == [7]
+    pipe.end()
+    # Its job is over: what it would be answered is for the next one.
+    with pytest.raises(asyncio.CancelledError):
+        await pipe.append([asked])
+    writer.close()
     theirs.close()
