@@ -71,10 +71,11 @@ class Fair:
 
     def remove(self, attempt: Attempt) -> bool:
         """A job waits no more; False: it did not wait."""
-        for tenant, share in self._tenants.items():
-            if attempt.held_by is share:
-                share.remove(attempt)
-                if not share.held:
-                    del self._tenants[tenant]
-                return True
-        return False
+        tenant = self.tenant_of(attempt)
+        share = self._tenants.get(tenant)
+        if share is None or attempt.held_by is not share:
+            return False
+        share.remove(attempt)
+        if not share.held:
+            del self._tenants[tenant]
+        return True

@@ -28,6 +28,7 @@ async def run(stage: Stage, jobs: int) -> Figures:
     await ground.make_topics()
     expected: dict[str, int] = {}
     with ground.worker() as worker:
+        await worker.ready()
         alone = await _send_urgent(stage, ground, worker, expected)
         await worker.stop()
     stage.tell(f"filling {_BACKLOG} with {jobs:,} jobs")
