@@ -40,11 +40,10 @@ class Tail:
 
     async def _opened(self, start: int) -> AIOKafkaConsumer:
         if self._consumer is None:
-            consumer = self._open_consumer()
-            await consumer.start()
-            consumer.assign([self._place])
-            consumer.seek(self._place, start)
-            self._consumer = consumer
+            self._consumer = self._open_consumer()  # also one that does not start is closed
+            await self._consumer.start()
+            self._consumer.assign([self._place])
+            self._consumer.seek(self._place, start)
         elif await self._consumer.position(self._place) != start:
             self._consumer.seek(self._place, start)
         return self._consumer
