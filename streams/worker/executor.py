@@ -29,7 +29,7 @@ from streams.worker.limits import Limits, Paused
 from streams.worker.noted import AttemptSays
 from streams.worker.plain_run import drive
 from streams.worker.ports import Alarm, Clock, Hears, Holder, Processes
-from streams.worker.rate_windows import Ask
+from streams.worker.rate_windows import Ask, use_ms
 from streams.worker.rates import Answer
 from streams.worker.results import Results, dumped, misfit
 from streams.worker.slots import Slots
@@ -209,7 +209,12 @@ class LoopExecutor:
                 limit.is_asking = True
                 limit.reserved = min(wanted, slots.free, len(limit.held))
                 slots.free -= limit.reserved  # a start must not wait for a slot
-                ask = Ask(wanted=wanted, most=limit.most, per_ms=limit.per_ms)
+                ask = Ask(
+                    wanted=wanted,
+                    most=limit.most,
+                    per_ms=limit.per_ms,
+                    use_ms=use_ms(limit.per_ms),
+                )
                 self._ask_rates(limit.name, ask, partial(self._answered, limit))
             elif not limit.is_asking and slots.free > 0 and limit.next_at > now:
                 next_at = limit.next_at if next_at is None else min(next_at, limit.next_at)

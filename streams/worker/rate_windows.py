@@ -3,9 +3,9 @@
 All workers ask for starts in one partition, whose records the broker orders and gives its time.
 What an ask gets follows from those before it, so there is no leader, and nothing to be handed over
 when a worker comes, goes, or is cut off. A start that was given at broker time t may be used for a
-while, `use_ms`, counted by the asker's own even clock from before the ask was sent; so it happens
-between t and t + use. It counts until t + use + per: any two starts of which the second was given
-for the end of the first are at least `per` apart, whatever the clocks of workers show.
+while, which the ask says, counted by the asker's own even clock from before the ask was sent; so it
+happens between t and t + use. It counts until t + use + per: any two starts of which the second was
+given for the end of the first are at least `per` apart, whatever the clocks of workers show.
 """
 
 from __future__ import annotations
@@ -21,9 +21,12 @@ from streams.values import immutable
 _STEPS: Final = 200  # so many different times of one window are told apart
 
 
-def use_ms(per_ms: int) -> int:
-    """For how long a start that was given may be used."""
-    return min(max(per_ms // 25, 40), 2_000)
+def use_ms(per_ms: int, answered_in_ms: int = 0) -> int:
+    """For how long a start that is asked for may be used, if answers take so long.
+
+    It is lost if it is used later: where all is slow, it is better to use less of the rate.
+    """
+    return max(min(max(per_ms // 25, 40), 2_000), min(3 * answered_in_ms, per_ms))
 
 
 @immutable(frozen=True, slots=True, kw_only=True)
@@ -33,25 +36,33 @@ class Ask:
     wanted: int
     most: int
     per_ms: int
+    use_ms: int  # for how long what it gets may be used
 
     @property
     def counts_ms(self) -> int:
         """For how long a start counts; two for the parts of a millisecond that clocks leave out."""
-        return self.per_ms + use_ms(self.per_ms) + 2
+        return self.per_ms + self.use_ms + 2
 
     def encode(self) -> bytes:
         """As the value of a record whose key is the rate's name."""
-        return orjson.dumps({"wanted": self.wanted, "most": self.most, "per": self.per_ms})
+        told = {"wanted": self.wanted, "most": self.most, "per": self.per_ms, "use": self.use_ms}
+        return orjson.dumps(told)
 
 
 def decode_ask(value: bytes | None) -> Ask | None:
     """What `Ask.encode` wrote; None: it is something else."""
     try:
         told = orjson.loads(value or b"")
-        ask = Ask(wanted=int(told["wanted"]), most=int(told["most"]), per_ms=int(told["per"]))
+        ask = Ask(
+            wanted=int(told["wanted"]),
+            most=int(told["most"]),
+            per_ms=int(told["per"]),
+            use_ms=int(told["use"]),
+        )
     except (ValueError, KeyError, TypeError):
         return None
-    return ask if ask.wanted > 0 and ask.most > 0 and ask.per_ms > 0 else None
+    is_sound = ask.wanted > 0 and ask.most > 0 and ask.per_ms > 0 and ask.use_ms >= 0
+    return ask if is_sound else None
 
 
 @dataclass(slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from streams.errors import AppendFailed
@@ -56,6 +56,7 @@ class Rates:
         self._asked: list[_Asked] = []
         self._task: asyncio.Task[None] | None = None
         self._is_failing = False
+        self._answered_in = 0.0  # ms, the slowest lately
 
     def ask(self, name: str, ask: Ask, answered: Callable[[Answer], None]) -> None:
         """Ask for starts; `answered` is called once, on the loop, unless this is stopped."""
@@ -88,10 +89,12 @@ class Rates:
 
     async def _answers(self, asked: list[_Asked]) -> list[Answer]:
         sent = self._clock.elapsed()  # before the broker can have taken it
+        uses = [use_ms(each.ask.per_ms, int(self._answered_in)) for each in asked]
         try:
             windows = self._windows or await self._begin()
             records = [
-                Append(self._topic, 0, each.name.encode(), each.ask.encode()) for each in asked
+                Append(self._topic, 0, each.name.encode(), replace(each.ask, use_ms=use).encode())
+                for each, use in zip(asked, uses, strict=True)
             ]
             offsets = await self._log.append(records)
             given, taken_at = await self._read(windows, set(offsets))
@@ -103,14 +106,15 @@ class Rates:
             again = self._clock.elapsed() + AGAIN_MS
             return [Answer(count=0, use_by=0, next_at=again)] * len(asked)
         back = self._clock.elapsed()
+        self._answered_in = max(back - sent, 0.9 * self._answered_in)
         answers = []
-        for each, offset in zip(asked, offsets, strict=True):
+        for each, use, offset in zip(asked, uses, offsets, strict=True):
             # The broker took it between `sent` and `back`.
             free_at = windows.free_at(each.name, each.ask.most) - taken_at[offset]
             answers.append(
                 Answer(
                     count=given[offset],
-                    use_by=sent + use_ms(each.ask.per_ms),
+                    use_by=sent + use,
                     next_at=back if free_at <= 0 else (sent + back) // 2 + free_at + 1,
                 )
             )

@@ -70,7 +70,8 @@ def run(
         wanted = min(asker.jobs, max(1, -(-most // 10)))
         taken = now + rng.choice([0.01, rng.uniform(0.5, 4)])
         broker = int(taken)
-        log.append((Ask(wanted=wanted, most=most, per_ms=per).encode(), broker))
+        uses = use_ms(per, rng.choice([0, 0, 50]) if asker.is_slow else 0)
+        log.append((Ask(wanted=wanted, most=most, per_ms=per, use_ms=uses).encode(), broker))
         mine = len(log) - 1
         back = taken + rng.choice([0.01, rng.uniform(0.5, 4)])
         got = 0
@@ -79,7 +80,7 @@ def run(
             given = asker.windows.take("r", value, offset, at)
             got = given if offset == mine else got
         asker.jobs -= got
-        latest = int(now) + use_ms(per)
+        latest = int(now) + uses
         for _ in range(got):
             # An even clock that shows whole milliseconds says whether it is too late.
             start = rng.choice([back, latest + 0.999]) if asker.is_slow else back
@@ -107,7 +108,7 @@ def most_in_any_window(times: list[float], ms: int) -> int:
 
 def test_a_broker_whose_clock_steps_back_gives_nothing_twice():
     windows = Windows()
-    ask = Ask(wanted=1, most=1, per_ms=1_000).encode()
+    ask = Ask(wanted=1, most=1, per_ms=1_000, use_ms=40).encode()
     assert windows.take("r", ask, 0, 10_000) == 1
     free_at = windows.free_at("r", 1)
     assert windows.take("r", ask, 1, 9_000) == 0
@@ -130,7 +131,7 @@ def test_a_snapshot_goes_on_as_what_it_was_made_from():
     asks = []
     for offset in range(500):
         at += rng.randrange(200)
-        ask = Ask(wanted=rng.randrange(1, 9), most=20, per_ms=2_000).encode()
+        ask = Ask(wanted=rng.randrange(1, 9), most=20, per_ms=2_000, use_ms=80).encode()
         asks.append((rng.choice(["a", "b"]), ask, offset, at))
     for each in asks[:300]:
         first.take(*each)
