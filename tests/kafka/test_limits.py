@@ -72,7 +72,7 @@ async def test_urgent_work_is_not_held_up_by_a_backlog(
             # when urgent jobs come
             before = len(fleet.lines)
             await client.enqueue_many(Urgent(n=n) for n in range(60))
-            await fleet.until(lambda lines: [line[1] for line in lines].count("urgent") == 120)
+            await fleet.until(lambda lines: [line[1] for line in lines].count("urgent") >= 120)
             # then they are over when few more of the backlog have been
             meanwhile = fleet.lines[before:]
             bulk = sum(line[:2] == ["start", "bulk"] for line in meanwhile)
