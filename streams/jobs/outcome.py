@@ -160,6 +160,7 @@ class Dead:
     """It failed for good."""
 
     failure: Failure
+    is_permanent: bool = False  # trying again is of no use, however many attempts are left
 
 
 Ending = Completed | Discarded | Expired | Cancelled

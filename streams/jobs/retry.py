@@ -151,7 +151,9 @@ def _decide(
         case Discard(reason=reason):
             return Discarded(writable(str(reason))[:MESSAGE_KEPT])
     failure = failure_of(error)
-    if attempt >= max_attempts or is_permanent(error, retry):
+    if is_permanent(error, retry):
+        return Dead(failure, is_permanent=True)
+    if attempt >= max_attempts:
         return Dead(failure)
     if isinstance(error, RetryAfter):
         return Retrying(to_ms(error.after), failure)

@@ -152,8 +152,8 @@ def tell_outcome(outcome: Outcome) -> tuple[Message, bytes]:
             return {"outcome": "snoozed", "ms": for_ms, "blocks_key": blocks_key}, b""
         case Discarded(reason=reason):
             return {"outcome": "discarded", "reason": reason}, b""
-        case Dead(failure=failure):
-            return {"outcome": "dead", "failure": _failure(failure)}, b""
+        case Dead(failure=failure, is_permanent=permanent):
+            return {"outcome": "dead", "permanent": permanent, "failure": _failure(failure)}, b""
         case _:
             raise ValueError(f"a handler does not end with {outcome!r}")
 
@@ -170,7 +170,7 @@ def read_outcome(message: Message, body: bytes) -> Outcome:
         case "discarded":
             return Discarded(message["reason"])
         case "dead":
-            return Dead(Failure(**message["failure"]))
+            return Dead(Failure(**message["failure"]), message["permanent"])
         case other:
             raise ValueError(f"a process told an outcome that nobody knows: {other!r}")
 

@@ -24,7 +24,7 @@ def run_plainly(
     try:
         model = definition.payload_type.model_validate_json(payload)
     except ValidationError as error:
-        return Dead(misfit(error))
+        return Dead(misfit(error), is_permanent=True)
     try:
         return Completed(dumped(definition.call(model, context)))
     except BaseException as error:  # a panic of native code, say; a sys.exit() ends no process

@@ -127,6 +127,10 @@ def test_a_discard_ends_the_job() -> None:
 )
 def test_which_errors_are_permanent(error: Exception, retry: Retry, dead: bool) -> None:
     assert isinstance(outcome(error, retry), Dead if dead else Retrying)
+    # the last attempt says so, too: what was of no use is not what was tried in vain
+    last = outcome(error, retry, attempt=3)
+    assert isinstance(last, Dead)
+    assert last.is_permanent == dead
 
 
 def _raises(*_: Any) -> Any:

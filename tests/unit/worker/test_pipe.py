@@ -32,6 +32,7 @@ FAILURE = Failure(type="ValueError", message="no \u2713", trace="Traceback ...")
         Snoozed(3_600_000, True),
         Discarded("why"),
         Dead(FAILURE),
+        Dead(FAILURE, is_permanent=True),
     ],
 )
 def test_an_outcome_is_the_same_on_the_other_side(outcome: Outcome) -> None:
