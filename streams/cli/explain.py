@@ -37,6 +37,7 @@ class Evidence:
     attempts: int | None = None  # how many it has, if that is known here
     pause: Pause | None = None  # of its queue
     job_pause: Pause | None = None  # of jobs of its name there
+    limit: str = ""  # for which jobs like it wait in that worker's memory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +119,7 @@ def _waiting(evidence: Evidence, entry: OpenEntry | None, now: int) -> Answer:
             f"{show_time(entry.due)}: it was taken over as a long one",
         )
     if entry is not None and entry.held is not None:
-        return Answer(kind="limited", text=f"it waits for a limit: {entry.reason}")
+        return Answer(kind="limited", text=_limited(entry.reason))
     behind = _behind(evidence, entry, now)
     if behind is not None and entry is not None:
         return behind
@@ -215,6 +216,8 @@ def _queued(evidence: Evidence, behind: Answer | None) -> Answer:
     before = offset - committed
     if behind is not None and behind.blocker is None:
         return replace(behind, before=before)
+    if evidence.limit and behind is None:
+        return Answer(kind="limited", text=_limited(evidence.limit), before=before)
     place = f"offset {offset} of partition {evidence.found.partition}"
     then = f"; then {behind.text}" if behind else ""
     taken = "" if evidence.owner is None else ": it is being taken up"
@@ -226,6 +229,10 @@ def _queued(evidence: Evidence, behind: Answer | None) -> Answer:
     )
     blocker = behind.blocker if behind else None
     return Answer(kind="unread", text=text, blocker=blocker, before=before)
+
+
+def _limited(reason: str) -> str:
+    return f"it waits for a limit: {reason}"
 
 
 def rank(entry: OpenEntry) -> tuple[bool, int, bytes]:

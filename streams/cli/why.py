@@ -95,13 +95,15 @@ class Witness:
             and entry.blocks
             and self._over.get(key, (-1, 0, 0)) < entry.position
         ]
+        owner = next((w for w, said in alive.items() if _has(said, place)), None)
         return Evidence(
             found=found,
             offset=self._offset,
             committed=self._committed,
             blockers=tuple(sorted(blockers, key=rank)),
             runs=tuple(_runs(alive, found.job)),
-            owner=next((w for w, said in alive.items() if _has(said, place)), None),
+            limit=_limit(alive.get(owner) if owner else None, found.job),
+            owner=owner,
             attempts=attempts,
             pause=self._pauses.get(""),
             job_pause=self._pauses.get(found.job.name),
@@ -170,6 +172,14 @@ def _runs(alive: dict[str, Any], job: JobKey) -> Iterator[Run]:
             is_of_key = job.ordering_key is not None and its.ordering_key == job.ordering_key
             if its == job or is_of_key:
                 yield Run(job=its, worker=worker, since=each["since"], attempt=each["attempt"])
+
+
+def _limit(said: Any, job: JobKey) -> str:
+    """For what jobs like it wait in the worker that has its partition, by what that says."""
+    for each in (said or {}).get("limits", ()):
+        if each["name"] == job.name and each["key"] in (None, job.ordering_key):
+            return str(each["reason"])
+    return ""
 
 
 def _has(said: Any, place: tuple[str, int]) -> bool:

@@ -91,7 +91,7 @@ class Callbacks:
                     settlement,
                     owned.place,
                     now,
-                    self._unique_for_ms(entry),
+                    owned.unique_for_ms(entry.job),
                     was_open=was_open,
                 )
             case Verdict.RUNS if awaits(entry) or not was_open:
@@ -164,7 +164,3 @@ class Callbacks:
     def kept(self) -> list[int]:
         """The offset of the first report of each callback that was not read yet."""
         return [ahead.first for ahead in self._ahead.values()]
-
-    def _unique_for_ms(self, entry: OpenEntry) -> int:
-        definition = self._owned.registry.by_name(entry.job.name)
-        return self._owned.place.unique_for_ms if definition is None else definition.unique_for_ms

@@ -62,7 +62,7 @@ class Circuit(Limit):
 
     def ended(self, attempt: Attempt, outcome: Outcome) -> Outcome:
         """An attempt that had started ended; a probe that failed was no attempt of its job."""
-        has_failed = failed(attempt, outcome)
+        has_failed = failed(outcome)
         if self.open_until is None:
             if has_failed is not None:
                 self._count(has_failed, outcome)
@@ -96,7 +96,7 @@ class Circuit(Limit):
         logger.info("the breaker of %s is closed: its probe succeeded", self.of_name)
 
 
-def failed(attempt: Attempt, outcome: Outcome) -> bool | None:
+def failed(outcome: Outcome) -> bool | None:
     """Whether an attempt speaks against what it depends on; None: it says nothing of it.
 
     An error that is permanent says something about the job.
@@ -106,7 +106,7 @@ def failed(attempt: Attempt, outcome: Outcome) -> bool | None:
             return False
         case Retrying():
             return True
-        case Dead():
-            return True if attempt.number >= attempt.retry.attempts else None
+        case Dead(is_permanent=is_permanent):
+            return None if is_permanent else True
         case _:
             return None

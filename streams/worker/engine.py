@@ -24,7 +24,7 @@ from streams.worker.limit import NEAR_MS
 from streams.worker.listeners import Listeners
 from streams.worker.pipeline import GATHER_MS, Pipeline
 from streams.worker.ports import Clock, Log, Processes, Source, Store
-from streams.worker.presence import RUNNING_TOLD, Presence
+from streams.worker.presence import LIMITS_TOLD, RUNNING_TOLD, Presence
 from streams.worker.rates import Rates
 from streams.worker.recovery import Recovery
 from streams.worker.resources import Resources
@@ -205,6 +205,7 @@ class Engine:
             "standbys": [list(place) for place in self._copied()],
             "in_hand": in_hand,
             "running": running[:RUNNING_TOLD],
+            "limits": self.executor.told_limits(LIMITS_TOLD),
         }
 
     async def open_queue(

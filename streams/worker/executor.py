@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from typing import Any
 
 from pydantic import ValidationError
@@ -238,6 +239,10 @@ class LoopExecutor:
                 slots.grant(limit.let_go())
         self._start_next(slots)
 
+    def told_limits(self, most: int) -> list[dict[str, str | None]]:
+        """Up to so many limits for which jobs wait here, each with the name of one of them."""
+        return list(islice(self._limits.told(), most))
+
     def _turn_away(self, slots: Slots) -> None:
         turned_away, slots.turned_away = slots.turned_away, []
         for attempt, limit in turned_away:
@@ -449,7 +454,7 @@ class LoopExecutor:
         try:
             payload = attempt.definition.payload_type.model_validate_json(attempt.envelope.payload)
         except ValidationError as error:
-            return Dead(misfit(error))
+            return Dead(misfit(error), is_permanent=True)
         deadline = now + attempt.timeout_ms
         runs_in = attempt.definition.runs_in
         context = running.context = self._contexts[runs_in](

@@ -281,6 +281,15 @@ class Limits:
                 self.forget(limit)
         self.paused = definitions
 
+    def told(self) -> Iterator[dict[str, str | None]]:
+        """Which jobs wait near, and for what: for those who ask why; one of each limit."""
+        for limit in self._limits.values():
+            if limit.held and limit.reason:
+                first = limit.held[0]
+                attempt = first if isinstance(first, Attempt) else first.first()
+                key = None if limit.group is None else attempt.job.ordering_key
+                yield {"name": attempt.job.name, "key": key, "reason": limit.reason}
+
     def ask(self) -> Sequence[tuple[Holder, str, int]]:
         """Whom to ask for how many of what, since there may be room."""
         if not self._stored:

@@ -56,6 +56,7 @@ class Rates:
         self._asked: list[_Asked] = []
         self._task: asyncio.Task[None] | None = None
         self._is_failing = False
+        self._snapshot_due = 0  # at which position of the log of asks
         self._answered_in = 0.0  # ms, the slowest lately
 
     def ask(self, name: str, ask: Ask, answered: Callable[[Answer], None]) -> None:
@@ -149,8 +150,11 @@ class Rates:
         """So that who comes later has no more to read than is behind it."""
         if self._windows is None:
             return
-        kept = Windows.decode(self._control.snapshot_of_limits()).position
-        if self._windows.position < kept + SNAPSHOT_EVERY:
+        if self._windows.position < self._snapshot_due:
+            return
+        kept = Windows.decode(self._control.snapshot_of_limits()).position  # another worker's, say
+        self._snapshot_due = kept + SNAPSHOT_EVERY
+        if self._windows.position < self._snapshot_due:
             return
         try:
             await self._control.keep_snapshot_of_limits(self._windows.encode())

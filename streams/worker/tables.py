@@ -288,7 +288,8 @@ class Batch:
         if value is None:
             _, value = encode_open(entry)
         state_key, head = entry.job.encode(), head_of(entry)
-        self._note_starts(entry.job, starts_of(entry))
+        if self._tables.key_rates:
+            self._note_starts(entry.job, starts_of(entry))
         self._put_open(state_key, head, value)
         self._kept[state_key] = Kept(entry, head, len(value))
 
@@ -322,7 +323,8 @@ class Batch:
         """Set a ledger record; `value`: as it was encoded for its topic."""
         if value is None:
             _, value = encode_ledger(record)
-        self._note_starts(record.job, (attempt.started for attempt in record.history))
+        if self._tables.key_rates:
+            self._note_starts(record.job, (attempt.started for attempt in record.history))
         self._put_ledger(record.job.encode(), value, record.single)
 
     def drop_ledger(self, state_key: bytes) -> None:

@@ -348,6 +348,20 @@ def test_what_workers_say() -> None:
     assert (withdrawn.owner, withdrawn.runs) == (None, ())
 
 
+@pytest.mark.parametrize(("key", "is_ours"), [(None, True), ("mail:7", True), ("mail:8", False)])
+def test_a_limit_for_which_jobs_wait_in_memory(key: str | None, is_ours: bool) -> None:
+    said = {"name": "mail", "key": key, "reason": "mail starts twice an hour"}
+    found = seen(
+        presence("w1", partitions={"bulk": [3]}, limits=[{**said, "name": "other"}, said]),
+        presence("w2", partitions={"bulk": [1]}, limits=[{**said, "reason": "not its worker's"}]),
+    )
+    assert found.limit == (said["reason"] if is_ours else "")
+    answer = explain(replace(found, offset=4, committed=1), NOW)
+    assert (answer.kind == "limited") is is_ours
+    assert ("it waits for a limit: mail starts twice an hour" in answer.text) is is_ours
+    assert answer.before == 3
+
+
 def test_a_paused_queue_is_the_reason_unless_a_worker_runs_the_job() -> None:
     pause = Pause(since=NOW - 60_000, reason="a migration")
     answer = explain(replace(evidence(offset=3, committed=1), pause=pause), NOW)

@@ -84,9 +84,9 @@ def test_the_last_attempt_counts_and_a_permanent_error_does_not():
     tested = circuit(clock)
     spent = attempt(definition_of(step), "1", None)
     spent.used = spent.retry.attempts - 1
-    first = attempt(definition_of(step), "2", None)
-    for _ in range(8):
-        tested.ended(first, Dead(FAILURE))
+    for each in (spent, attempt(definition_of(step), "2", None)):
+        for _ in range(4):
+            tested.ended(each, Dead(FAILURE, is_permanent=True))
     assert not tested.is_full
     for _ in range(4):
         tested.ended(spent, Dead(FAILURE))
