@@ -96,6 +96,7 @@ def job(
     ordering: Literal["strict", "none"] | None = None,
     on_dead: Literal["release", "halt"] = "release",
     concurrency: int | None = None,
+    cluster_concurrency: int | None = None,
     key_concurrency: int | None = None,
     rate_limit: RateLimit | None = None,
     breaker: Breaker | None = None,
@@ -122,6 +123,7 @@ def job(
     ordering: Literal["strict", "none"] | None = None,
     on_dead: Literal["release", "halt"] = "release",
     concurrency: int | None = None,
+    cluster_concurrency: int | None = None,
     key_concurrency: int | None = None,
     rate_limit: RateLimit | None = None,
     breaker: Breaker | None = None,
@@ -154,6 +156,7 @@ def job(
             the key wait until the dead job was replayed or discarded.
         concurrency: how many of its jobs run at a time in one worker; by default as many as there
             are slots.
+        cluster_concurrency: how many of its jobs run at a time in all workers together.
         key_concurrency: how many jobs of one key run at a time, in the whole cluster; with
             `ordering="none"`, since jobs in order run one at a time.
         rate_limit: how many of its jobs start in any window of time, in the whole cluster, as in
@@ -224,7 +227,11 @@ def job(
         if on_dead not in ("release", "halt"):
             mistakes.append(f'on_dead={on_dead!r}: write "release" or "halt"')
         mistakes += concurrency_mistakes(
-            concurrency, key_concurrency, is_keyed=kind.__key__ is not None, ordering=ordering
+            concurrency,
+            cluster_concurrency,
+            key_concurrency,
+            is_keyed=kind.__key__ is not None,
+            ordering=ordering,
         )
         if rate_limit is not None:
             mistakes += rate_mistakes(
@@ -262,6 +269,7 @@ def job(
             ordering=ordering or ("none" if kind.__key__ is None else "strict"),
             on_dead=on_dead,
             concurrency=concurrency,
+            cluster_concurrency=cluster_concurrency,
             key_concurrency=key_concurrency,
             rate_limit=rate_limit,
             breaker=breaker,

@@ -73,6 +73,7 @@ class JobDefinition:
     ordering: Literal["strict", "none"]
     on_dead: Literal["release", "halt"] = "release"
     concurrency: int | None = None  # how many run at a time in one worker; None: as many as can
+    cluster_concurrency: int | None = None  # how many in all workers together
     key_concurrency: int | None = None  # how many of one key, if they are in no order
     rate_limit: RateLimit | None = None
     breaker: Breaker | None = None
@@ -96,6 +97,7 @@ class JobDefinition:
         """Whether some of its jobs may have to wait though there are slots."""
         return (
             self.concurrency is not None
+            or self.cluster_concurrency is not None
             or self.key_concurrency is not None
             or self.rate_limit is not None
             or self.breaker is not None

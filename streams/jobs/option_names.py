@@ -39,6 +39,7 @@ _REMEDIES: Final[Mapping[str, str]] = {
     "ondead": _DEFINITION.format("on_dead"),
     "ledger": _DEFINITION.format("ledger"),
     "concurrency": _DEFINITION.format("concurrency"),
+    "clusterconcurrency": _DEFINITION.format("cluster_concurrency"),
     "keyconcurrency": _DEFINITION.format("key_concurrency"),
     "cancelon": _DEFINITION.format("cancel_on"),
     "fairby": _DEFINITION.format("fair_by"),

@@ -46,15 +46,30 @@ def place_of(fn: Callable[..., Any], stated: str | None, mistakes: list[str]) ->
 
 
 def concurrency_mistakes(
-    concurrency: Any, key_concurrency: Any, *, is_keyed: bool, ordering: str | None
+    concurrency: Any,
+    cluster_concurrency: Any,
+    key_concurrency: Any,
+    *,
+    is_keyed: bool,
+    ordering: str | None,
 ) -> list[str]:
     """What is wrong with how many may run at a time."""
+    options = (
+        ("concurrency", concurrency),
+        ("cluster_concurrency", cluster_concurrency),
+        ("key_concurrency", key_concurrency),
+    )
     mistakes = [
         f"{option}={given!r}: write how many may run at a time, from 1"
-        for option, given in (("concurrency", concurrency), ("key_concurrency", key_concurrency))
+        for option, given in options
         if given is not None and (type(given) is not int or given < 1)
     ]
-    if key_concurrency is None or mistakes:
+    if mistakes:
+        return mistakes
+    for (less, few), (more, many) in ((options[1], options[0]), (options[1], options[2])):
+        if few is not None and many is not None and many > few:
+            mistakes.append(f"{more}={many} is more than {less}={few} lets run")
+    if key_concurrency is None:
         return mistakes
     if not is_keyed:
         mistakes.append("key_concurrency needs a key: there is nothing that it could be of")

@@ -1,4 +1,4 @@
-"""The rate of a definition in the whole cluster, as far as this worker has asked for it. Pure."""
+"""The rate of a definition in the whole cluster, as this worker has asked for it. Pure."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from typing import Final
 
 from streams.worker.attempt import Attempt
 from streams.worker.limit import NEAR_MAX, Limit
-from streams.worker.rate_windows import use_ms
+from streams.worker.limit_asks import Answer
+from streams.worker.rate_windows import Ask, use_ms
 
 _ASKS: Final = 10  # a worker asks for a tenth of a rate at a time, so that all get their share
 
 
 @dataclass(slots=True, eq=False)
 class Rate(Limit):
-    """So many start in a window of time, in the whole cluster; starts are asked for, see `Rates`.
+    """So many start in a window of time, in the whole cluster: starts are asked for.
 
     What was asked for and is not used in time is lost: so no more is asked for than can start.
     """
@@ -70,7 +71,24 @@ class Rate(Limit):
         soon = 0 if self.pace is None else int(self.pace.per_second() * use_ms(self.per_ms) / 2_000)
         return max(0, min(waiting, -(-self.most // _ASKS), max(2 * free, soon) if free > 0 else 0))
 
+    def next_ask(self, free: int) -> Ask | None:
+        """What to ask for now, if so many slots are free; None: nothing."""
+        wanted = self.wanted(free) if self.held or self.coming or self.asked else 0
+        if not wanted or not self.most:
+            return None
+        self.is_asking = True
+        return Ask(wanted=wanted, most=self.most, per_ms=self.per_ms, use_ms=use_ms(self.per_ms))
+
+    def answered(self, answer: Answer) -> int:
+        """Note the answer; how many of those that wait may go on."""
+        self.is_asking, self.next_at = False, answer.next_at
+        if answer.count:
+            self.starts.append((answer.use_by, answer.count))
+        return answer.count
+
     @property
-    def is_waited_for(self) -> bool:
-        """Whether a job waits for it, here or in the table."""
-        return bool(self.held or self.coming or self.asked)
+    def look_next(self) -> int | None:
+        """When it is worth asking, by `elapsed`, if nothing happens before."""
+        if self.is_asking or not (self.held or self.coming or self.asked):
+            return None
+        return self.next_at

@@ -21,11 +21,12 @@ from streams.worker.control import Control
 from streams.worker.executor import LoopExecutor
 from streams.worker.fan_out import FanOut
 from streams.worker.limit import NEAR_MS
+from streams.worker.limit_asks import LimitAsks
+from streams.worker.limits import LEASE_MS
 from streams.worker.listeners import Listeners
 from streams.worker.pipeline import GATHER_MS, Pipeline
 from streams.worker.ports import Clock, Log, Processes, Source, Store
 from streams.worker.presence import LIMITS_TOLD, RUNNING_TOLD, Presence
-from streams.worker.rates import Rates
 from streams.worker.recovery import Recovery
 from streams.worker.resources import Resources
 from streams.worker.results import STORED_MAX, Results
@@ -57,6 +58,7 @@ class EngineOptions:
     gather_ms: int = GATHER_MS  # see `worker/pipeline.py`
     kept: Kept = field(default_factory=Kept)
     near_ms: int = NEAR_MS  # who waits longer for a limit does so in the open table
+    lease_ms: int = LEASE_MS  # of slots of the cluster; longer than a session
     result_max: int = STORED_MAX  # bytes, of results in object storage
 
 
@@ -115,7 +117,7 @@ class Engine:
         self._started = clock.now()
         self._resources = Resources(registry.definitions(), replaced)
         self.results = Results(objects, options.result_max)
-        self.rates = Rates(log, options.names.limits, clock, self.control, on_failure)
+        self.asks = LimitAsks(log, options.names.limits, clock, self.control, on_failure)
         self.executor = LoopExecutor(
             clock,
             self._notify,
@@ -128,8 +130,9 @@ class Engine:
             opened=self._resources.opened,
             processes=processes,
             may_start=may_start,
-            ask_rates=self.rates.ask,
+            ask_cluster=self.asks.ask,
             near_ms=options.near_ms,
+            lease_ms=options.lease_ms,
         )
 
     async def open(self) -> None:
@@ -376,7 +379,7 @@ class Engine:
         for event_type, partition in list(self.fan_outs):
             await self.close_events(event_type, partition)
         await self.executor.stop()
-        await self.rates.stop()
+        await self.asks.stop()
         await self._heard_by.end()
         await self._resources.close()
 
@@ -386,7 +389,7 @@ class Engine:
         return (
             all(p.quiet for p in self.queues.values())
             and all(f.quiet for f in self.fan_outs.values())
-            and not self.rates.is_asking
+            and not self.asks.is_asking
         )
 
     def _notify(self, event: LifecycleEvent) -> None:

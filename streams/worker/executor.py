@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from typing import Any
+from uuid import uuid4
 
 from pydantic import ValidationError
 
@@ -23,22 +24,19 @@ from streams.jobs.resource import Factory
 from streams.jobs.retry import outcome_of_error
 from streams.worker.around import call_within, tell_outcome
 from streams.worker.attempt import Attempt
-from streams.worker.cluster_rate import Rate
 from streams.worker.deadlines import Deadlines
 from streams.worker.limit import NEAR_MS
-from streams.worker.limits import Limits, Paused
+from streams.worker.limit_looks import AskCluster, LimitLooks
+from streams.worker.limits import LEASE_MS, Limits, Paused
 from streams.worker.noted import AttemptSays
 from streams.worker.plain_run import drive
 from streams.worker.ports import Alarm, Clock, Hears, Holder, Processes
-from streams.worker.rate_windows import Ask, use_ms
-from streams.worker.rates import Answer
 from streams.worker.results import Results, dumped, misfit
 from streams.worker.slots import Slots
 from streams.worker.tasks import Tasks
 from streams.worker.threads import Threads, waiting_on
 
 Done = Callable[[Attempt, Outcome], None]
-AskRates = Callable[[str, Ask, Callable[[Answer], None]], None]  # see `Rates.ask`
 
 PUT_BACK_MS = 1_000  # after which what could not start is looked at again
 UNWIND_MS = 5_000  # for a handler that was interrupted; then its slot is taken from it
@@ -85,8 +83,9 @@ class LoopExecutor:
         results: Results | None = None,
         opened: Mapping[Factory, Any] | None = None,
         may_start: Callable[[], bool] = lambda: True,
-        ask_rates: AskRates | None = None,
+        ask_cluster: AskCluster | None = None,
         near_ms: int = NEAR_MS,
+        lease_ms: int = LEASE_MS,
         rng: random.Random | None = None,
     ) -> None:
         self._clock = clock
@@ -95,16 +94,21 @@ class LoopExecutor:
         self._results = results or Results(None)
         self._opened = opened  # resources
         self._random = (rng or random.Random()).random
-        self._limits = Limits(clock.now, clock.elapsed, near_ms)
-        self._ask_rates = ask_rates
-        self._rates_alarm: Alarm | None = None
-        self._keys_alarm: Alarm | None = None
-        self._keys_alarm_at: int | None = None
+        self._limits = Limits(clock.now, clock.elapsed, near_ms, uuid4().hex, lease_ms)
         self._slots = {
             "loop": Slots(concurrency, weights, self._limits),
             "thread": Slots(threads, weights, self._limits),
             "process": Slots(0, weights, self._limits),  # as many as are ready
         }
+        self._looks = LimitLooks(
+            self._limits,
+            self._slots,
+            clock,
+            ask_cluster=ask_cluster,
+            may_start=lambda: self._may_start_now,
+            start_next=self._start_next,
+            go_on=self.go_on,
+        )
         self._contexts: dict[str, Callable[..., JobContext]] = {
             "loop": JobContext,
             "thread": _thread_context,
@@ -168,76 +172,7 @@ class LoopExecutor:
             if following is None:
                 break
             self._start(following, slots)
-        self._look_again()
-
-    def _look_again(self) -> None:
-        """Ask for what limits have room for, and look at those later that will have room."""
-        self._ask()
-        self._look_at_rates()
-        self._look_at_key_rates()
-
-    def _look_at_key_rates(self) -> None:
-        """Look again when the next key has room."""
-        at = self._limits.next_look()
-        if at == self._keys_alarm_at:
-            return
-        if self._keys_alarm is not None:
-            self._keys_alarm.cancel()
-            self._keys_alarm = None
-        self._keys_alarm_at = at
-        if at is not None:
-            self._keys_alarm = self._clock.call_at(at, self._let_keys_go)
-
-    def _let_keys_go(self) -> None:
-        self._keys_alarm, self._keys_alarm_at = None, None
-        for waiting in self._limits.let_go():
-            assert isinstance(waiting, Attempt)  # turns of tenants are not kept for keys
-            self._slots[waiting.definition.runs_in].let_go(waiting)
-        self.go_on()
-
-    def _look_at_rates(self) -> None:
-        """Ask for starts of those rates for which jobs wait, now or when it is worth it."""
-        if not self._limits.rates or self._ask_rates is None or not self._may_start_now:
-            return
-        next_at: int | None = None
-        now = self._clock.elapsed()
-        for limit in self._limits.rates.values():
-            if not limit.is_waited_for:
-                continue
-            slots = self._slots[limit.runs_in]
-            wanted = limit.wanted(slots.free)
-            if wanted and limit.most is not None:
-                limit.is_asking = True
-                limit.reserved = min(wanted, slots.free, len(limit.held))
-                slots.free -= limit.reserved  # a start must not wait for a slot
-                ask = Ask(
-                    wanted=wanted,
-                    most=limit.most,
-                    per_ms=limit.per_ms,
-                    use_ms=use_ms(limit.per_ms),
-                )
-                self._ask_rates(limit.name, ask, partial(self._answered, limit))
-            elif not limit.is_asking and slots.free > 0 and limit.next_at > now:
-                next_at = limit.next_at if next_at is None else min(next_at, limit.next_at)
-        self._look_at_rates_at(next_at)
-
-    def _look_at_rates_at(self, at: int | None) -> None:
-        if self._rates_alarm is not None:
-            self._rates_alarm.cancel()
-            self._rates_alarm = None
-        if at is not None:
-            after = max(1, at - self._clock.elapsed())
-            self._rates_alarm = self._clock.call_at(self._clock.now() + after, self.go_on)
-
-    def _answered(self, limit: Rate, answer: Answer) -> None:
-        slots = self._slots[limit.runs_in]
-        slots.free += limit.reserved
-        limit.is_asking, limit.reserved, limit.next_at = False, 0, answer.next_at
-        if answer.count:
-            limit.starts.append((answer.use_by, answer.count))
-            for _ in range(min(answer.count, len(limit.held))):
-                slots.grant(limit.let_go())
-        self._start_next(slots)
+        self._looks.look()
 
     def told_limits(self, most: int) -> list[dict[str, str | None]]:
         """Up to so many limits for which jobs wait here, each with the name of one of them."""
@@ -250,10 +185,6 @@ class LoopExecutor:
             running.over, running.attempt = True, None
             running.done(attempt, Held(limit.name, limit.reason))
 
-    def _ask(self) -> None:
-        for holder, limit, count in self._limits.ask():
-            holder.let_in(limit, count)
-
     def hold(
         self,
         limit: str,
@@ -264,12 +195,12 @@ class LoopExecutor:
     ) -> None:
         """See `Executor`."""
         self._limits.hold(limit, holder, definition, key, queue)
-        self._look_again()
+        self._looks.look()
 
     def brought(self, limit: str, holder: Holder, *, has_more: bool) -> None:
         """See `Executor`."""
         self._limits.brought(limit, holder, has_more=has_more)
-        self._look_again()
+        self._looks.look()
 
     def enter(self, attempt: Attempt, starts: Iterable[int], holder: Holder) -> None:
         """See `Executor`."""
@@ -296,6 +227,8 @@ class LoopExecutor:
     def close(self) -> None:
         """Start nothing more; what waits for a slot stays unstarted."""
         self._accepting = False
+        self._limits.end()
+        self._looks.look()
 
     async def wait_until_idle(self) -> None:
         """Return once no attempt runs."""

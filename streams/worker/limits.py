@@ -19,6 +19,7 @@ from streams.jobs.rate import RateLimit
 from streams.worker.attempt import Attempt
 from streams.worker.circuit import Circuit
 from streams.worker.cluster_rate import Rate
+from streams.worker.cluster_slots import ClusterSlots
 from streams.worker.fair import Fair, Share
 from streams.worker.key_rate import KeyRate
 from streams.worker.limit import NEAR_MS, Group, Limit
@@ -26,6 +27,7 @@ from streams.worker.pace import Pace
 from streams.worker.ports import Holder
 
 _TENANT: Final = "tenant:"
+LEASE_MS: Final = 30_000  # of slots of the cluster; longer than a session
 
 Paused = tuple[str, str]  # a queue, and a definition's name
 
@@ -38,6 +40,8 @@ class Limits:
         now: Callable[[], int] = lambda: 0,
         elapsed: Callable[[], int] = lambda: 0,
         near_ms: int = NEAR_MS,
+        worker: str = "",
+        lease_ms: int = LEASE_MS,
     ) -> None:
         self.paused: Collection[Paused] = ()  # of which nothing starts
         self._now = now
@@ -48,7 +52,9 @@ class Limits:
         self._stored: dict[str, Limit] = {}  # those of which jobs are in an open table
         self._groups: dict[str, Group] = {}
         self._fairs: dict[tuple[str, str], Fair] = {}
-        self.rates: dict[str, Rate] = {}
+        self._worker = worker  # this process, and no other
+        self._lease_ms = lease_ms  # of slots of the cluster
+        self.of_cluster: dict[str, Rate | ClusterSlots] = {}  # those that are asked for
         self._looks: list[tuple[int, int, Limit]] = []  # a heap: when, and at what
         self._order = count()
 
@@ -78,6 +84,8 @@ class Limits:
         if (most := definition.concurrency) is not None:
             why = f"{most} of {name} run in this worker, as many as its concurrency allows"
             limits.append(self._limit(f"concurrency:{name}", most, why))
+        if (most := definition.cluster_concurrency) is not None:
+            limits.append(self._cluster_slots(definition, most))
         if (most := definition.key_concurrency) is not None and key is not None:
             why = f"{most} of {name} with this key run, as many as its key_concurrency allows"
             group = self._groups.setdefault(name, Group())
@@ -184,11 +192,30 @@ class Limits:
             if limit.held or limit.asked:
                 self.look_later(limit)
 
-    def _rate(self, definition: JobDefinition, rate: RateLimit) -> Rate:
-        name = f"rate:{definition.name}"
-        limit = self.rates.get(name)
+    def _cluster_slots(self, definition: JobDefinition, most: int) -> Limit:
+        name = f"slots:{definition.name}"
+        limit = self._limits.get(name)
         if limit is None:
-            limit = Rate(
+            limit = self._limits[name] = self.of_cluster[name] = ClusterSlots(
+                name=name,
+                now=self._now,
+                reason=f"{most} of {definition.name} run in the cluster, as many as its "
+                "cluster_concurrency allows",
+                most=most,
+                pace=Pace(self._now),
+                near_ms=self._near_ms,
+                worker=self._worker,
+                lease_ms=self._lease_ms,
+                runs_in=definition.runs_in,
+                elapsed=self._elapsed,
+            )
+        return limit
+
+    def _rate(self, definition: JobDefinition, rate: RateLimit) -> Limit:
+        name = f"rate:{definition.name}"
+        limit = self._limits.get(name)
+        if limit is None:
+            limit = self._limits[name] = self.of_cluster[name] = Rate(
                 name=name,
                 now=self._now,
                 reason=f"{definition.name} starts {rate.max} times in {rate.per} at most",
@@ -199,7 +226,6 @@ class Limits:
                 runs_in=definition.runs_in,
                 elapsed=self._elapsed,
             )
-            self.rates[name] = self._limits[name] = limit
         return limit
 
     def _limit(self, name: str, most: int, why: str, group: Group | None = None) -> Limit:
@@ -280,6 +306,12 @@ class Limits:
                 limit.most = None
                 self.forget(limit)
         self.paused = definitions
+
+    def end(self) -> None:
+        """Keep nothing of the cluster but what runs: nothing starts here any more."""
+        for limit in self.of_cluster.values():
+            if isinstance(limit, ClusterSlots):
+                limit.is_ending = True
 
     def told(self) -> Iterator[dict[str, str | None]]:
         """Which jobs wait near, and for what: for those who ask why; one of each limit."""

@@ -93,6 +93,21 @@ class Window:
         self.taken += count
         return count
 
+    def encode(self) -> list[Any]:
+        """For a snapshot."""
+        return [self.now, list(self.given)]
+
+    @classmethod
+    def decode(cls, told: list[Any]) -> Window:
+        """What `encode` gave.
+
+        Raises:
+            ValueError, TypeError: it is something else.
+        """
+        now, given = told
+        pairs = deque((int(until), int(count)) for until, count in given)
+        return cls(pairs, sum(count for _, count in pairs), int(now))
+
     def free_at(self, most: int) -> int:
         """From which broker time on one more can be given."""
         taken = self.taken
@@ -103,50 +118,3 @@ class Window:
             if taken < most:
                 return until
         return self.now
-
-
-class Windows:
-    """Those of all rates, as of one position in the log of asks."""
-
-    def __init__(self) -> None:
-        self.position = 0
-        self._windows: dict[str, Window] = {}
-
-    def take(self, name: str, value: bytes | None, offset: int, at: int) -> int:
-        """Take one record; how many starts it gives to its sender."""
-        self.position = offset + 1
-        ask = decode_ask(value)
-        if ask is None:
-            return 0
-        window = self._windows.setdefault(name, Window())
-        return window.give(ask, at)
-
-    def free_at(self, name: str, most: int) -> int:
-        """From which broker time on one more start can be given; 0: at once."""
-        window = self._windows.get(name)
-        return 0 if window is None else window.free_at(most)
-
-    def encode(self) -> bytes:
-        """All of it, to go on from; what does not count any more is left out."""
-        latest = max((window.now for window in self._windows.values()), default=0)
-        windows = {
-            name: [window.now, list(window.given)]
-            for name, window in self._windows.items()
-            if window.given and window.given[-1][0] > latest
-        }
-        return orjson.dumps({"position": self.position, "windows": windows})
-
-    @classmethod
-    def decode(cls, value: bytes | None) -> Windows:
-        """What `encode` wrote; what can't be read is nothing: then all asks are read."""
-        read = cls()
-        try:
-            told: dict[str, Any] = orjson.loads(value or b"")
-            for name, (now, given) in told["windows"].items():
-                pairs = [(int(until), int(count)) for until, count in given]
-                taken = sum(count for _, count in pairs)
-                read._windows[str(name)] = Window(deque(pairs), taken, int(now))
-            read.position = int(told["position"])
-        except (ValueError, KeyError, TypeError):
-            return cls()
-        return read

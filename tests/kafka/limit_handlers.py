@@ -20,6 +20,10 @@ class Few(JobPayload, name="few"):
     n: int
 
 
+class Scarce(JobPayload, name="scarce"):
+    n: int
+
+
 class Bulk(JobPayload, name="bulk_job", queue="bulk"):
     n: int
 
@@ -50,6 +54,11 @@ async def limited(payload: Limited) -> None:
 @job(concurrency=3)
 async def few(payload: Few) -> None:
     await tell("few", 0)
+
+
+@job(cluster_concurrency=3)
+async def scarce(payload: Scarce) -> None:
+    await tell("scarce", payload.n)
 
 
 @job

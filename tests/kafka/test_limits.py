@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import accumulate
 from pathlib import Path
 
 from effects import Lines
 from fleet import Fleet
 from group import Group
-from limit_handlers import Bulk, Few, Limited, Urgent
+from limit_handlers import Bulk, Few, Limited, Scarce, Urgent
 from topics import create_topics
 
 from streams.client import JobClient
@@ -31,6 +32,12 @@ def most_at_a_time(found: Lines, kind: str, place: int) -> dict[str, int]:
             running[line[place]] += 1 if line[0] == "start" else -1
             most[line[place]] = max(most[line[place]], running[line[place]])
     return dict(most)
+
+
+def side_by_side(found: Lines, worker: str, since: int) -> list[int]:
+    """How many ran in a worker after each line, from one on."""
+    changes = [(1 if line[0] == "start" else -1) * (line[3] == worker) for line in found]
+    return list(accumulate(changes))[since:]
 
 
 async def test_keys_and_definitions_run_no_more_at_a_time_than_they_may(
@@ -56,6 +63,33 @@ async def test_keys_and_definitions_run_no_more_at_a_time_than_they_may(
             assert by_worker == {"a": 3, "b": 3}
         for worker in fleet.running:
             assert worker.stop() == 0, worker.log
+
+
+async def test_the_cluster_runs_no_more_at_a_time_than_it_may_also_when_a_worker_is_killed(
+    kafka: str, prefix: str, tmp_path: Path
+) -> None:
+    await create_topics(kafka, prefix, PARTITIONS, queues=QUEUES)
+    with Fleet(kafka, prefix, tmp_path, **SETTINGS) as fleet:
+        async with JobClient(kafka, source="test", prefix=prefix) as client:
+            # given two workers that share three slots
+            for name in ("a", "b"):
+                fleet.start(name, WORKER=name)
+            await Group(kafka, f"{prefix}workers").until_members(2, fleet.logs)
+            await client.enqueue_many(Scarce(n=n) for n in range(6_000))
+            await fleet.until(
+                lambda lines: (
+                    min(sum(line[3] == worker for line in lines) for worker in ("a", "b")) > 200
+                )
+            )
+            # when one of them is killed
+            fleet.workers["a"].kill()
+            before = len(fleet.lines)
+            # then the other one has what it had at once, and all of it after a while
+            await fleet.until(lambda lines: 3 in side_by_side(lines, "b", before))
+            assert max(side_by_side(fleet.lines, "b", before)) == 3
+        both = [[*line[:3], "both"] for line in fleet.lines[:before]]
+        assert most_at_a_time(both, "scarce", 3) == {"both": 3}
+        assert fleet.workers["b"].stop() == 0, fleet.workers["b"].log
 
 
 async def test_urgent_work_is_not_held_up_by_a_backlog(

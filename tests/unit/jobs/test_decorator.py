@@ -194,6 +194,11 @@ def test_what_is_no_function_is_refused(thing: Any) -> None:
             {"key_concurrency": 5, "concurrency": 2, "ordering": "none"},
             "key_concurrency=5 is more than concurrency=2 lets run",
         ),
+        ({"cluster_concurrency": 0}, "cluster_concurrency=0: write how many may run"),
+        (
+            {"cluster_concurrency": 2, "concurrency": 5},
+            "concurrency=5 is more than cluster_concurrency=2 lets run",
+        ),
     ],
 )
 def test_options_that_make_no_sense_wait_for_start_up(options: dict[str, Any], said: str) -> None:

@@ -9,7 +9,8 @@ from itertools import count
 
 import pytest
 
-from streams.worker.rate_windows import Ask, Windows, decode_ask, use_ms
+from streams.worker.limit_log import LimitLog
+from streams.worker.rate_windows import Ask, decode_ask, use_ms
 
 RATES = [(5, 60_000), (1, 1_000), (10, 1_000), (300, 1_000), (1_000, 60_000), (3, 86_400_000)]
 
@@ -18,7 +19,7 @@ RATES = [(5, 60_000), (1, 1_000), (10, 1_000), (300, 1_000), (1_000, 60_000), (3
 class _Asker:
     """Asks as workers do: one ask at a time, and what it gets is used whenever it may be."""
 
-    windows: Windows
+    windows: LimitLog
     jobs: int
     alive: bool = True
     is_slow: bool = False
@@ -29,7 +30,7 @@ class _Asker:
 def test_no_window_of_any_schedule_has_more_starts_than_allowed(seed: int, rate: tuple[int, int]):
     rng = random.Random(seed)
     most, per = rate
-    askers = [_Asker(Windows(), rng.choice([0, 10, 10**9])) for _ in range(4)]
+    askers = [_Asker(LimitLog(), rng.choice([0, 10, 10**9])) for _ in range(4)]
     askers[0].jobs = 10**9
     for asker in askers:
         asker.is_slow = rng.random() < 0.5
@@ -42,7 +43,7 @@ def test_no_window_of_any_schedule_has_more_starts_than_allowed(seed: int, rate:
 def test_nine_tenths_of_a_rate_are_used_while_jobs_wait(rate: tuple[int, int], workers: int):
     rng = random.Random(1)
     most, per = rate
-    askers = [_Asker(Windows(), 10**9) for _ in range(workers)]
+    askers = [_Asker(LimitLog(), 10**9) for _ in range(workers)]
     starts = run(rng, askers, most, per, until=40 * per, dies=False)
     assert most_in_any_window(starts, per) <= most
     assert len(starts) >= 0.9 * most * 40
@@ -62,7 +63,7 @@ def run(
         if now > died_at and asker is askers[-1] and asker.alive:
             asker.alive = False
             # Who comes instead reads a snapshot, or all of it.
-            copy = Windows.decode(askers[0].windows.encode()) if rng.random() < 0.5 else Windows()
+            copy = LimitLog.decode(askers[0].windows.encode()) if rng.random() < 0.5 else LimitLog()
             askers.append(_Asker(copy, asker.jobs))
             heappush(events, (now + rng.uniform(0, per), next(order), askers[-1]))
         if not asker.alive or not asker.jobs:
@@ -107,7 +108,7 @@ def most_in_any_window(times: list[float], ms: int) -> int:
 
 
 def test_a_broker_whose_clock_steps_back_gives_nothing_twice():
-    windows = Windows()
+    windows = LimitLog()
     ask = Ask(wanted=1, most=1, per_ms=1_000, use_ms=40).encode()
     assert windows.take("r", ask, 0, 10_000) == 1
     free_at = windows.free_at("r", 1)
@@ -118,16 +119,16 @@ def test_a_broker_whose_clock_steps_back_gives_nothing_twice():
 
 
 def test_what_is_no_ask_gets_nothing():
-    windows = Windows()
+    windows = LimitLog()
     assert decode_ask(b"{}") is None and decode_ask(None) is None
     assert windows.take("r", b"nonsense", 7, 1_000) == 0
     assert windows.position == 8
-    assert Windows.decode(b"nonsense").position == 0
+    assert LimitLog.decode(b"nonsense").position == 0
 
 
 def test_a_snapshot_goes_on_as_what_it_was_made_from():
     rng = random.Random(3)
-    first, at = Windows(), 0
+    first, at = LimitLog(), 0
     asks = []
     for offset in range(500):
         at += rng.randrange(200)
@@ -135,5 +136,5 @@ def test_a_snapshot_goes_on_as_what_it_was_made_from():
         asks.append((rng.choice(["a", "b"]), ask, offset, at))
     for each in asks[:300]:
         first.take(*each)
-    second = Windows.decode(first.encode())
+    second = LimitLog.decode(first.encode())
     assert [first.take(*each) for each in asks[300:]] == [second.take(*each) for each in asks[300:]]

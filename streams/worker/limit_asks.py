@@ -1,4 +1,4 @@
-"""Asks for starts of rates, in the log that all workers share, and reads what each ask gets."""
+"""Asks for what limits of the cluster have: in a log that all workers share, which answers."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from typing import Final
 from streams.errors import AppendFailed
 from streams.values import immutable
 from streams.worker.control import Control
+from streams.worker.limit_log import LimitLog
 from streams.worker.ports import Append, Clock, Log
-from streams.worker.rate_windows import Ask, Windows, use_ms
+from streams.worker.rate_windows import Ask, use_ms
+from streams.worker.slot_shares import SlotAsk
 
 logger = logging.getLogger(__name__)
 
@@ -25,18 +27,20 @@ class Answer:
     """What an ask got; times are those of `Clock.elapsed`."""
 
     count: int
-    use_by: int  # a start later than this exceeds the rate
+    use_by: int  # what it got is its own until then; a later start exceeds the limit
     next_at: int  # when it is worth asking again
+    allowed: int | None = None  # of slots: how many may be kept, since others wait
+    has_failed: bool = False  # nobody knows what it got: it counts as nothing
 
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
     name: str
-    ask: Ask
+    ask: Ask | SlotAsk
     answered: Callable[[Answer], None]
 
 
-class Rates:
+class LimitAsks:
     """One request at a time is under way; what is asked meanwhile goes together."""
 
     def __init__(
@@ -52,18 +56,18 @@ class Rates:
         self._clock = clock
         self._control = control
         self._on_failure = on_failure
-        self._windows: Windows | None = None
+        self._known: LimitLog | None = None
         self._asked: list[_Asked] = []
         self._task: asyncio.Task[None] | None = None
         self._is_failing = False
         self._snapshot_due = 0  # at which position of the log of asks
         self._answered_in = 0.0  # ms, the slowest lately
 
-    def ask(self, name: str, ask: Ask, answered: Callable[[Answer], None]) -> None:
-        """Ask for starts; `answered` is called once, on the loop, unless this is stopped."""
+    def ask(self, name: str, ask: Ask | SlotAsk, answered: Callable[[Answer], None]) -> None:
+        """Ask for starts or slots; `answered` is called once, on the loop, unless this stops."""
         self._asked.append(_Asked(name, ask, answered))
         if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._run(), name="rates")
+            self._task = asyncio.create_task(self._run(), name="limit asks")
 
     @property
     def is_asking(self) -> bool:
@@ -85,60 +89,72 @@ class Rates:
                     each.answered(answer)
                 await self._keep_snapshot()
         except Exception as error:
-            logger.exception("asking for starts of rates failed")
+            logger.exception("asking for what limits have failed")
             self._on_failure(error)
 
     async def _answers(self, asked: list[_Asked]) -> list[Answer]:
         sent = self._clock.elapsed()  # before the broker can have taken it
-        uses = [use_ms(each.ask.per_ms, int(self._answered_in)) for each in asked]
+        asks = [self._timed(each.ask) for each in asked]
         try:
-            windows = self._windows or await self._begin()
+            known = self._known or await self._begin()
             records = [
-                Append(self._topic, 0, each.name.encode(), replace(each.ask, use_ms=use).encode())
-                for each, use in zip(asked, uses, strict=True)
+                Append(self._topic, 0, each.name.encode(), ask.encode())
+                for each, ask in zip(asked, asks, strict=True)
             ]
             offsets = await self._log.append(records)
-            given, taken_at = await self._read(windows, set(offsets))
+            given, taken_at = await self._read(known, set(offsets))
             self._is_failing = False
         except (AppendFailed, OSError) as error:
             if not self._is_failing:
-                logger.warning("asking for starts of rates failed: %s; trying again", error)
+                logger.warning("asking for what limits have failed: %s; trying again", error)
             self._is_failing = True
             again = self._clock.elapsed() + AGAIN_MS
-            return [Answer(count=0, use_by=0, next_at=again)] * len(asked)
+            return [Answer(count=0, use_by=0, next_at=again, has_failed=True)] * len(asked)
         back = self._clock.elapsed()
         self._answered_in = max(back - sent, 0.9 * self._answered_in)
         answers = []
-        for each, use, offset in zip(asked, uses, offsets, strict=True):
-            # The broker took it between `sent` and `back`.
-            free_at = windows.free_at(each.name, each.ask.most) - taken_at[offset]
-            answers.append(
-                Answer(
+        for each, ask, offset in zip(asked, asks, offsets, strict=True):
+            if isinstance(ask, SlotAsk):
+                answer = Answer(
                     count=given[offset],
-                    use_by=sent + use,
+                    use_by=sent + ask.lease_ms,
+                    next_at=back,
+                    allowed=known.allowed(each.name, ask.by),
+                )
+            else:
+                # The broker took it between `sent` and `back`.
+                free_at = known.free_at(each.name, ask.most) - taken_at[offset]
+                answer = Answer(
+                    count=given[offset],
+                    use_by=sent + ask.use_ms,
                     next_at=back if free_at <= 0 else (sent + back) // 2 + free_at + 1,
                 )
-            )
+            answers.append(answer)
         return answers
 
-    async def _begin(self) -> Windows:
+    def _timed(self, ask: Ask | SlotAsk) -> Ask | SlotAsk:
+        if isinstance(ask, SlotAsk):
+            return ask
+        return replace(ask, use_ms=use_ms(ask.per_ms, int(self._answered_in)))
+
+    async def _begin(self) -> LimitLog:
         """What was given so far: from the last snapshot on."""
         await self._control.refresh()
-        windows = Windows.decode(self._control.snapshot_of_limits())
-        if windows.position > await self._log.end(self._topic, 0):
-            windows = Windows()  # the topic was made anew
-        await self._read(windows, set())
-        self._windows = windows
-        return windows
+        known = LimitLog.decode(self._control.snapshot_of_limits())
+        if known.position > await self._log.end(self._topic, 0):
+            known = LimitLog()  # the topic was made anew
+        await self._read(known, set())
+        self._known = known
+        return known
 
-    async def _read(self, windows: Windows, own: set[int]) -> tuple[dict[int, int], dict[int, int]]:
+    async def _read(self, known: LimitLog, own: set[int]) -> tuple[dict[int, int], dict[int, int]]:
         """Read to the end; what each of these got, and when the broker took it."""
         given: dict[int, int] = {}
         taken_at: dict[int, int] = {}
-        async for records in self._log.read(self._topic, 0, windows.position):
+        async for records in self._log.read(self._topic, 0, known.position):
             for record in records:
                 name = (record.key or b"").decode(errors="replace")
-                count = windows.take(name, record.value, record.offset, record.timestamp)
+                count = known.take(name, record.value, record.offset, record.timestamp)
                 if record.offset in own:
                     given[record.offset] = count
                     taken_at[record.offset] = record.timestamp
@@ -148,15 +164,15 @@ class Rates:
 
     async def _keep_snapshot(self) -> None:
         """So that who comes later has no more to read than is behind it."""
-        if self._windows is None:
+        if self._known is None:
             return
-        if self._windows.position < self._snapshot_due:
+        if self._known.position < self._snapshot_due:
             return
-        kept = Windows.decode(self._control.snapshot_of_limits()).position  # another worker's, say
+        kept = LimitLog.decode(self._control.snapshot_of_limits()).position  # another worker's, say
         self._snapshot_due = kept + SNAPSHOT_EVERY
-        if self._windows.position < self._snapshot_due:
+        if self._known.position < self._snapshot_due:
             return
         try:
-            await self._control.keep_snapshot_of_limits(self._windows.encode())
+            await self._control.keep_snapshot_of_limits(self._known.encode())
         except (AppendFailed, OSError) as error:
-            logger.warning("keeping a snapshot of rates failed: %s", error)
+            logger.warning("keeping a snapshot of limits failed: %s", error)

@@ -1,0 +1,105 @@
+"""Looks at limits again: asks for what the cluster has, lets those go whose time has come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from streams.worker.attempt import Attempt
+from streams.worker.cluster_rate import Rate
+from streams.worker.cluster_slots import ClusterSlots
+from streams.worker.limit_asks import Answer
+from streams.worker.limits import Limits
+from streams.worker.ports import Alarm, Clock
+from streams.worker.rate_windows import Ask
+from streams.worker.slot_shares import SlotAsk
+from streams.worker.slots import Slots
+
+# See `LimitAsks.ask`.
+AskCluster = Callable[[str, Ask | SlotAsk, Callable[[Answer], None]], None]
+
+
+class LimitLooks:
+    """Of all limits of a worker; `start_next` and `go_on` start what has room now."""
+
+    def __init__(
+        self,
+        limits: Limits,
+        slots: Mapping[str, Slots],
+        clock: Clock,
+        *,
+        ask_cluster: AskCluster | None,
+        may_start: Callable[[], bool],
+        start_next: Callable[[Slots], None],
+        go_on: Callable[[], None],
+    ) -> None:
+        self._limits = limits
+        self._slots = slots
+        self._clock = clock
+        self._ask_cluster = ask_cluster
+        self._may_start = may_start
+        self._start_next = start_next
+        self._go_on = go_on
+        self._cluster_alarm: Alarm | None = None
+        self._keys_alarm: Alarm | None = None
+        self._keys_alarm_at: int | None = None
+
+    def look(self) -> None:
+        """Ask for what limits have room for, and look at those later that will have room."""
+        for holder, limit, count in self._limits.ask():
+            holder.let_in(limit, count)
+        self._look_at_cluster()
+        self._look_at_times()
+
+    def _look_at_times(self) -> None:
+        at = self._limits.next_look()
+        if at == self._keys_alarm_at:
+            return
+        if self._keys_alarm is not None:
+            self._keys_alarm.cancel()
+            self._keys_alarm = None
+        self._keys_alarm_at = at
+        if at is not None:
+            self._keys_alarm = self._clock.call_at(at, self._let_go)
+
+    def _let_go(self) -> None:
+        self._keys_alarm, self._keys_alarm_at = None, None
+        for waiting in self._limits.let_go():
+            assert isinstance(waiting, Attempt)  # turns of tenants are not kept for keys
+            self._slots[waiting.definition.runs_in].let_go(waiting)
+        self._go_on()
+
+    def _look_at_cluster(self) -> None:
+        """Ask for what jobs wait for, and say what is held, now or when it is time."""
+        if not self._limits.of_cluster or self._ask_cluster is None:
+            return
+        next_at: int | None = None
+        now, may_start = self._clock.elapsed(), self._may_start()
+        for limit in self._limits.of_cluster.values():
+            slots = self._slots[limit.runs_in]
+            free = max(0, slots.free) if may_start else 0
+            ask = limit.next_ask(free)
+            if ask is not None:
+                wants = ask.wants if isinstance(ask, SlotAsk) else ask.wanted
+                limit.reserved = min(wants, free, len(limit.held))
+                slots.free -= limit.reserved  # a start must not wait for a slot
+                self._ask_cluster(limit.name, ask, partial(self._answered, limit))
+            elif (at := limit.look_next) is not None and at > now:
+                next_at = at if next_at is None else min(next_at, at)
+        self._look_at_cluster_at(next_at)
+
+    def _look_at_cluster_at(self, at: int | None) -> None:
+        if self._cluster_alarm is not None:
+            self._cluster_alarm.cancel()
+            self._cluster_alarm = None
+        if at is not None:
+            after = max(1, at - self._clock.elapsed())
+            self._cluster_alarm = self._clock.call_at(self._clock.now() + after, self._go_on)
+
+    def _answered(self, limit: Rate | ClusterSlots, answer: Answer) -> None:
+        slots = self._slots[limit.runs_in]
+        slots.free += limit.reserved
+        limit.reserved = 0
+        for _ in range(min(limit.answered(answer), len(limit.held))):
+            slots.grant(limit.let_go())
+        self._start_next(slots)

@@ -1,0 +1,211 @@
+"""Concurrency of a definition in the whole cluster: never more at once, whoever comes and goes."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from streams import JobPayload, job
+from streams.jobs.registry import Registry
+from streams.jobs.states import State
+from streams.testing.cluster import MemoryCluster
+from streams.testing.sandbox import Sandbox
+from streams.wire.envelope import Envelope, encode
+from streams.worker.ports import Append
+
+
+class Export(JobPayload, name="export", key="k"):
+    k: int
+    ms: int = 3_000
+
+
+class Note(JobPayload, name="note"):
+    n: int
+
+
+class Instant(JobPayload, name="instant"):
+    n: int
+
+
+clusters: list[MemoryCluster] = []
+running: list[int] = []
+most_at_once: list[int] = []
+notes: list[int] = []
+
+
+@pytest.fixture(autouse=True)
+async def all_ends() -> AsyncIterator[None]:
+    clusters.clear()
+    yield
+    for cluster in clusters:
+        for worker in list(cluster.workers):
+            await cluster.kill(worker)
+
+
+async def for_a_while(ms: int) -> None:
+    over = asyncio.Event()
+    clock = clusters[0].clock
+    alarm = clock.call_at(clock.now() + ms, over.set)
+    try:
+        await over.wait()
+    finally:
+        alarm.cancel()
+
+
+@job(cluster_concurrency=3, timeout="1h")
+async def export(payload: Export) -> None:
+    running.append(payload.k)
+    most_at_once.append(len(running))
+    try:
+        await for_a_while(payload.ms)
+    finally:
+        running.remove(payload.k)
+
+
+@job(cluster_concurrency=1)
+async def instant(payload: Instant) -> None: ...
+
+
+@job
+async def note(payload: Note) -> None:
+    notes.append(payload.n)
+
+
+def begin(cluster: MemoryCluster) -> None:
+    clusters[:] = [cluster]
+    for each in (running, most_at_once, notes):
+        each.clear()
+
+
+def send(cluster: MemoryCluster, id: int, payload: JobPayload) -> None:
+    key = getattr(payload, "k", None)
+    envelope = Envelope(
+        id=f"j{id}",
+        name=payload.__job_name__,
+        source="test",
+        time=cluster.clock.now(),
+        payload=payload.model_dump_json().encode(),
+        key=None if key is None else str(key),
+        queue="default",
+    )
+    record_key, value, headers = encode(envelope)
+    place = cluster.partition_of(record_key or b"")
+    cluster.log.write(Append(cluster.names.queue("default"), place, record_key, value, headers))
+
+
+async def pass_time(cluster: MemoryCluster, ms: int) -> None:
+    until = cluster.clock.now() + ms
+    while cluster.clock.now() < until:
+        for _ in range(40):
+            for worker in cluster.workers:
+                worker.pump()
+            await asyncio.sleep(0)
+        due = cluster.clock.next_alarm()
+        cluster.clock.set(until if due is None else min(max(due, cluster.clock.now() + 1), until))
+
+
+def over(cluster: MemoryCluster) -> int:
+    ledger = cluster.latest(cluster.names.ledger("default"))
+    return sum(not key.startswith(b"#") for key in ledger)
+
+
+def cluster_of(*handlers: Any) -> MemoryCluster:
+    registry = Registry.build([each.__job_definition__ for each in handlers], ["default"])
+    cluster = MemoryCluster(registry, partitions=4)
+    begin(cluster)
+    return cluster
+
+
+async def test_two_workers_share_the_slots_and_nobody_else_waits_for_them():
+    cluster = cluster_of(export, note)
+    for name in ("a", "b"):
+        await cluster.start_worker(name)
+    for k in range(40):
+        send(cluster, k, Export(k=k))
+        send(cluster, 100 + k, Note(n=k))
+    await pass_time(cluster, 2_000)
+    assert len(notes) == 40 and len(running) == 3
+    await pass_time(cluster, 48_000)
+    assert over(cluster) == 80 and max(most_at_once) == 3
+    # then they are given back, and asked for again at once
+    await pass_time(cluster, 5_000)
+    held = [w.engine.executor._limits.of_cluster["slots:export"].granted for w in cluster.workers]
+    assert held == [0, 0]
+    send(cluster, 1_000, Export(k=1, ms=1))
+    await pass_time(cluster, 300)
+    assert over(cluster) == 81
+
+
+@pytest.mark.parametrize("near_ms", [0, 10_000])
+async def test_slots_of_a_killed_worker_are_free_after_its_lease(near_ms: int):
+    cluster = cluster_of(export)
+    cluster.near_ms = near_ms
+    first = await cluster.start_worker("a")
+    for k in range(3):
+        send(cluster, k, Export(k=k, ms=1_000_000))
+    await pass_time(cluster, 1_000)
+    assert len(running) == 3
+    await cluster.kill(first)
+    assert not running
+    await cluster.start_worker("b")
+    await pass_time(cluster, 25_000)
+    assert not running  # it might have been cut off only, and run them still
+    await pass_time(cluster, 10_000)
+    assert len(running) == 3
+
+
+async def test_a_worker_that_leaves_gives_its_slots_back_at_once():
+    cluster = cluster_of(export)
+    first = await cluster.start_worker("a")
+    for k in range(40):
+        send(cluster, k, Export(k=k, ms=2_000))
+    await pass_time(cluster, 1_000)
+    leaving = asyncio.create_task(first.leave())
+    await pass_time(cluster, 4_000)
+    await leaving
+    cluster.workers.remove(first)
+    assert not running
+    await cluster.start_worker("b")
+    await pass_time(cluster, 1_500)
+    assert len(running) == 3
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("near_ms", [0, 10_000])
+async def test_it_is_kept_through_crashes_and_rebalances(seed: int, near_ms: int):
+    rng = random.Random(seed)
+    cluster = cluster_of(export, note)
+    cluster.near_ms = near_ms
+    names = iter(range(1_000))
+    for _ in range(2):
+        await cluster.start_worker(f"w{next(names)}")
+    jobs = [Export(k=k % 50, ms=rng.choice([1, 50, 2_000, 9_000])) for k in range(300)]
+    left = list(enumerate(jobs))
+    while left or over(cluster) < len(jobs):
+        for _ in range(min(rng.choice([0, 1, 2, 40]), len(left))):
+            send(cluster, *left.pop(0))
+        what = rng.random() if left else 1.0
+        if what < 0.04 and len(cluster.workers) > 1:
+            await cluster.kill(rng.choice(cluster.workers))
+        elif what < 0.08 and len(cluster.workers) < 4:
+            await cluster.start_worker(f"w{next(names)}")
+        elif what < 0.11 and len(cluster.workers) > 1:
+            leaving = rng.choice(cluster.workers)
+            left_at = asyncio.create_task(leaving.leave())
+            await pass_time(cluster, 30_000)
+            await left_at
+            cluster.workers.remove(leaving)
+        await pass_time(cluster, rng.randrange(1, 8_000))
+        assert cluster.clock.now() < 10**13
+    assert max(most_at_once) == 3
+
+
+async def test_in_the_sandbox_jobs_that_end_at_once_need_no_time():
+    async with Sandbox(instant) as box:
+        for n in range(9):
+            await box.enqueue(Instant(n=n))
+        assert len(box.jobs(state=State.COMPLETED)) == 9
