@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from streams.contracts import Event, JobPayload
-    from streams.errors import Discard, PermanentError, RetryAfter, Snooze
+    from streams.errors import Discard, ItemsFailed, PermanentError, RetryAfter, Snooze
     from streams.jobs.batches import BatchCounts
+    from streams.jobs.batching import Batch, BatchContext
     from streams.jobs.breaker import Breaker
     from streams.jobs.context import JobContext, SyncJobContext
     from streams.jobs.decorator import job
@@ -29,6 +30,8 @@ __all__ = [
     "job",
     "JobContext",
     "SyncJobContext",
+    "Batch",
+    "BatchContext",
     "BatchCounts",
     "Progress",
     "Resource",
@@ -50,6 +53,7 @@ __all__ = [
     "RetryAfter",
     "Snooze",
     "Discard",
+    "ItemsFailed",
 ]
 
 _HOME = {
@@ -58,6 +62,8 @@ _HOME = {
     "job": "streams.jobs.decorator",
     "JobContext": "streams.jobs.context",
     "SyncJobContext": "streams.jobs.context",
+    "Batch": "streams.jobs.batching",
+    "BatchContext": "streams.jobs.batching",
     "BatchCounts": "streams.jobs.batches",
     "Progress": "streams.jobs.notes",
     "on": "streams.jobs.listening",
@@ -76,9 +82,10 @@ _HOME = {
     "RetryAfter": "streams.errors",
     "Snooze": "streams.errors",
     "Discard": "streams.errors",
+    "ItemsFailed": "streams.errors",
 }
 
-_NOT_YET = frozenset({"Batch", "Cron", "Step", "Tick", "workflow"})
+_NOT_YET = frozenset({"Cron", "Step", "Tick", "workflow"})
 
 
 def __getattr__(name: str) -> Any:

@@ -18,11 +18,12 @@ StreamsError
 └── ResultTimeout        a job was not over in time
 
 Raised by handlers, to say what becomes of the job:
-PermanentError, RetryAfter, Snooze, Discard
+PermanentError, RetryAfter, Snooze, Discard; of a batch: ItemsFailed
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 
 
@@ -134,3 +135,15 @@ class Discard(Exception):
     def __init__(self, reason: str = "") -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class ItemsFailed(Exception):
+    """Raised by a handler of batches: these of its jobs failed, the others completed.
+
+    `errors`: by the place of the payload in the list, from 0, what the job's own handler would
+    have raised: `PermanentError`, `RetryAfter`, `Snooze`, `Discard`, or any other.
+    """
+
+    def __init__(self, errors: Mapping[int, BaseException]) -> None:
+        super().__init__(f"{len(errors)} jobs of the batch failed")
+        self.errors = dict(errors)

@@ -20,6 +20,7 @@ from pydantic import ValidationError
 
 from streams.contracts import Event, JobPayload
 from streams.errors import PayloadInvalid, StreamsError
+from streams.jobs.batching import Batch, batch_mistakes
 from streams.jobs.breaker import Breaker, breaker_mistakes
 from streams.jobs.definition import JobDefinition, QueueDefaults, Stated
 from streams.jobs.durations import Duration
@@ -100,6 +101,7 @@ def job(
     key_concurrency: int | None = None,
     rate_limit: RateLimit | None = None,
     breaker: Breaker | None = None,
+    batch: Batch | None = None,
     fair_by: str | None = None,
     cancel_on: type[Event] | None = None,
     throttle: Duration | None = None,
@@ -127,6 +129,7 @@ def job(
     key_concurrency: int | None = None,
     rate_limit: RateLimit | None = None,
     breaker: Breaker | None = None,
+    batch: Batch | None = None,
     fair_by: str | None = None,
     cancel_on: type[Event] | None = None,
     throttle: Duration | None = None,
@@ -163,6 +166,8 @@ def job(
             `RateLimit(100, per="1m")`; by default as many as can.
         breaker: when too many attempts fail, its jobs wait for a while, and use up no attempts, as
             in `Breaker(0.5, of=20, pause="30s")`; off by default.
+        batch: the handler gets a list of payloads, as in `Batch(100, wait="1s")`; it raises
+            `ItemsFailed` for some of them, and may return a list of results.
         fair_by: a field of the payload, as in "tenant_id": jobs of each of its values have their
             turn at this worker's slots, however many another one has.
         cancel_on: an event that cancels the jobs of its key that were sent before it, whether they
@@ -201,6 +206,7 @@ def job(
             queue=queue or "default",
             key=key,
             mistakes=told,
+            is_batched=batch is not None,
         )
         if _is_method(fn):
             mistakes.append(
@@ -242,6 +248,15 @@ def job(
             mistakes.append(f"fair_by={fair_by!r}: {kind.__name__} has no such field ({known})")
         if breaker is not None:
             mistakes += breaker_mistakes(breaker)
+        if batch is not None:
+            mistakes += batch_mistakes(
+                batch,
+                is_keyed=kind.__key__ is not None,
+                runs_in=runs,
+                fair_by=fair_by,
+                key_concurrency=key_concurrency,
+                is_rated_by_key=isinstance(rate_limit, RateLimit) and rate_limit.by == "key",
+            )
         if cancel_on is not None:
             mistakes += cancel_on_mistakes(cancel_on, kind)
         single = single_rule(
@@ -273,6 +288,7 @@ def job(
             key_concurrency=key_concurrency,
             rate_limit=rate_limit,
             breaker=breaker,
+            batch=batch,
             fair_by=fair_by,
             cancel_on=cancel_on,
             single=single,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from streams.contracts import Event, JobPayload
+from streams.jobs.batching import Batch
 from streams.jobs.breaker import Breaker
 from streams.jobs.durations import Duration, to_ms
 from streams.jobs.middleware import Middleware
@@ -77,6 +78,7 @@ class JobDefinition:
     key_concurrency: int | None = None  # how many of one key, if they are in no order
     rate_limit: RateLimit | None = None
     breaker: Breaker | None = None
+    batch: Batch | None = None  # the handler takes a list of payloads
     cancel_on: type[Event] | None = None  # ends those of its key
     fair_by: str | None = None  # a field of the payload, whose values have their turns
     single: SingleRule | None = None  # of jobs that are alike only one is to run
@@ -131,13 +133,14 @@ class JobDefinition:
 
     def call(
         self,
-        payload: Event | JobPayload,
+        payload: Any,
         context: Any,
         opened: Mapping[Factory, Any] | None = None,
     ) -> Any:
         """Call the handler as it wants to be called; a coroutine if it is asynchronous.
 
-        `opened` are the worker's resources, by what opened them.
+        `payload` is a list of them for a handler of batches. `opened` are the worker's resources,
+        by what opened them.
         """
         extra = {} if self.ctx_parameter is None else {self.ctx_parameter: context}
         if self.resources and opened is not None:

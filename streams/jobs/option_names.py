@@ -11,7 +11,6 @@ from typing import Final
 OF_A_JOB: Final = ("id", "queue", "delay", "run_at", "attempts", "timeout", "expires", "backoff")
 OF_AN_EVENT: Final = ("id", "time")
 NOT_YET: Final = (
-    "batch",
     "cron",
     "middleware",
 )

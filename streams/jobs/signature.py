@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import ast
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from inspect import Parameter
 from types import SimpleNamespace
-from typing import Annotated, Any, get_origin, get_type_hints
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from pydantic import create_model
 
 from streams.contracts import Event, JobPayload
+from streams.jobs.batching import BatchContext
 from streams.jobs.context import JobContext
 from streams.jobs.resource import Factory, Wanted
 
@@ -35,8 +36,9 @@ def read_signature(
     queue: str,
     key: str | None,
     mistakes: list[str],
+    is_batched: bool = False,
 ) -> Signature:
-    """The signature of a handler.
+    """The signature of a handler; one that `is_batched` takes a list of payloads.
 
     `name`, `queue` and `key` are for the contract that plain parameters make; `local_names` is
     where types are found that live inside a function. What is wrong goes to `mistakes`.
@@ -51,11 +53,21 @@ def read_signature(
     for given in [*wanted, *([] if ctx is None else [ctx])]:
         if given.kind is Parameter.POSITIONAL_ONLY:
             mistakes.append(f"{given.name!r} is positional only: move it behind the /")
-    if ctx is not None and (wrong := _wrong_context(fn, ctx, local_names)) is not None:
+    context = BatchContext if is_batched else JobContext
+    if ctx is not None and (wrong := _wrong_context(fn, ctx, local_names, context)) is not None:
         mistakes.append(wrong)
     ctx_parameter = None if ctx is None else ctx.name
     hints = {p.name: _hint(fn, p, local_names, mistakes) for p in values}
-    contract = _contract(hints[values[0].name]) if values else None
+    hint = hints[values[0].name] if values else None
+    if is_batched and get_origin(hint) in (list, Sequence) and len(get_args(hint)) == 1:
+        hint = get_args(hint)[0]
+    elif is_batched:
+        mistakes.append(
+            "batch=...: its handler takes a list of payloads, as in documents: list[Document]"
+        )
+    contract = _contract(hint)
+    if is_batched and contract is None and not mistakes:
+        mistakes.append(f"batch=...: {hint!r} is no contract: a list of events or of payloads")
     if contract is None:
         model = _model_of(fn, values, hints, name=name, queue=queue, key=key, mistakes=mistakes)
         return Signature(
@@ -84,12 +96,15 @@ def _is_context(parameter: Parameter) -> bool:
     annotation = parameter.annotation
     if isinstance(annotation, str):
         written = annotation.strip("'\" ").rpartition(".")[2]
-        return parameter.name == "ctx" or written == "JobContext"
-    return parameter.name == "ctx" or annotation is JobContext
+        return parameter.name == "ctx" or written in ("JobContext", "BatchContext")
+    return parameter.name == "ctx" or annotation in (JobContext, BatchContext)
 
 
 def _wrong_context(
-    fn: Callable[..., Any], ctx: Parameter, local_names: Mapping[str, Any]
+    fn: Callable[..., Any],
+    ctx: Parameter,
+    local_names: Mapping[str, Any],
+    wanted: type[JobContext] | type[BatchContext],
 ) -> str | None:
     """Why this can't be where the context goes; None if it can."""
     written = ctx.annotation
@@ -101,14 +116,14 @@ def _wrong_context(
         if isinstance(written, str) and _is_imported(fn, written):
             return None  # for type checkers alone, which a context may be
         return (
-            f"the type {written!r} of {ctx.name!r} can't be resolved ({error}): write JobContext, "
-            "from streams"
+            f"the type {written!r} of {ctx.name!r} can't be resolved ({error}): write "
+            f"{wanted.__name__}, from streams"
         )
     is_class = isinstance(hint, type) and not getattr(hint, "_is_protocol", False)
-    if is_class and not (issubclass(hint, JobContext) or issubclass(JobContext, hint)):
+    if is_class and not (issubclass(hint, wanted) or issubclass(wanted, hint)):
         return (
             f"{ctx.name!r} is where the context goes, and its type is {hint.__name__}: write "
-            "JobContext, or give the parameter another name"
+            f"{wanted.__name__}, or give the parameter another name"
         )
     return None
 

@@ -29,21 +29,45 @@ async def call_within(
     entered: list[Middleware] = []
     error: BaseException | None = None
     try:
-        for each in middleware:
-            entered.append(each)
-            try:
-                await each.before(context, payload)
-            except _VERDICTS:
-                raise
-            except Exception:
-                _tell(each, "before", context)
+        await enter_all(middleware, context, payload, entered)
         return await call()
     except BaseException as raised:
         error = raised
         raise
     finally:
-        for each in reversed(entered):
-            await _guarded(each, "after", context, each.after(context, payload, error))
+        await leave_all(entered, context, payload, error)
+
+
+async def enter_all(
+    middleware: Sequence[Middleware],
+    context: JobContext,
+    payload: Event | JobPayload,
+    entered: list[Middleware],
+) -> None:
+    """Call each `before`; `entered` gets those that were called.
+
+    Raises:
+        Discard, PermanentError, RetryAfter, Snooze: one of them has decided so.
+    """
+    for each in middleware:
+        entered.append(each)
+        try:
+            await each.before(context, payload)
+        except _VERDICTS:
+            raise
+        except Exception:
+            _tell(each, "before", context)
+
+
+async def leave_all(
+    entered: Sequence[Middleware],
+    context: JobContext,
+    payload: Event | JobPayload,
+    error: BaseException | None,
+) -> None:
+    """Call each `after`, the last one first."""
+    for each in reversed(entered):
+        await _guarded(each, "after", context, each.after(context, payload, error))
 
 
 async def tell_outcome(

@@ -16,6 +16,7 @@ from streams.wire.single import Single
 from streams.wire.state import OpenEntry
 
 if TYPE_CHECKING:
+    from streams.worker.gathering import Group
     from streams.worker.key_rate import KeyRate
     from streams.worker.limit import Limit
 
@@ -52,6 +53,7 @@ class Attempt:
     key_rate: KeyRate | None = field(default=None, repr=False)  # if its key has one
     start_by: int | None = None  # a rate let it start until then, by `Clock.elapsed`
     comes_for: Limit | None = field(default=None, repr=False)  # which had it in the open table
+    group: Group | None = field(default=None, repr=False)  # with which it runs in one call
     passed: Sequence[Limit] = ()  # the limits that it counts for while it runs
     handle: Any = field(default=None, repr=False)  # the executor's own
 

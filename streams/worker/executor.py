@@ -16,6 +16,7 @@ from uuid import uuid4
 
 from pydantic import ValidationError
 
+from streams.jobs.batching import BatchContext
 from streams.jobs.context import JobContext, Send, SyncJobContext
 from streams.jobs.definition import JobDefinition
 from streams.jobs.lifecycle import Happening, LifecycleEvent, Listener
@@ -24,6 +25,8 @@ from streams.jobs.resource import Factory
 from streams.jobs.retry import outcome_of_error
 from streams.worker.around import call_within, tell_outcome
 from streams.worker.attempt import Attempt
+from streams.worker.batch_calls import BatchCalls
+from streams.worker.batch_calls import Engine as BatchEngine
 from streams.worker.deadlines import Deadlines
 from streams.worker.limit import NEAR_MS
 from streams.worker.limit_looks import AskCluster, LimitLooks
@@ -51,7 +54,7 @@ class _Running:
     hears: Hears | None = None
     has_slot: bool = False
     task: asyncio.Task[None] | None = None  # in which it has begun
-    context: JobContext | None = None  # that its handler has
+    context: JobContext | BatchContext | None = None  # that its handler has
     alarm: Alarm | None = None  # it is interrupted, and loses its slot at that time
     timed_out: bool = False
     silent: bool = False
@@ -108,6 +111,20 @@ class LoopExecutor:
             may_start=lambda: self._may_start_now,
             start_next=self._start_next,
             go_on=self.go_on,
+        )
+        self._batches = BatchCalls(
+            BatchEngine(
+                clock=clock,
+                results=self._results,
+                context_of=self._context_of,
+                tell_started=self._tell_started,
+                watch=self._watch,
+                call=self._returned,
+                failed=self._failed,
+                interrupt=lambda ticket: self._interrupt(ticket, ticket.handle),
+                take_from_line=self._take_from_line,
+                line_up=self._line_up_ticket,
+            )
         )
         self._contexts: dict[str, Callable[..., JobContext]] = {
             "loop": JobContext,
@@ -239,6 +256,20 @@ class LoopExecutor:
     def submit(self, attempt: Attempt, done: Done, hears: Hears | None = None) -> None:
         """Run the attempt as soon as there is a slot."""
         attempt.handle = _Running(attempt, done, hears)
+        if attempt.definition.batch is not None:
+            self._batches.add(attempt)
+        else:
+            self._line_up(attempt)
+
+    def joins(self, running: Attempt, follower: Attempt) -> bool:
+        """See `Executor`."""
+        return self._batches.joins(running, follower)
+
+    def _line_up_ticket(self, ticket: Attempt) -> None:
+        ticket.handle = _Running(ticket, self._batches.done)
+        self._line_up(ticket)
+
+    def _line_up(self, attempt: Attempt) -> None:
         slots = self._slots[attempt.definition.runs_in]
         if slots.may_start(attempt) and self._may_start_now:
             self._start(attempt, slots)
@@ -252,7 +283,9 @@ class LoopExecutor:
         running: _Running = attempt.handle
         if running.over:
             return  # its outcome is on its way
-        if running.has_slot:
+        if attempt.definition.batch is not None:
+            self._batches.cancel(attempt, reason)
+        elif running.has_slot:
             self._interrupt(attempt, running)
         elif self._slots[attempt.definition.runs_in].remove(attempt):
             running.done(attempt, Cancelled(reason=reason))
@@ -263,16 +296,23 @@ class LoopExecutor:
         if running is None or running.over:
             return
         running.silent = True
-        if running.has_slot:
+        if attempt.definition.batch is not None:
+            self._batches.abandon(attempt)
+        elif running.has_slot:
             self._interrupt(attempt, running)
         else:
-            self._slots[attempt.definition.runs_in].remove(attempt)
+            self._take_from_line(attempt)
+
+    def _take_from_line(self, attempt: Attempt) -> None:
+        self._slots[attempt.definition.runs_in].remove(attempt)
 
     def _start(self, attempt: Attempt, slots: Slots) -> None:
         slots.take(attempt)
         self.running += 1
         running: _Running = attempt.handle
         running.has_slot = True
+        if attempt.group is not None:
+            self._batches.close(attempt.group)
         self._tasks.start(attempt.job.name, attempt)
 
     async def _run(self, attempt: Attempt, task: asyncio.Task[None]) -> None:
@@ -296,7 +336,10 @@ class LoopExecutor:
             outcome = self._failed(attempt, error)
         if attempt.definition.middleware and running.context is not None:
             with contextlib.suppress(asyncio.CancelledError):  # it is decided already
-                await tell_outcome(attempt.definition.middleware, running.context, outcome)
+                if isinstance(running.context, BatchContext):
+                    await self._batches.tell(attempt, outcome)
+                else:
+                    await tell_outcome(attempt.definition.middleware, running.context, outcome)
         self._end(attempt, running, outcome)
 
     def _put_back(self, attempt: Attempt, running: _Running) -> None:
@@ -344,11 +387,16 @@ class LoopExecutor:
         self, attempt: Attempt, running: _Running, error: BaseException | None
     ) -> Outcome:
         if running.timed_out:
-            return self._failed(attempt, TimeoutError(overran(attempt)))
-        if attempt.cancelled is not None or running.silent:
+            error = TimeoutError(overran(attempt))
+        elif attempt.cancelled is not None or running.silent:
             return Cancelled(reason=attempt.cancelled or "")
-        # The handler cancelled itself.
-        return self._failed(attempt, error or asyncio.CancelledError())
+        elif attempt.group is not None and attempt.group.has_cancelled:
+            return Cancelled(reason="")  # the context of one of them said so to the handler
+        else:  # the handler cancelled itself
+            error = error or asyncio.CancelledError()
+        if attempt.group is not None:
+            attempt.group.error = error
+        return self._failed(attempt, error)
 
     def _end(self, attempt: Attempt, running: _Running, outcome: Outcome) -> None:
         if running.over:
@@ -381,6 +429,12 @@ class LoopExecutor:
         now = self._clock.now()
         if attempt.cancelled is not None or running.silent:
             return Cancelled(reason=attempt.cancelled or "")
+        if attempt.group is not None:
+            try:
+                return await self._batches.run(attempt)
+            except (Exception, SystemExit) as error:
+                attempt.group.error = error
+                return self._failed(attempt, error)
         if attempt.expires is not None and attempt.expires <= now:
             return Expired()
         attempt.started = now
@@ -389,8 +443,20 @@ class LoopExecutor:
         except ValidationError as error:
             return Dead(misfit(error), is_permanent=True)
         deadline = now + attempt.timeout_ms
-        runs_in = attempt.definition.runs_in
-        context = running.context = self._contexts[runs_in](
+        context = running.context = self._context_of(attempt, now, deadline)
+        self._tell_started(attempt, now)
+        self._deadlines.add(deadline, running, self.running)
+        try:
+            if not attempt.definition.middleware:
+                return await self._call(attempt, payload, context)
+            call = partial(self._call, attempt, payload, context)
+            return await call_within(attempt.definition.middleware, context, payload, call)
+        except (Exception, SystemExit) as error:  # a handler's sys.exit() ends no worker
+            return self._failed(attempt, error)
+
+    def _context_of(self, attempt: Attempt, now: int, deadline: int) -> JobContext:
+        running: _Running = attempt.handle
+        return self._contexts[attempt.definition.runs_in](
             id=attempt.job.id,
             name=attempt.job.name,
             attempt=attempt.number,
@@ -408,6 +474,8 @@ class LoopExecutor:
                 attempt, running.hears, asyncio.get_running_loop(), threading.get_ident()
             ),
         )
+
+    def _tell_started(self, attempt: Attempt, now: int) -> None:
         self._notify(
             LifecycleEvent(
                 happening=Happening.STARTED,
@@ -421,25 +489,26 @@ class LoopExecutor:
                 traceparent=attempt.envelope.traceparent,
             )
         )
+
+    def _watch(self, ticket: Attempt, context: BatchContext, deadline: int) -> None:
+        running: _Running = ticket.handle
+        running.context = context
         self._deadlines.add(deadline, running, self.running)
-        try:
-            if not attempt.definition.middleware:
-                return await self._call(attempt, payload, context)
-            call = partial(self._call, attempt, payload, context)
-            return await call_within(attempt.definition.middleware, context, payload, call)
-        except (Exception, SystemExit) as error:  # a handler's sys.exit() ends no worker
-            return self._failed(attempt, error)
 
     async def _call(self, attempt: Attempt, payload: Any, context: JobContext) -> Outcome:
+        if attempt.definition.runs_in == "process":
+            return await self._in_process(attempt, context)
+        return await self._completed(attempt, await self._returned(attempt, payload, context))
+
+    async def _returned(
+        self, attempt: Attempt, payload: Any, context: JobContext | BatchContext
+    ) -> Any:
+        """What the handler returns, on the loop or in a thread."""
         if attempt.definition.runs_in == "loop":
-            returned = await attempt.definition.call(payload, context, self._opened)
-            return await self._completed(attempt, returned)
-        if attempt.definition.runs_in == "thread":
-            call = partial(attempt.definition.call, payload, context, self._opened)
-            told = partial(self._tell_abandoned, attempt)
-            returned = await self.threads.run(attempt.job.name, call, told)
-            return await self._completed(attempt, returned)
-        return await self._in_process(attempt, context)
+            return await attempt.definition.call(payload, context, self._opened)
+        call = partial(attempt.definition.call, payload, context, self._opened)
+        told = partial(self._tell_abandoned, attempt)
+        return await self.threads.run(attempt.job.name, call, told)
 
     async def _in_process(self, attempt: Attempt, context: JobContext) -> Outcome:
         assert self._processes is not None  # else there is no slot for it

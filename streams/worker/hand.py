@@ -17,7 +17,7 @@ from streams.worker.singles import Singles
 class Lane:
     """The jobs of one key that are in hand."""
 
-    running: Attempt | None = None
+    running: list[Attempt] = field(default_factory=list)  # several if they run in one call
     waiting: deque[Attempt] = field(default_factory=deque)
 
 
@@ -63,6 +63,13 @@ class Hand:
         """Whether a job of this key is in hand."""
         return lane in self._lanes
 
+    def before(self, attempt: Attempt) -> Sequence[Attempt]:
+        """Those of its key that run in the same call, and came before it."""
+        lane = None if attempt.lane is None else self._lanes.get(attempt.lane)
+        if lane is None or attempt not in lane.running:
+            return ()
+        return lane.running[: lane.running.index(attempt)]
+
     def take(self, attempt: Attempt) -> None:
         """Start a job, or let it wait behind the one of its key that runs."""
         self._jobs[attempt.state_key] = attempt
@@ -74,12 +81,13 @@ class Hand:
             return
         lane = self._lanes.get(attempt.lane)
         if lane is None:
-            self._lanes[attempt.lane] = Lane(attempt)
+            self._lanes[attempt.lane] = Lane([attempt])
             self._start(attempt)
             return
         lane.waiting.append(attempt)
-        if lane.running is not None and lane.running.is_over:
-            self.pass_on(lane.running)
+        self._let_join(lane)
+        if lane.waiting and lane.running and lane.running[-1].is_over:
+            self.pass_on(lane.running[-1])
 
     def pass_on(self, attempt: Attempt) -> None:
         """Its job has ended for good, whatever is decided next: the next of its key starts now.
@@ -88,10 +96,12 @@ class Hand:
         """
         attempt.is_over = True
         lane = None if attempt.lane is None else self._lanes.get(attempt.lane)
-        if lane is not None and lane.running is attempt and lane.waiting and not self.paused:
-            lane.running = lane.waiting.popleft()
-            attempt.passed_on = True
-            self._start(lane.running)
+        if lane is None or attempt not in lane.running or not lane.waiting or self.paused:
+            return
+        if all(each.is_over for each in lane.running):
+            for each in lane.running:
+                each.passed_on = True
+            self._start_next(lane)
 
     def put_down(self, attempt: Attempt, *, is_blocked: bool) -> Sequence[Attempt]:
         """Its outcome is decided: the next of its key starts, unless the key is blocked now.
@@ -102,15 +112,14 @@ class Hand:
         if attempt.lane is None or attempt.passed_on:
             return ()
         lane = self._lanes[attempt.lane]
-        if attempt is not lane.running:
+        if attempt not in lane.running:
             lane.waiting.remove(attempt)
             self._drop_if_empty(attempt.lane)
             return ()
-        lane.running = None
+        lane.running.remove(attempt)
         followers = self._give_back(lane) if is_blocked else ()
-        if lane.waiting and not self.paused:
-            lane.running = lane.waiting.popleft()
-            self._start(lane.running)
+        if lane.waiting and not lane.running and not self.paused:
+            self._start_next(lane)
         self._drop_if_empty(attempt.lane)
         return followers
 
@@ -127,9 +136,8 @@ class Hand:
         """Go on after a pause."""
         self.paused = False
         for lane in self._lanes.values():
-            if lane.running is None and lane.waiting:
-                lane.running = lane.waiting.popleft()
-                self._start(lane.running)
+            if lane.waiting and not lane.running:
+                self._start_next(lane)
 
     def abandon(self) -> None:
         """Interrupt everything; nobody is told."""
@@ -172,7 +180,7 @@ class Hand:
 
     def _drop_if_empty(self, lane_key: bytes) -> None:
         lane = self._lanes[lane_key]
-        if lane.running is None and not lane.waiting:
+        if not lane.running and not lane.waiting:
             del self._lanes[lane_key]
 
     def _forget(self, attempt: Attempt) -> None:
@@ -180,6 +188,19 @@ class Hand:
         self.opened -= attempt.was_opened
         self.bytes -= len(attempt.envelope.payload)
         self.singles.drop(attempt)
+
+    def _start_next(self, lane: Lane) -> None:
+        lane.running = [lane.waiting.popleft()]
+        self._start(lane.running[0])
+        self._let_join(lane)
+
+    def _let_join(self, lane: Lane) -> None:
+        """Those that can run in the same call as what is to run next need not wait for its end."""
+        while lane.waiting and lane.running and lane.running[0].definition.batch is not None:
+            if self.paused or not self._executor.joins(lane.running[0], lane.waiting[0]):
+                return
+            lane.running.append(lane.waiting.popleft())
+            self._start(lane.running[-1])
 
     def _start(self, attempt: Attempt) -> None:
         attempt.submitted = True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -115,8 +115,8 @@ class Limit:
         if not self.held and not self.asked:
             self.full_since = self.now()
         self.held.append(waiting)
-        if isinstance(waiting, Attempt):
-            waiting.held_by, waiting.held_since = self, self.now()
+        for each in _jobs_of(waiting):
+            each.held_by, each.held_since = self, self.now()
         if self.group is not None:
             self.group.held += 1
 
@@ -135,8 +135,8 @@ class Limit:
         return True
 
     def _forget(self, waiting: Attempt | Fair) -> None:
-        if isinstance(waiting, Attempt):
-            waiting.held_by = None
+        for each in _jobs_of(waiting):
+            each.held_by = None
         if self.group is not None:
             self.group.held -= 1
 
@@ -151,3 +151,11 @@ class Limit:
         for holder in idle:
             self.asked[holder] = each
         return [(holder, each) for holder in idle]
+
+
+def _jobs_of(waiting: Attempt | Fair) -> Iterator[Attempt]:
+    """It, and those that are to run in one call with it."""
+    if isinstance(waiting, Attempt):
+        yield waiting
+        if waiting.group is not None:
+            yield from waiting.group.members

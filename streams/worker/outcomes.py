@@ -50,7 +50,9 @@ class Outcomes:
             if attempt.lane in settlement.passed and isinstance(outcome, Opening):
                 later.append((attempt, outcome))
                 continue
-            if attempt.passed_on and attempt.lane is not None:
+            is_one_of_many = attempt.definition.batch is not None
+            is_over = not isinstance(outcome, Opening)
+            if (attempt.passed_on or (is_one_of_many and is_over)) and attempt.lane is not None:
                 settlement.passed.add(attempt.lane)
             self.conclude(attempt, outcome, settlement, now)
         self._ended = later

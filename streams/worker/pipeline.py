@@ -512,6 +512,8 @@ class Pipeline:
 
 
 def _waits_for_time(attempt: Attempt) -> bool:
-    """Whether a rate holds it, or it is behind one of its key."""
+    """Whether a rate holds it, it is behind one of its key, or it waits for others like it."""
+    if attempt.group is not None and attempt.group.is_gathering:
+        return True
     is_held = attempt.held_by is not None and attempt.definition.rate_limit is not None
     return is_held or not attempt.submitted

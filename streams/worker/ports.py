@@ -179,6 +179,10 @@ class Executor(Protocol):
         """
         ...
 
+    def joins(self, running: Attempt, follower: Attempt) -> bool:
+        """Whether a job would run in the same call as an earlier one of its key, if submitted."""
+        ...
+
     def cancel(self, attempt: Attempt, reason: str) -> None:
         """Interrupt it, or take it from the queue; `done` gets `Cancelled`."""
         ...

@@ -84,8 +84,15 @@ class TakeOvers:
     def take_over(self, attempt: Attempt, settlement: Settlement, now: int) -> None:
         """Write a run into the open table, with what its handler said, and park what waits for it.
 
-        Not in a turn that settles an earlier job of its key.
+        Not in a turn that settles an earlier job of its key. Those of its key that run in the same
+        call and come before it go first: what has started is not overtaken by what came later.
         """
+        for earlier in self._owned.hand.before(attempt):
+            if earlier.entry is None or earlier.entry.state is not State.RUNNING:
+                self._take_over(earlier, settlement, now)
+        self._take_over(attempt, settlement, now)
+
+    def _take_over(self, attempt: Attempt, settlement: Settlement, now: int) -> None:
         entry = replace(
             _entry_of(attempt),
             state=State.RUNNING,

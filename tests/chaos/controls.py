@@ -97,7 +97,7 @@ def started_before_its_predecessor_is_over(patch: Patch) -> None:
         take(self, attempt)
         if lane is not None and attempt in lane.waiting:
             lane.waiting.remove(attempt)
-            self._lanes[attempt.lane] = Lane(attempt)
+            self._lanes[attempt.lane] = Lane([attempt])
             self._start(attempt)
 
     patch.setattr(Hand, "take", take_at_once)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from streams import Batch, BatchContext, ItemsFailed, Snooze
 from streams.jobs.definition import JobDefinition
+from streams.testing import workload
 from streams.testing.batch import Summary, run_seeds
 from streams.testing.faults import BOUNDARIES
 from streams.testing.simulator import simulate
@@ -72,6 +77,45 @@ def test_jobs_that_limits_hold(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(LoopExecutor, "_turn_away", count)
     assert_held(run_seeds(range(150), processes=1))
     assert len(held) > 1_000
+
+
+def test_jobs_that_run_in_calls_with_others(monkeypatch: pytest.MonkeyPatch):
+    """A handler takes a few at a time, in order; what follows a failed one of its key waits."""
+    call = JobDefinition.call
+    sizes: Counter[int] = Counter()
+
+    async def in_order(
+        self: JobDefinition, payloads: list[Any], context: BatchContext, opened: Any = None
+    ) -> list[Any]:
+        sizes[len(payloads)] += 1
+        results: list[Any] = []
+        errors: dict[int, BaseException] = {}
+        failed: set[str | None] = set()
+        for place, (payload, each) in enumerate(zip(payloads, context.jobs, strict=True)):
+            results.append(None)
+            if each.key in failed:
+                errors[place] = Snooze("1s", blocks_key=True)
+                continue
+            try:
+                work = call(self, payload, each, opened)
+                results[-1] = await asyncio.wait_for(work, workload.TIMEOUT_MS / 1000)
+            except Exception as error:
+                errors[place] = error
+                if each.key is not None:
+                    failed.add(each.key)
+        if errors:
+            raise ItemsFailed(errors)
+        return results
+
+    monkeypatch.setattr(JobDefinition, "batch", Batch(3, wait="500ms"))
+    monkeypatch.setattr(JobDefinition, "timeout_ms", 60 * 60 * 1000)
+    monkeypatch.setattr(JobDefinition, "call", in_order)
+    summary = run_seeds(range(150), processes=1)
+    for report in summary.failed:  # in one call it may expire behind those before it
+        report.faults = [each for each in report.faults if "ran after it had expired" not in each]
+    summary.failed = [report for report in summary.failed if report.faults]
+    assert_held(summary)
+    assert sizes[3] > 500 and sizes[2] > 500
 
 
 @pytest.mark.long

@@ -8,7 +8,7 @@ import time
 
 import effects
 
-from streams import JobPayload, RateLimit, job
+from streams import Batch, JobPayload, RateLimit, job
 
 
 class Limited(JobPayload, name="limited", key="tenant"):
@@ -21,6 +21,11 @@ class Few(JobPayload, name="few"):
 
 
 class Scarce(JobPayload, name="scarce"):
+    n: int
+
+
+class Row(JobPayload, name="row", key="table"):
+    table: int
     n: int
 
 
@@ -59,6 +64,14 @@ async def few(payload: Few) -> None:
 @job(cluster_concurrency=3)
 async def scarce(payload: Scarce) -> None:
     await tell("scarce", payload.n)
+
+
+@job(batch=Batch(20, wait="200ms"))
+async def row(rows: list[Row]) -> None:
+    effects.write(f"call row {len(rows)} {os.environ['WORKER']}")
+    await asyncio.sleep(0.02)
+    for each in rows:
+        effects.write(f"did row {each.table} {each.n} {os.environ['WORKER']}")
 
 
 @job

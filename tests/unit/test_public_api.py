@@ -14,7 +14,10 @@ PUBLIC = {"Event", "JobPayload", "job", "JobContext", "Retry", "Exponential", "F
     "RetryAfter",
     "Snooze",
     "Discard",
+    "ItemsFailed",
     "SyncJobContext",
+    "Batch",
+    "BatchContext",
     "BatchCounts",
     "Progress",
     "RateLimit",
@@ -43,7 +46,7 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
         _ = streams.Nonsense
 
 
-@pytest.mark.parametrize("name", ["Batch", "Cron", "workflow"])
+@pytest.mark.parametrize("name", ["Cron", "workflow"])
 def test_a_name_that_is_to_come_says_so(name: str) -> None:
     with pytest.raises(ImportError, match=f"streams.{name} is not available yet"):
         exec(f"from streams import {name}")

@@ -354,7 +354,7 @@ def test_enqueue_without_a_loop_says_so_instead_of_doing_nothing() -> None:
 @pytest.mark.parametrize(
     "option",
     [
-        "batch",
+        "cron",
     ],
 )
 def test_an_option_that_is_to_come_says_so(option: str) -> None:

@@ -53,6 +53,9 @@ class StubExecutor:
     ) -> None:
         self.submitted.append(attempt)
 
+    def joins(self, running: Attempt, follower: Attempt) -> bool:
+        return False
+
     def cancel(self, attempt: Attempt, reason: str) -> None:
         self.cancelled.append(attempt)
 
