@@ -167,9 +167,11 @@ def test_a_report_of_a_callback_in_the_open_table_is_counted_there_and_not_kept(
 def test_a_report_of_a_callback_that_runs_or_is_over_is_nothing(partition: Partition) -> None:
     definition = definition_of(gather)
     envelope = envelope_of("gather", "a")
-    running = attempt_of(A, record_of(envelope), envelope, definition, lane=None)
+    partition.read_callback(A, 0, size=1)
+    running = attempt_of(
+        A, record_of(envelope), envelope, definition, lane=None, entry=partition.entry(A)
+    )
     partition.owned.hand.take(running)
-    partition.owned.watermark.begin(0)
     partition.report(A, 1, end=10)  # it runs
     partition.report(B, 2, end=1)  # it was read, and is over
     settlement = partition.turn()
