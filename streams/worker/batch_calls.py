@@ -29,6 +29,7 @@ class Running(Protocol):
     done: Callable[[Attempt, Outcome], None]
     over: bool
     silent: bool
+    has_slot: bool
     attempt: Attempt | None
 
 
@@ -193,6 +194,7 @@ class BatchCalls:
                 told.append((running, member, decided))
         for member in group.members:
             member.group = member.held_by = None
+        ticket.group = None  # each leads to the other: in a ring they would stay for a long time
         for running, member, decided in told:
             running.done(member, decided)
         if again:
@@ -243,13 +245,13 @@ class BatchCalls:
 
     def _remove(self, attempt: Attempt) -> None:
         emptied = self._gathering.remove(attempt)
-        if emptied is not None:
-            self._engine.take_from_line(emptied.ticket)
-
-
-def is_ticket(attempt: Attempt) -> bool:
-    """Whether it stands for a group."""
-    return attempt.group is not None and attempt.group.ticket is attempt
+        if emptied is None:
+            return
+        ticket: Attempt = emptied.ticket
+        running: Running = ticket.handle
+        if not running.has_slot:  # else it is about to run for nobody
+            self._engine.take_from_line(ticket)
+            ticket.group = None
 
 
 def _group_of(ticket: Attempt) -> Group:

@@ -430,10 +430,11 @@ class LoopExecutor:
         if attempt.cancelled is not None or running.silent:
             return Cancelled(reason=attempt.cancelled or "")
         if attempt.group is not None:
+            group = attempt.group
             try:
                 return await self._batches.run(attempt)
             except (Exception, SystemExit) as error:
-                attempt.group.error = error
+                group.error = error
                 return self._failed(attempt, error)
         if attempt.expires is not None and attempt.expires <= now:
             return Expired()

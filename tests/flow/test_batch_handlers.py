@@ -173,7 +173,7 @@ async def test_an_error_of_the_call_and_what_makes_no_sense_fail_all_of_it() -> 
             await box.advance("2s")
             failures = [found.failure for found in box.jobs() if isinstance(found, OpenEntry)]
             errors.append({failure.message for failure in failures if failure is not None})
-        assert calls == [[0, 1]] * 3
+        assert [sorted(call) for call in calls] == [[0, 1]] * 3
         assert [len(each) for each in errors] == [1, 1, 1]
         assert errors[0] == {"all of them"} and "no job 7" in errors[1].pop()
         assert "a list of 2 results" in errors[2].pop()
@@ -410,6 +410,6 @@ async def test_one_that_is_cancelled_while_its_call_runs_ends_alone() -> None:
         await asyncio.gather(sending, cancelling)
         # The handler let its cancellation through; the others are called again, as if for the first
         # time.
-        assert calls == [[0, 1, 2], [0, 2]]
+        assert [sorted(call) for call in calls] == [[0, 1, 2], [0, 2]]
         assert {str(found.state) for found in box.jobs()} == {"completed", "cancelled"}
         assert state_of(box, jobs[1]) is State.CANCELLED
