@@ -18,6 +18,7 @@ from streams.worker.admission import attempt_of, entry_record
 from streams.worker.callbacks import Callbacks
 from streams.worker.owned import Owned
 from streams.worker.parking import REASON, park_attempts, park_entry
+from streams.worker.purge import Purges
 from streams.worker.settlement import Settlement
 from streams.worker.suspects import is_given_up
 from streams.worker.tables import due_row, held_row
@@ -36,9 +37,10 @@ UNKNOWN_FIRST_LOOK_MS = 5_000
 class Openings:
     """Looks at keys and due times; what is to be looked at is bounded, but for keys touched."""
 
-    def __init__(self, owned: Owned, callbacks: Callbacks) -> None:
+    def __init__(self, owned: Owned, callbacks: Callbacks, purges: Purges) -> None:
         self._owned = owned
         self._callbacks = callbacks
+        self._purges = purges
         # In order: a turn is the same again. A plain dict gets slow when emptied from its front.
         self._touched: OrderedDict[bytes, None] = OrderedDict()
         self._along: dict[bytes, int] = {}  # how many of a lane come along with the next one
@@ -279,6 +281,8 @@ class Openings:
     ) -> None:
         owned = self._owned
         if entry.job.encode() in owned.hand:
+            return
+        if self._purges.end_before_start(entry, settlement, now):
             return
         definition = owned.registry.by_name(entry.job.name)
         if definition is None:

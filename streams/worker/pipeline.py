@@ -101,7 +101,7 @@ class Pipeline:
         self._outcomes = Outcomes(owned)
         callbacks = Callbacks(owned)
         self._commands = Commands(owned, self._outcomes, callbacks)
-        self._openings = Openings(owned, callbacks)
+        self._openings = Openings(owned, callbacks, self._commands.purges)
         self._take_overs = TakeOvers(owned)
         self._noted = Noted(owned, self._take_overs)
         self._intake = Intake(owned, self._commands, self._take_overs, callbacks)
@@ -380,10 +380,12 @@ class Pipeline:
         settlement.inspects, self._must_inspect = self._must_inspect, False
         self._keep_commit(settlement, now)
         self._outcomes.conclude_all(settlement, now)
+        if not self._draining:
+            # Before others begin: what this turn has written so far is not in the table yet.
+            self._commands.purges.go_on(settlement, now)
         self._commands.obey_all(settlement, now)
         self._note_sent_letters(settlement)
         if not self._draining:
-            self._commands.purges.go_on(settlement, now)
             self._openings.release(settlement, now)
             while self._arrived and self._has_room:
                 for record in self._arrived.popleft():

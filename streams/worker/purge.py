@@ -1,9 +1,10 @@
 """Ends jobs that wait, many at once: all of a queue, those of one name, or those of one key of it.
 
 A purge means the jobs that were enqueued before it: its command says where the queue ended then.
-What waits in the open table is gone through in pieces, a turn for each; what was not read yet is
-cancelled when it is read. Until both are done the command is not noted as obeyed, so whoever owns
-the partition after a crash does it again, which changes nothing for what is over.
+What waits in the open table is gone through in pieces, a turn for each; what comes to its turn
+before that, and what was not read yet, is cancelled as it comes. Until all is done the command is
+not noted as obeyed, so whoever owns the partition after a crash does it again, which changes
+nothing for what is over.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import orjson
 from streams.jobs.identity import JobKey
 from streams.jobs.outcome import Cancelled
 from streams.jobs.states import State
-from streams.wire.state import Command
+from streams.wire.state import Command, OpenEntry
 from streams.worker import settle
 from streams.worker.attempt import Attempt
 from streams.worker.outcomes import Outcomes
@@ -41,6 +42,27 @@ class _Purge:
         is_late = bool(command.sent_by) and sent > command.sent_by
         is_meant = arrival < command.until and not is_late
         return is_meant and job.encode().startswith(self.prefix)
+
+    def ends(self, entry: OpenEntry) -> bool:
+        """Whether it ends this open job: one that has run and is to run again does not wait.
+
+        Nor is one meant that was replayed after it.
+        """
+        may_end = entry.state is not State.RUNNING or self.command.interrupts
+        is_meant = entry.state is not State.DEAD and entry.commanded < self.offset
+        return may_end and is_meant and self.covers(entry.job, entry.arrival, entry.time)
+
+    def ends_in_hand(self, attempt: Attempt) -> bool:
+        """Whether it ends this job, whose handler may be at work."""
+        if attempt.started is not None and not self.command.interrupts:
+            return False
+        if attempt.entry is not None:
+            return self.ends(attempt.entry)
+        return self.covers(attempt.job, attempt.record.offset, attempt.envelope.time)
+
+    def is_past(self, state_key: bytes) -> bool:
+        """Whether the table was looked through beyond this job."""
+        return self.is_through or state_key < self.cursor
 
     @property
     def reason(self) -> str:
@@ -82,8 +104,7 @@ class Purges:
         purge = _Purge(command, offset, prefix, cursor=prefix)
         self._purges.append(purge)
         for attempt in self._owned.hand:
-            may_end = attempt.started is None or command.interrupts
-            if may_end and purge.covers(attempt.job, attempt.record.offset, attempt.envelope.time):
+            if purge.ends_in_hand(attempt):
                 self._cancel(attempt, purge.reason, settlement, now)
 
     def _cancel(self, attempt: Attempt, reason: str, settlement: Settlement, now: int) -> None:
@@ -97,6 +118,19 @@ class Purges:
         """Why a job that is being read has ended already, if it has."""
         found = (purge for purge in self._purges if purge.covers(job, offset, sent))
         return next((purge.reason for purge in found), None)
+
+    def end_before_start(self, entry: OpenEntry, settlement: Settlement, now: int) -> bool:
+        """End an open job that was about to start, if one of these is to come to it still."""
+        state_key = entry.job.encode()
+        for purge in self._purges:
+            if not purge.is_past(state_key) and purge.ends(entry):
+                self._end_open(entry, purge.reason, settlement, now)
+                return True
+        return False
+
+    def _end_open(self, entry: OpenEntry, reason: str, settlement: Settlement, now: int) -> None:
+        unique_for_ms = self._owned.unique_for_ms(entry.job)
+        settle.cancel_open(entry, reason, settlement, self._owned.place, now, unique_for_ms)
 
     def go_on(self, settlement: Settlement, now: int) -> None:
         """Look at some more entries; forget those purges that are done."""
@@ -121,12 +155,9 @@ class Purges:
             seen += 1
             purge.cursor = state_key + b"\x00"
             known = owned.entry(state_key, settlement)
-            is_over = known is None or known.state is State.DEAD
-            # What has run and is to run again is no job that waits.
-            ran = entry.state is State.RUNNING and not purge.command.interrupts
-            if is_over or ran or state_key in owned.hand or known is None:
+            if known is None or state_key in owned.hand:
                 continue
-            if purge.covers(known.job, known.arrival, known.time):
-                unique_for_ms = owned.unique_for_ms(known.job)
-                settle.cancel_open(known, purge.reason, settlement, owned.place, now, unique_for_ms)
+            # Both: one that ran until this turn is no job that waited.
+            if purge.ends(entry) and purge.ends(known):
+                self._end_open(known, purge.reason, settlement, now)
         purge.is_through = seen < AT_ONCE

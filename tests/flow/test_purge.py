@@ -12,6 +12,7 @@ from streams.jobs.states import State
 from streams.testing.sandbox import Sandbox
 from streams.wire.state import Command, encode_command
 from streams.worker import purge
+from streams.worker.control import pause_record
 from streams.worker.ports import Append
 
 
@@ -37,6 +38,9 @@ async def purged_work(payload: Work) -> None:
     ran.append((payload.k, payload.n))
     if payload.k == "fails":
         raise ValueError("as the test says")
+    if payload.k == "fails at last":
+        await gates[0].wait()
+        raise ValueError("as the test says")
     if payload.k == "runs":
         await gates[0].wait()
 
@@ -55,6 +59,20 @@ async def command(box: Sandbox, name: str = "") -> None:
         told = Command(kind="purge", job=all_of_them, reason="no longer needed", until=until)
         key, value = encode_command(told)
         log.write(Append(names.commands("default"), partition, key, value))
+
+
+async def pause(box: Sandbox, name: str, since: int | None) -> None:
+    key, value = pause_record("default", since, "an outage", job=name)
+    box.cluster.log.write(Append(box.cluster.names.control, 0, key, value))
+    for worker in box.cluster.workers:
+        await worker.engine.look_at_control()
+    await box.cluster.settle()
+
+
+async def begun(box: Sandbox) -> None:
+    """Workers have read the command, and have just begun."""
+    pipelines = [p for worker in box.cluster.workers for p in worker.engine.queues.values()]
+    await until(box, lambda: any(p._commands.purges for p in pipelines))
 
 
 async def until(box: Sandbox, done: object) -> None:
@@ -139,3 +157,124 @@ async def test_an_event_cancels_the_jobs_of_its_key_that_were_sent_before_it():
         assert ran == [("runs", 1), ("runs", 3), ("b", 2)]
         (reason,) = {each.reason for each in box.jobs(state=State.CANCELLED)}
         assert reason.startswith("cancelled by account.gone ")
+
+
+async def test_what_comes_due_before_the_sweep_has_come_to_it_does_not_start(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(purge, "AT_ONCE", 1)
+    ran.clear()
+    async with Sandbox(purged_work, purged_other, partitions=1) as box:
+        for n in range(6):
+            await box.enqueue(Other(n=n), delay="1h")
+            await box.enqueue(Work(k=f"k{n}", n=n), delay="1h")
+        # when they come due just after the command came
+        await command(box)
+        await begun(box)
+        box.cluster.clock.set(box.cluster.clock.now() + 3_600_000)
+        await box.cluster.settle()
+        assert ran == []
+        assert len(box.jobs(state=State.CANCELLED)) == 12
+
+
+async def test_a_key_that_becomes_free_before_the_sweep_has_come_to_it_starts_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(purge, "AT_ONCE", 1)
+    ran.clear()
+    gates[:] = [asyncio.Event()]
+    async with Sandbox(purged_work) as box:
+        tasks = [asyncio.create_task(box.enqueue(Work(k="runs", n=n))) for n in range(10)]
+        await until(box, lambda: ("runs", 0) in ran)
+        box.cluster.clock.set(box.cluster.clock.now() + 11_000)  # it is taken over, others parked
+        await until(box, lambda: len(box._open()) == 10)
+        await command(box)
+        gates[0].set()
+        await asyncio.gather(*tasks)
+        assert ran == [("runs", 0)]
+        assert len(box.jobs(state=State.CANCELLED)) == 9
+
+
+async def test_what_a_limit_lets_in_before_the_sweep_has_come_to_it_does_not_start(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(purge, "AT_ONCE", 1)
+    ran.clear()
+    async with Sandbox(purged_other, partitions=1) as box:
+        await pause(box, "purged_other", 1)
+        for n in range(6):
+            await box.enqueue(Other(n=n))
+        assert len(box._open()) == 6
+        await command(box)
+        await begun(box)
+        await pause(box, "purged_other", None)
+        assert ran == []
+        assert len(box.jobs(state=State.CANCELLED)) == 6
+
+
+@pytest.mark.parametrize("waits_in_hand", [False, True])
+async def test_what_has_run_and_is_to_run_again_is_no_job_that_waits(
+    waits_in_hand: bool, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(purge, "AT_ONCE", 1)
+    ran.clear()
+    gates[:] = [asyncio.Event()]
+    async with Sandbox(purged_work) as box:
+        tasks = [asyncio.create_task(box.enqueue(Work(k="runs", n=n))) for n in range(3)]
+        await until(box, lambda: ran == [("runs", 0)])
+        box.cluster.clock.set(box.cluster.clock.now() + 11_000)
+        await until(box, lambda: len(box._open()) == 3)
+        # given a worker that dies with one that runs, and two behind it
+        worker = box._worker
+        assert worker is not None
+        await box.cluster.kill(worker)
+        await asyncio.gather(*tasks)
+        gates[0].set()
+        if waits_in_hand:
+            await pause(box, "", 1)
+        else:
+            await command(box)
+        worker = box._worker = await box.cluster.start_worker()
+        if waits_in_hand:  # for its slot
+            await until(box, lambda: any(p.hand for p in worker.engine.queues.values()))
+            await command(box)
+            await until(box, lambda: box.jobs(state=State.CANCELLED))
+            await pause(box, "", None)
+        await box.cluster.settle()
+        assert ran == [("runs", 0), ("runs", 0)]
+        assert len(box.jobs(state=State.CANCELLED)) == 2
+
+
+async def test_what_is_parked_as_the_command_is_read_waits_as_well():
+    ran.clear()
+    gates[:] = [asyncio.Event()]
+    box = Sandbox(purged_work, partitions=1)
+    box.cluster.gather_ms = 20
+    async with box:
+        # given two behind one in hand, which are parked when it is to be retried
+        tasks = [asyncio.create_task(box.enqueue(Work(k="fails at last", n=n))) for n in range(3)]
+        await until(box, lambda: ran == [("fails at last", 0)])
+        # when that and the command come in the same turn
+        gates[0].set()
+        (pipeline,) = (p for p in box.cluster.workers[0].engine.queues.values() if p.hand)
+        await until(box, lambda: pipeline._outcomes)
+        await command(box)
+        await until(box, lambda: len(box.jobs(state=State.CANCELLED)) == 3)
+        await asyncio.gather(*tasks)
+        assert ran == [("fails at last", 0)]
+
+
+async def test_what_is_replayed_after_the_command_is_not_meant(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(purge, "AT_ONCE", 1)
+    ran.clear()
+    async with Sandbox(purged_work, purged_other, partitions=1) as box:
+        dead = await box.enqueue(Work(k="fails", n=0))
+        await box.advance("1h")
+        assert [each.job for each in box.jobs(state=State.DEAD)] == [dead]
+        for n in range(6):
+            await box.enqueue(Other(n=n), delay="1h")
+        await command(box)
+        await begun(box)
+        await box.replay(dead)
+        assert len(box.jobs(state=State.CANCELLED)) == 6
+        assert ran == [("fails", 0)] * 3

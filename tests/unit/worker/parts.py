@@ -16,8 +16,12 @@ from streams.wire.envelope import Envelope, Record, encode
 from streams.wire.state import LedgerRecord, OpenEntry
 from streams.worker.admission import attempt_of
 from streams.worker.attempt import Attempt
+from streams.worker.callbacks import Callbacks
 from streams.worker.hand import Hand
+from streams.worker.openings import Openings
+from streams.worker.outcomes import Outcomes
 from streams.worker.owned import Owned
+from streams.worker.purge import Purges
 from streams.worker.settlement import Place
 from streams.worker.suspects import Suspects, Suspicion
 from streams.worker.tables import Tables
@@ -153,3 +157,8 @@ def owned_by_us(
         suspicion=Suspicion(is_due=False, opened_at=NOW, queue_end=0, suspects=Suspects()),
     )
     return owned, executor
+
+
+def openings_of(owned: Owned) -> Openings:
+    """What starts from its open table, while nothing is purged."""
+    return Openings(owned, Callbacks(owned), Purges(owned, Outcomes(owned)))

@@ -8,13 +8,21 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from parts import NOW, PLACE, StubExecutor, attempt, definition_of, entry_of, owned_by_us
+from parts import (
+    NOW,
+    PLACE,
+    StubExecutor,
+    attempt,
+    definition_of,
+    entry_of,
+    openings_of,
+    owned_by_us,
+)
 
 from streams import JobPayload, job
 from streams.jobs.identity import JobKey
 from streams.jobs.states import State
 from streams.wire.state import OpenEntry
-from streams.worker.callbacks import Callbacks
 from streams.worker.openings import (
     UNKNOWN_FIRST_LOOK_MS,
     UNKNOWN_FOR_MS,
@@ -123,7 +131,7 @@ def test_of_each_key_the_first_starts_once_it_may_and_nothing_else(
     entries: list[OpenEntry],
 ) -> None:
     owned, executor = opened(entries)
-    openings = Openings(owned, Callbacks(owned))
+    openings = openings_of(owned)
     # when it has looked until there is nothing to look at, and nothing has ended
     for _ in range(5):
         settle(owned, openings, release(openings))
@@ -183,7 +191,7 @@ def test_nothing_starts_twice_and_all_that_can_run_runs_in_order(
 ) -> None:
     """Run until nothing moves, with time and reading far ahead."""
     owned, _ = opened(entries, position=100)
-    openings = Openings(owned, Callbacks(owned))
+    openings = openings_of(owned)
     order: defaultdict[str | None, list[JobKey]] = defaultdict(list)
     for _ in range(60):
         settlement = release(openings, NOW + 10)
@@ -225,7 +233,7 @@ def test_what_arrived_later_starts_only_once_reading_has_passed_it() -> None:
         arrival=POSITION,
     )
     owned, executor = opened([early])
-    openings = Openings(owned, Callbacks(owned))
+    openings = openings_of(owned)
     release(openings)
     assert executor.submitted == []
     assert not openings.has_work
@@ -240,7 +248,7 @@ def test_while_a_job_of_the_key_is_in_hand_nothing_of_it_starts() -> None:
         JobKey(name="step", ordering_key="step:1", id="2"), state=State.PARKED, due=None
     )
     owned, executor = opened([parked])
-    openings = Openings(owned, Callbacks(owned))
+    openings = openings_of(owned)
     running = attempt(STEP, "1", "step:1", 1)
     owned.hand.take(running)
     release(openings)
@@ -257,7 +265,7 @@ def test_what_comes_due_while_others_wait_in_hand_goes_to_its_place_among_them()
         JobKey(name="step", ordering_key="step:1", id="1"), state=State.SCHEDULED, blocks=False
     )
     owned, _ = opened([delayed])
-    openings = Openings(owned, Callbacks(owned))
+    openings = openings_of(owned)
     for number in (2, 3):
         owned.watermark.begin(POSITION + number)
         owned.hand.take(attempt(STEP, str(number), "step:1", POSITION + number))
@@ -287,7 +295,7 @@ def test_of_many_that_came_due_at_once_each_turn_looks_at_some(
             for n in range(5)
         ]
     )
-    openings = Openings(owned, Callbacks(owned))
+    openings = openings_of(owned)
     openings._sweep = None  # it is over: the due times alone bring them
     for count in (2, 4, 5):
         # a turn follows at once, as long as the next of them is due
@@ -306,7 +314,7 @@ def test_a_letter_that_a_crash_left_pending_is_sent_and_starts_nothing() -> None
         letter_pending=True,
     )
     owned, executor = opened([dead])
-    settlement = release(Openings(owned, Callbacks(owned)))
+    settlement = release(openings_of(owned))
     assert [each.topic for each in settlement.letters] == [PLACE.dead]
     assert settlement.pending_letters == [dead]
     assert executor.submitted == []
@@ -348,7 +356,7 @@ def test_an_unknown_name_is_dead_in_the_end() -> None:
 
 def test_a_due_time_that_is_written_below_the_cursor_is_found() -> None:
     owned, executor = opened([])
-    openings = Openings(owned, Callbacks(owned))
+    openings = openings_of(owned)
     late, soon = (
         entry_of(JobKey(name="step", ordering_key=None, id=id), state=State.SCHEDULED, due=due)
         for id, due in (("late", NOW), ("soon", NOW - 5))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from parts import NOW, PLACE, definition_of, envelope_of, owned_by_us, record_of
+from parts import NOW, PLACE, definition_of, envelope_of, openings_of, owned_by_us, record_of
 
 from streams import JobPayload, job
 from streams.jobs.batches import Awaits
@@ -17,8 +17,6 @@ from streams.wire.envelope import Record
 from streams.worker import settle
 from streams.worker.admission import attempt_of, new_entry
 from streams.worker.attempt import Attempt
-from streams.worker.callbacks import Callbacks
-from streams.worker.openings import Openings
 from streams.worker.owned import Owned
 from streams.worker.settlement import Settlement
 from streams.worker.singling import Singling
@@ -130,7 +128,7 @@ def test_a_debounced_one_starts_once_the_queue_has_been_read_as_far_as_its_time(
     # given one that is due
     partition, turn = Partition(debounced), Settlement()
     owned = partition.owned
-    openings = Openings(owned, Callbacks(owned))
+    openings = openings_of(owned)
     partition.singling.wait(partition.arrive(1), turn, NOW)
     partition.write(turn)
     for entry in turn.opens.values():
