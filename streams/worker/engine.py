@@ -26,7 +26,8 @@ from streams.worker.limits import LEASE_MS
 from streams.worker.listeners import Listeners
 from streams.worker.pipeline import GATHER_MS, Pipeline
 from streams.worker.ports import Clock, Log, Processes, Source, Store
-from streams.worker.presence import LIMITS_TOLD, RUNNING_TOLD, Presence
+from streams.worker.presence import RUNNING_TOLD, Presence
+from streams.worker.purge import purges_among
 from streams.worker.recovery import Recovery
 from streams.worker.resources import Resources
 from streams.worker.results import STORED_MAX, Results
@@ -232,6 +233,8 @@ class Engine:
         if kept > end:
             logger.warning("%s/%d was made anew: reading it from its start", place.topic, partition)
             kept = 0
+        commands = place.commands
+        purges = await purges_among(self._log, commands, partition, tables.applied(commands))
         pipeline = Pipeline(
             place,
             registry=self.registry,
@@ -251,6 +254,7 @@ class Engine:
             on_failure=self._on_failure,
             gather_ms=self.options.gather_ms,
         )
+        pipeline.foresee(purges)
         self.queues[(queue, partition)] = pipeline
         pipeline.start()
         return pipeline

@@ -136,6 +136,11 @@ class Pipeline:
         self._task = asyncio.create_task(self._run(), name=f"pipeline-{self.place.topic}")
         self._wake.set()
 
+    def foresee(self, purges: Sequence[tuple[Command, int]]) -> None:
+        """Know of purges before the start, each with its offset; as commands they come later."""
+        for command, offset in purges:
+            self._commands.purges.foresee(command, offset)
+
     async def drain(self) -> bool:
         """Stop starting jobs, and wait until what has ended is settled and its commit kept.
 

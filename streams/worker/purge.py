@@ -5,24 +5,30 @@ What waits in the open table is gone through in pieces, a turn for each; what co
 before that, and what was not read yet, is cancelled as it comes. Until all is done the command is
 not noted as obeyed, so whoever owns the partition after a crash does it again, which changes
 nothing for what is over.
+
+Who opens a partition knows of the purges in its commands before anything starts. They begin in
+their turn nevertheless: what is replayed before them is meant as well.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final
 
 import orjson
 
+from streams.errors import UndecodableRecord
 from streams.jobs.identity import JobKey
 from streams.jobs.outcome import Cancelled
 from streams.jobs.states import State
-from streams.wire.state import Command, OpenEntry
+from streams.wire.state import Command, OpenEntry, decode_command
 from streams.worker import settle
 from streams.worker.attempt import Attempt
 from streams.worker.outcomes import Outcomes
 from streams.worker.owned import Owned
+from streams.worker.ports import Log
 from streams.worker.settlement import Settlement
 
 AT_ONCE: Final = 500  # entries looked at in a turn
@@ -34,6 +40,7 @@ class _Purge:
     offset: int  # of its record
     prefix: bytes  # of the state keys that it is about
     cursor: bytes = field(default=b"")  # below it all entries were looked at
+    is_begun: bool = False  # else it is known, and its turn among the commands is to come
     is_through: bool = False  # the table
 
     def covers(self, job: JobKey, arrival: int, sent: int) -> bool:
@@ -77,6 +84,26 @@ def prefix_of(job: JobKey) -> bytes:
     return orjson.dumps(parts)[:-1] + b","
 
 
+async def purges_among(
+    log: Log, topic: str, partition: int, start: int
+) -> list[tuple[Command, int]]:
+    """Those among the commands from `start` on, each with its offset.
+
+    Raises:
+        OSError: the log can't be reached.
+    """
+    found = []
+    async for records in log.read(topic, partition, start):
+        for record in records:
+            if b'"purge"' not in (record.value or b""):
+                continue  # of most, and this costs little
+            with suppress(UndecodableRecord):  # whoever obeys them says so
+                command = decode_command(record.key or b"", record.value or b"")
+                if command.kind == "purge":
+                    found.append((command, record.offset))
+    return found
+
+
 class Purges:
     """Those of one partition that are not done."""
 
@@ -91,18 +118,28 @@ class Purges:
     @property
     def has_work(self) -> bool:
         """Whether a further turn would go on with the table."""
-        return any(not purge.is_through for purge in self._purges)
+        return any(purge.is_begun and not purge.is_through for purge in self._purges)
 
     @property
     def kept(self) -> list[int]:
         """The offsets of their commands."""
         return [purge.offset for purge in self._purges]
 
+    def foresee(self, command: Command, offset: int) -> _Purge:
+        """Know of one that is to begin: what it covers does not start any more."""
+        known = next((purge for purge in self._purges if purge.offset == offset), None)
+        if known is None:
+            prefix = prefix_of(command.job)
+            known = _Purge(command, offset, prefix, cursor=prefix)
+            self._purges.append(known)
+        return known
+
     def begin(self, command: Command, offset: int, settlement: Settlement, now: int) -> None:
         """Begin one; what is in hand and has not started ends at once."""
-        prefix = prefix_of(command.job)
-        purge = _Purge(command, offset, prefix, cursor=prefix)
-        self._purges.append(purge)
+        purge = self.foresee(command, offset)
+        if purge.is_begun:
+            return  # a copy
+        purge.is_begun = True
         for attempt in self._owned.hand:
             if purge.ends_in_hand(attempt):
                 self._cancel(attempt, purge.reason, settlement, now)
@@ -135,7 +172,7 @@ class Purges:
     def go_on(self, settlement: Settlement, now: int) -> None:
         """Look at some more entries; forget those purges that are done."""
         for purge in self._purges:
-            if not purge.is_through:
+            if purge.is_begun and not purge.is_through:
                 self._look(purge, settlement, now)
                 break
         position = self._owned.watermark.position

@@ -10,6 +10,7 @@ from streams import Event, Fixed, JobPayload, Retry, job
 from streams.jobs.identity import JobKey
 from streams.jobs.states import State
 from streams.testing.sandbox import Sandbox
+from streams.testing.worker import MemoryWorker
 from streams.wire.state import Command, encode_command
 from streams.worker import purge
 from streams.worker.control import pause_record
@@ -278,3 +279,46 @@ async def test_what_is_replayed_after_the_command_is_not_meant(monkeypatch: pyte
         await box.replay(dead)
         assert len(box.jobs(state=State.CANCELLED)) == 6
         assert ran == [("fails", 0)] * 3
+
+
+async def test_a_worker_that_opens_a_partition_knows_the_purge_before_it_has_read_its_commands(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    ran.clear()
+    read, may_read = MemoryWorker._read_commands, asyncio.Event()
+
+    async def read_late(worker: MemoryWorker) -> None:
+        await may_read.wait()
+        await read(worker)
+
+    async with Sandbox(purged_work, purged_other, partitions=1) as box:
+        dead = await box.enqueue(Work(k="fails", n=0))
+        await box.advance("1h")
+        for n in range(6):
+            await box.enqueue(Other(n=n), delay="1h")
+        worker = box._worker
+        assert worker is not None
+        await box.cluster.kill(worker)
+        # given a letter that is replayed, all of it purged, and what is due meanwhile
+        replayed = Command(kind="replay", job=dead)
+        key, value = encode_command(replayed)
+        box.cluster.log.write(Append(box.cluster.names.commands("default"), 0, key, value))
+        await command(box)
+        box.cluster.clock.set(box.cluster.clock.now() + 3_600_000)
+        # when a worker begins that reads its commands late
+        monkeypatch.setattr(MemoryWorker, "_read_commands", read_late)
+        box._worker = await box.cluster.start_worker()
+        await until(box, lambda: len(box.jobs(state=State.CANCELLED)) == 6)
+        (pipeline,) = (
+            p for (queue, _), p in box._worker.engine.queues.items() if queue == "default"
+        )
+        assert pipeline.tables.applied(pipeline.place.commands) == 0
+        may_read.set()
+        await box.cluster.settle()
+        # then nothing of it starts, and the command is obeyed once, behind those before it
+        assert ran == [("fails", 0)] * 2
+        assert len(box.jobs(state=State.CANCELLED)) == 7
+        await box.enqueue(Other(n=9))
+        assert ran == [("fails", 0)] * 2 + [9]
+        assert pipeline.tables.applied(pipeline.place.commands) == 2
+        assert not pipeline._commands.purges
