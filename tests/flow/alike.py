@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 
 from streams import Event, JobPayload
 from streams.testing.sandbox import Sandbox
-from streams.wire.envelope import Envelope, Record, encode
+from streams.wire.envelope import Record
 from streams.wire.state import LedgerRecord, OpenEntry
 from streams.worker.ports import Append, Log
 from streams.worker.single_index import SINGLE
@@ -56,46 +56,6 @@ class Slow(PassedOn):
         for _ in range(3):
             await asyncio.sleep(0)
         return offsets
-
-
-async def restart(box: Sandbox, *, loses_disk: bool = False) -> None:
-    """Crash the worker, start it again, and let it go on until nothing moves."""
-    await crash(box, loses_disk=loses_disk)
-    await box.cluster.settle()
-
-
-async def crash(box: Sandbox, *, loses_disk: bool = False, log: Log | None = None) -> None:
-    """Crash the worker and start it again."""
-    for worker in list(box.cluster.workers):
-        await box.cluster.kill(worker)
-    if loses_disk:
-        box.cluster.lose_disks()
-    box._worker = await box.cluster.start_worker("w1", log=log)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Let others go on until it is so."""
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0)
-
-
-def write(box: Sandbox, payload: JobPayload, id: str) -> None:
-    """Enqueue a job, and let nothing happen yet."""
-    name = payload.__job_name__
-    envelope = Envelope(
-        id=id,
-        name=name,
-        source="test",
-        time=box.cluster.clock.now(),
-        queue=payload.__queue__,
-        payload=payload.model_dump_json().encode(),
-        key=f"{name}:{payload.ordering_key()}",
-    )
-    key, value, headers = encode(envelope)
-    box.cluster.log.write(
-        Append(box.cluster.names.queue(payload.__queue__), None, key, value, headers)
-    )
 
 
 def dropped(box: Sandbox) -> dict[str, str]:

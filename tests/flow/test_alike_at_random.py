@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 
 import pytest
-from alike import Slow, Sync, crash, in_memory, write
+from alike import Slow, Sync, in_memory
+from steps import crash, send
 
 from streams import Debounce, Fixed, JobContext, Retry, Unique, job
 from streams.testing.sandbox import Sandbox
@@ -89,7 +90,7 @@ class World:
         """Some jobs of a few keys."""
         for _ in range(self.chance.choice([1, 1, 2, 5])):
             do = self.chance.choice(["", "", "fail", "take a while"])
-            write(self.box, Sync(account=self.chance.randrange(3), do=do), f"r{self.sent}")
+            send(self.box.cluster, Sync(account=self.chance.randrange(3), do=do), f"r{self.sent}")
             self.sent += 1
 
     async def go_on(self, steps: int) -> None:

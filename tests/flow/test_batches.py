@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from steps import crash
 
 from streams import (
     BatchCounts,
@@ -244,10 +245,7 @@ async def test_a_worker_that_crashes_and_a_lost_disk_lose_no_report():
     async with Sandbox(*HANDLERS) as box:
         await box.enqueue(Start(children=("ok", "retried", "dead")))
         assert calls == []
-        worker = box._worker
-        assert worker is not None
-        await box.cluster.kill(worker)
-        box._worker = await box.cluster.start_worker()
+        await crash(box)
         await box.advance("30s")
         assert calls == [BatchCounts(size=3, completed=2, failed=1)]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
+from steps import crash
 
 from streams import Breaker, Exponential, JobPayload, PermanentError, Retry, job
 from streams.errors import RegistrationError
@@ -55,13 +56,6 @@ async def breaker_other(payload: Other) -> None:
     ran.append((-1, payload.n))
 
 
-async def restart(box: Sandbox) -> None:
-    first = box._worker
-    assert first is not None
-    await box.cluster.kill(first)
-    box._worker = await box.cluster.start_worker()
-
-
 @pytest.mark.parametrize("is_restarted", [False, True])
 async def test_an_hour_of_outage_costs_a_few_probes_and_no_job(is_restarted: bool):
     ran.clear()
@@ -77,7 +71,7 @@ async def test_an_hour_of_outage_costs_a_few_probes_and_no_job(is_restarted: boo
         assert (-1, 1) in ran  # others are not held up
         await box.advance("20m")
         if is_restarted:
-            await restart(box)
+            await crash(box)
         held = [
             entry
             for pipeline in box.cluster.workers[0].engine.queues.values()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from steps import until
 
 from streams import Fixed, JobContext, JobPayload, PermanentError, Retry, Snooze, job
 from streams.jobs.identity import JobKey
@@ -68,11 +69,6 @@ async def going_on(box: Sandbox, payload: JobPayload, id: str) -> AsyncIterator[
         yield
     finally:
         await enqueuing
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    while not condition():
-        await asyncio.sleep(0)
 
 
 def cancelled(box: Sandbox) -> set[str]:

@@ -6,19 +6,8 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
-from alike import (
-    Changed,
-    PassedOn,
-    Sync,
-    crash,
-    dropped,
-    in_memory,
-    remembered,
-    restart,
-    states,
-    until,
-    write,
-)
+from alike import Changed, PassedOn, Sync, dropped, in_memory, remembered, states
+from steps import crash, kill_all, restart, send, until
 
 from streams import Debounce, Fixed, JobContext, PermanentError, Retry, job
 from streams.testing.sandbox import Sandbox
@@ -82,7 +71,7 @@ async def test_what_comes_when_the_waiting_one_is_due_is_another_burst():
     async with Sandbox(sync, partitions=1) as box:
         await box.enqueue(Sync(account=1, n=0), id="0")
         box.cluster.clock.set(box.cluster.clock.now() + 5_000)
-        write(box, Sync(account=1, n=1), "1")
+        send(box.cluster, Sync(account=1, n=1), "1")
         await box.advance("5s")
         assert states(box) == {"0": "completed", "1": "completed"}
 
@@ -117,7 +106,7 @@ async def test_one_that_runs_is_not_replaced():
         waiting = asyncio.create_task(box.advance("5s"))
         await until(lambda: bool(ran))
         waiting.cancel()
-        write(box, Sync(account=1, n=1), "1")
+        send(box.cluster, Sync(account=1, n=1), "1")
         may_go_on.set()
         await box.cluster.settle()
         assert states(box) == {"0": "completed", "1": "scheduled"}
@@ -187,7 +176,7 @@ async def test_an_event_starts_the_last_one():
 async def test_a_burst_of_one_batch_leaves_the_last_one():
     async with Sandbox(sync, partitions=1) as box:
         for n in range(100):
-            write(box, Sync(account=1, n=n), str(n))
+            send(box.cluster, Sync(account=1, n=n), str(n))
         await box.advance("5s")
         assert ran == [(1, 99)]
         assert len(dropped(box)) == 99
@@ -198,16 +187,15 @@ async def test_an_outage_in_the_middle_of_a_burst_changes_nothing(loses_disk: bo
     async with Sandbox(sync, partitions=1) as box:
         # given one that waits, and that no worker is there while others come
         await box.enqueue(Sync(account=1, n=0), id="0")
-        for worker in list(box.cluster.workers):
-            await box.cluster.kill(worker)
+        await kill_all(box)
         if loses_disk:
             box.cluster.lose_disks()
         for n in (1, 2, 3):
             box.cluster.clock.set(box.cluster.clock.now() + 3_000)
-            write(box, Sync(account=1, n=n), str(n))
+            send(box.cluster, Sync(account=1, n=n), str(n))
         # and that a later burst comes as well
         box.cluster.clock.set(box.cluster.clock.now() + 8_000)
-        write(box, Sync(account=1, n=4), "4")
+        send(box.cluster, Sync(account=1, n=4), "4")
         box.cluster.clock.set(box.cluster.clock.now() + 60_000)
         # when a worker is there again, long after all of them are due
         await restart(box)
@@ -241,20 +229,18 @@ class CutOff(PassedOn):
 async def test_a_crash_between_the_new_entry_and_the_end_of_the_old_one(later_ms: int):
     async with Sandbox(sync, partitions=1) as box:
         await box.enqueue(Sync(account=1, n=0), id="first")
-        for worker in list(box.cluster.workers):
-            await box.cluster.kill(worker)
+        await kill_all(box)
         # given that the entry of a newer one is written, and nothing else
         log = CutOff(box.cluster.log, "newer")
         box._worker = await box.cluster.start_worker("w1", log=log)
         await box.cluster.settle()
-        write(box, Sync(account=1, n=1), "newer")
+        send(box.cluster, Sync(account=1, n=1), "newer")
         going_on = asyncio.create_task(box.cluster.settle())
         await until(lambda: log.is_cut_off)
         going_on.cancel()
         assert states(box) == {"first": "scheduled", "newer": "scheduled"}
         # when another worker goes on, at once or long after
-        for worker in list(box.cluster.workers):
-            await box.cluster.kill(worker)
+        await kill_all(box)
         box.cluster.clock.set(box.cluster.clock.now() + later_ms)
         await crash(box)
         await box.advance("5s")
@@ -266,7 +252,7 @@ async def test_a_crash_between_the_new_entry_and_the_end_of_the_old_one(later_ms
 async def test_idle_keys_leave_nothing_in_memory_and_no_rows():
     async with Sandbox(sync, partitions=1) as box:
         for account in range(10_000):
-            write(box, Sync(account=account), str(account))
+            send(box.cluster, Sync(account=account), str(account))
         await box.cluster.settle()
         assert remembered(box) == 10_000
         assert in_memory(box) == 0

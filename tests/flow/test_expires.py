@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
 
 import pytest
+from steps import until
 
 from streams import Fixed, JobContext, JobPayload, PermanentError, Retry, Snooze, job
 from streams.observe.metrics import WorkerMetrics
@@ -46,11 +46,6 @@ async def step(payload: Step, ctx: JobContext) -> None:
             ran.append(0)
             raise Snooze("2h")
     ran.append(payload.n)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    while not condition():
-        await asyncio.sleep(0)
 
 
 async def test_a_job_that_is_tried_again_too_late_is_expired_and_counted():

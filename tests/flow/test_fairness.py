@@ -6,12 +6,11 @@ import asyncio
 import random
 
 import pytest
+from steps import crash, send
 
 from streams import JobPayload, RateLimit, job
 from streams.jobs.states import State
 from streams.testing.sandbox import Sandbox
-from streams.wire.envelope import Envelope, encode
-from streams.worker.ports import Append
 
 
 class Mail(JobPayload, name="fair_mail"):
@@ -62,22 +61,6 @@ async def fair_in_order(payload: InOrder) -> None:
     await asyncio.sleep(0)
 
 
-def send(box: Sandbox, payload: Mail | Few) -> None:
-    """Write a record as a client does, without waiting for what becomes of it."""
-    cluster = box.cluster
-    envelope = Envelope(
-        id=f"{payload.tenant_id}-{payload.n}",
-        name=payload.__job_name__,
-        source="test",
-        time=cluster.clock.now(),
-        payload=payload.model_dump_json().encode(),
-        queue="default",
-    )
-    key, value, headers = encode(envelope)
-    place = cluster.partition_of(key or b"")
-    cluster.log.write(Append(cluster.names.queue("default"), place, key, value, headers))
-
-
 async def until(box: Sandbox, count: int) -> None:
     """Let so many more run, one after the other."""
     wanted = len(ran) + count
@@ -98,11 +81,11 @@ async def test_ten_jobs_of_one_tenant_are_done_while_another_has_thousands(
     gates[:] = [asyncio.Semaphore(0)]
     async with Sandbox(fair_mail, fair_few) as box:
         for n in range(3_000):
-            send(box, payload(tenant_id=1, n=n))
+            send(box.cluster, payload(tenant_id=1, n=n), f"1-{n}")
         running = 100 if payload is Mail else 2
         await until(box, running + 20)
         for n in range(10):
-            send(box, payload(tenant_id=2, n=n))
+            send(box.cluster, payload(tenant_id=2, n=n), f"2-{n}")
         await until(box, 200)
         others = [n for tenant, n in ran if tenant == 2]
         assert sorted(others) == list(range(10))
@@ -142,10 +125,7 @@ async def test_nothing_is_lost_and_keys_keep_their_order_whoever_has_how_many(se
             payload = InOrder(tenant_id=f"{tenant}{account}", account=account, n=n)
             tasks.append(asyncio.create_task(box.enqueue(payload)))
             if rng.random() < 0.01:
-                worker = box._worker
-                assert worker is not None
-                await box.cluster.kill(worker)
-                box._worker = await box.cluster.start_worker()
+                await crash(box)
         await asyncio.gather(*tasks)
         assert len(box.jobs(state=State.COMPLETED)) == 400
         for account in range(6):

@@ -6,12 +6,11 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from steps import send
 
 from streams import JobPayload, job
 from streams.testing import Sandbox
-from streams.wire.envelope import Envelope, encode
 from streams.worker.pipeline import Pipeline
-from streams.worker.ports import Append
 
 GATHER_MS = 10
 LEDGER = "jobs.default.ledger"
@@ -56,16 +55,7 @@ class Bench:
 
     def send(self, *numbers: int, account: int | None = None) -> None:
         for n in numbers:
-            envelope = Envelope(
-                id=f"id-{n}",
-                name="step",
-                source="test",
-                time=self.box.cluster.clock.now(),
-                payload=Step(account=n, n=n).model_dump_json().encode(),
-                key=f"step:{n if account is None else account}",
-            )
-            key, value, headers = encode(envelope)
-            self.box.cluster.log.write(Append("jobs.default", 0, key, value, headers))
+            send(self.box.cluster, Step(account=n if account is None else account, n=n))
 
     async def stand(self) -> None:
         """Let everything happen that happens at this time."""
@@ -165,22 +155,8 @@ async def test_jobs_that_arrive_again_and_again_do_not_put_off_the_look_at_long_
         began = box.cluster.clock.now()
         for n in range(24):
             box.cluster.clock.set(began + 500 * n)
-            await _enqueue(box, n)
+            send(box.cluster, Step(account=n, n=n))
+            for _ in range(20):
+                box.cluster.workers[0].pump()
+                await asyncio.sleep(0)
         assert box.jobs(state="running")
-
-
-async def _enqueue(box: Sandbox, n: int) -> None:
-    key, value, headers = encode(
-        Envelope(
-            id=f"id-{n}",
-            name="step",
-            source="test",
-            time=box.cluster.clock.now(),
-            payload=Step(account=n, n=n).model_dump_json().encode(),
-            key=f"step:{n}",
-        )
-    )
-    box.cluster.log.write(Append("jobs.default", 0, key, value, headers))
-    for _ in range(20):
-        box.cluster.workers[0].pump()
-        await asyncio.sleep(0)

@@ -6,6 +6,7 @@ import asyncio
 import random
 
 import pytest
+from steps import restart
 
 from streams import JobPayload, job
 from streams.jobs.states import State
@@ -62,14 +63,6 @@ async def pause(box: Sandbox, name: str, since: int | None) -> None:
     box.cluster.log.write(Append(box.cluster.names.control, 0, key, value))
     for worker in box.cluster.workers:
         await worker.engine.look_at_control()
-    await box.cluster.settle()
-
-
-async def restart(box: Sandbox) -> None:
-    first = box._worker
-    assert first is not None
-    await box.cluster.kill(first)
-    box._worker = await box.cluster.start_worker()
     await box.cluster.settle()
 
 

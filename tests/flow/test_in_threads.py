@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import inspect
 import threading
-from collections.abc import Callable
+
+from steps import until
 
 from streams import JobContext, JobPayload, Retry, SyncJobContext, job
 from streams.jobs.context import JobContext as Context
@@ -25,11 +26,6 @@ class Child(JobPayload, name="child"):
 
 class Long(JobPayload, name="long"):
     n: int = 0
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    while not condition():
-        await asyncio.sleep(0)
 
 
 async def test_a_function_enqueues_a_child_which_is_durable_on_return():

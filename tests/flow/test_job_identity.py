@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import replace
 
 import pytest
+from steps import ask, crash, pipeline, send
 
 from streams import (
     Discard,
@@ -27,8 +28,7 @@ from streams.testing.cluster import MemoryCluster
 from streams.testing.memory import MemoryLog
 from streams.testing.sandbox import Sandbox
 from streams.wire.envelope import Envelope, Record, decode, encode
-from streams.wire.state import Command, LedgerRecord, OpenEntry, decode_ledger, encode_command
-from streams.worker.pipeline import Pipeline
+from streams.wire.state import LedgerRecord, OpenEntry, decode_ledger
 from streams.worker.ports import Append
 
 QUEUE, DEAD = "jobs.default", "jobs.dead"
@@ -59,36 +59,6 @@ class Signed(Event, type="user.signed_up", key="user_id"):
 STEP = JobKey(name="step", ordering_key="step:1", id="one")
 
 
-def send(
-    box: Sandbox, payload: JobPayload, id: str, *, time: int | None = None, delay: int | None = None
-) -> JobKey:
-    """Write a job to the log, as a sender would, and let nothing happen yet."""
-    raw_key, name = payload.ordering_key(), payload.__job_name__
-    key = None if raw_key is None else f"{payload.__key_scope__ or name}:{raw_key}"
-    now = box.cluster.clock.now()
-    envelope = Envelope(
-        id=id,
-        name=name,
-        source="test",
-        time=now if time is None else time,
-        payload=payload.model_dump_json().encode(),
-        key=key,
-        not_before=None if delay is None else now + delay,
-    )
-    record_key, value, headers = encode(envelope)
-    box.cluster.log.write(Append(QUEUE, None, record_key, value, headers))
-    return JobKey(name=name, ordering_key=key, id=id)
-
-
-def ask(box: Sandbox, kind: str, key: JobKey, generation: int = 0) -> None:
-    """Write a command to the log, as a client would, and let nothing happen yet."""
-    record_key, value = encode_command(
-        Command(kind=kind, job=key, generation=generation, reason="asked")
-    )
-    partition = box.cluster.partition_of((key.ordering_key or key.id).encode())
-    box.cluster.log.write(Append("jobs.default.commands", partition, record_key, value))
-
-
 def only(box: Sandbox, key: JobKey) -> OpenEntry | LedgerRecord:
     """What state says about a job, in one place only, but for what an id was used for before."""
     found = [each for each in box.jobs() if each.job == key]
@@ -113,17 +83,6 @@ async def turns(box: Sandbox, condition: Callable[[], bool]) -> None:
             for worker in box.cluster.workers:
                 worker.pump()
             await asyncio.sleep(0)
-
-
-async def restart(box: Sandbox, name: str = "w1") -> None:
-    """Crash the worker and start one; "w1" finds what was on disk."""
-    for worker in list(box.cluster.workers):
-        await box.cluster.kill(worker)
-    box._worker = await box.cluster.start_worker(name)
-
-
-def pipeline(box: Sandbox) -> Pipeline:
-    return box.cluster.workers[0].engine.queues[("default", 0)]
 
 
 # -- a crash between any two of the ordered writes ---------------------------------------------
@@ -249,7 +208,7 @@ JOBS = (Step(account=1, n=1), Step(account=1, n=2), Step(account=2, n=3))
 
 def send_all(box: Sandbox) -> None:
     for payload in JOBS:
-        send(box, payload, f"id-{payload.n}")
+        send(box.cluster, payload, f"id-{payload.n}")
 
 
 def assert_each_is_in_one_place(box: Sandbox, script: Script) -> None:
@@ -311,7 +270,7 @@ async def test_a_crash_between_any_two_writes_of_a_replay_or_a_discard(
     def do(box: Sandbox) -> None:
         for payload in JOBS:
             ask(
-                box,
+                box.cluster,
                 kind,
                 JobKey(name="step", ordering_key=f"step:{payload.account}", id=f"id-{payload.n}"),
             )
@@ -379,16 +338,16 @@ async def test_a_late_copy_of_the_first_run_changes_nothing(state: str):
     async with Sandbox(script.handler, partitions=1) as box:
         delay = HOUR if state == "scheduled" else None
         sent = box.cluster.clock.now()
-        key = send(box, Step(account=1, n=1), "one", delay=delay)
+        key = send(box.cluster, Step(account=1, n=1), "one", delay=delay)
         await box.advance("1s")
         before = only(box, key)
         assert before.state == state
         runs = list(script.order)
         # when the record of its first run comes again, to this worker and to the next
-        send(box, Step(account=1, n=1), "one", time=sent, delay=delay)
+        send(box.cluster, Step(account=1, n=1), "one", time=sent, delay=delay)
         await box.cluster.settle()
-        await restart(box, "w2")
-        send(box, Step(account=1, n=1), "one", time=sent, delay=delay)
+        await crash(box, "w2")
+        send(box.cluster, Step(account=1, n=1), "one", time=sent, delay=delay)
         await box.cluster.settle()
         # then it is dropped
         assert only(box, key) == before
@@ -407,7 +366,7 @@ async def test_a_copy_of_a_job_that_runs_or_waits_in_hand_is_dropped():
 
     async with Sandbox(step, partitions=1) as box:
         for n in (1, 2, 1, 2):
-            send(box, Step(account=1, n=n), f"id-{n}", time=box.cluster.clock.now())
+            send(box.cluster, Step(account=1, n=n), f"id-{n}", time=box.cluster.clock.now())
         await turns(box, lambda: happened(box, Happening.DUPLICATE) == 2)
         held.set()
         await box.cluster.settle()
@@ -419,11 +378,11 @@ async def test_what_an_earlier_owner_writes_late_takes_no_job_back(is_over: bool
     script = Script("retrying", "retrying", "completed" if is_over else "retrying")
     async with Sandbox(script.handler, partitions=1) as box:
         # given a job of which one worker has written a run, and the next one more than that
-        key = send(box, Step(account=1, n=1), "one")
+        key = send(box.cluster, Step(account=1, n=1), "one")
         await box.cluster.settle()
         records = box.cluster.log.topics[("jobs.default.retry", 0)]
         (first,) = [record for record in records if record.key == key.encode()]
-        await restart(box, "w2")
+        await crash(box, "w2")
         await box.advance("2s" if is_over else "1s")
         before = only(box, key)
         assert before.run == 2
@@ -432,7 +391,7 @@ async def test_what_an_earlier_owner_writes_late_takes_no_job_back(is_over: bool
             await box.cluster.kill(worker)
         late = Append("jobs.default.retry", 0, first.key, first.value, first.headers)
         box.cluster.log.write(late)
-        await restart(box, "w3")
+        await crash(box, "w3")
         # then the job is as far as it was, also for those who read the topic alone
         assert only(box, key) == before
         await box.advance("1m")
@@ -449,7 +408,7 @@ async def test_two_operators_replay_one_letter_and_it_runs_once_more():
     async with Sandbox(script.handler, partitions=1) as box:
         key = await box.enqueue(Step(account=1, n=1))
         for _ in range(2):
-            ask(box, "replay", key)
+            ask(box.cluster, "replay", key)
         await box.cluster.settle()
         over = only(box, key)
         assert (over.state, over.generation, over.attempts) == ("completed", 1, 1)
@@ -461,17 +420,17 @@ async def test_a_second_replay_does_not_touch_the_letter_of_the_first_ones_run()
     script = Script("dead", "dead")
     async with Sandbox(script.handler, partitions=1) as box:
         key = await box.enqueue(Step(account=1, n=1))
-        ask(box, "replay", key)
+        ask(box.cluster, "replay", key)
         await box.cluster.settle()
         # when it is dead again, and the other operator asks for what he saw
-        ask(box, "replay", key)
+        ask(box.cluster, "replay", key)
         await box.cluster.settle()
         dead = only(box, key)
         assert (dead.state, dead.generation) == ("dead", 1)
         assert script.ran[1] == ["dead", "dead"]
         assert letters(box) == [key.encode() + b"#1"]
         # then the letter that stands can be replayed
-        ask(box, "replay", key, generation=1)
+        ask(box.cluster, "replay", key, generation=1)
         await box.cluster.settle()
         assert only(box, key).state == "completed"
         assert letters(box) == []
@@ -482,13 +441,13 @@ async def test_a_letter_whose_job_was_resolved_meanwhile_is_void(kind: str):
     script = Script("dead", "completed")
     async with Sandbox(script.handler, partitions=1) as box:
         key = await box.enqueue(Step(account=1, n=1))
-        ask(box, kind, key)
+        ask(box.cluster, kind, key)
         await box.cluster.settle()
         resolved = only(box, key)
         runs = list(script.order)
         # when both are asked for afterwards, by somebody with an old listing
         for late in ("replay", "discard"):
-            ask(box, late, key)
+            ask(box.cluster, late, key)
         await box.advance("1m")
         assert only(box, key) == resolved
         assert resolved.state == ("completed" if kind == "replay" else "discarded")
@@ -502,10 +461,10 @@ async def test_a_discard_against_a_replay_the_first_one_wins(first: str, apart: 
     script = Script("dead", "completed")
     async with Sandbox(script.handler, partitions=1) as box:
         key = await box.enqueue(Step(account=1, n=1))
-        ask(box, first, key)
+        ask(box.cluster, first, key)
         if apart:  # in turns of their own
             await box.cluster.settle()
-        ask(box, "discard" if first == "replay" else "replay", key)
+        ask(box.cluster, "discard" if first == "replay" else "replay", key)
         await box.cluster.settle()
         over = only(box, key)
         if first == "replay":
@@ -521,7 +480,7 @@ async def test_a_letter_that_state_does_not_know_is_removed_by_its_replay():
     script = Script()
     async with Sandbox(script.handler, partitions=1) as box:
         box.cluster.log.write(Append(DEAD, 0, STEP.encode() + b"#0", b"{}"))
-        ask(box, "replay", STEP)
+        ask(box.cluster, "replay", STEP)
         await box.cluster.settle()
         assert letters(box) == []
         assert box.jobs() == []
@@ -540,19 +499,19 @@ async def test_an_id_is_free_again_at_the_very_end_of_its_window():
 
     async with Sandbox(loose, partitions=1) as box:
         start = box.cluster.clock.now()
-        send(box, Loose(n=1), "same")
+        send(box.cluster, Loose(n=1), "same")
         await box.cluster.settle()
         # it counts when it was sent, not when it is read
-        send(box, Loose(n=2), "same", time=start + HOUR - 1)
+        send(box.cluster, Loose(n=2), "same", time=start + HOUR - 1)
         await box.cluster.settle()
         assert ran == [1]
         await box.advance("1h")
-        send(box, Loose(n=3), "same", time=start + HOUR)
+        send(box.cluster, Loose(n=3), "same", time=start + HOUR)
         await box.cluster.settle()
         assert ran == [1, 3]
         # and the window begins anew, also for a worker that knows the topics alone
-        await restart(box, "w2")
-        send(box, Loose(n=4), "same", time=start + HOUR + 1)
+        await crash(box, "w2")
+        send(box.cluster, Loose(n=4), "same", time=start + HOUR + 1)
         await box.cluster.settle()
         assert ran == [1, 3]
 
@@ -594,13 +553,13 @@ async def test_an_id_with_no_later_time_is_a_late_copy_for_ever(older: int):
 
     async with Sandbox(loose, partitions=1) as box:
         sent = box.cluster.clock.now()
-        send(box, Loose(n=1), "same", time=sent)
+        send(box.cluster, Loose(n=1), "same", time=sent)
         await box.advance("2d")
-        send(box, Loose(n=2), "same", time=sent - older)
+        send(box.cluster, Loose(n=2), "same", time=sent - older)
         await box.cluster.settle()
         assert ran == [1]
         # any later time is a job of its own here
-        send(box, Loose(n=3), "same", time=sent + 1)
+        send(box.cluster, Loose(n=3), "same", time=sent + 1)
         await box.cluster.settle()
         assert ran == [1, 3]
 
@@ -622,7 +581,7 @@ async def test_an_id_is_taken_as_long_as_its_job_is_open(state: str):
 
     async with Sandbox(step, partitions=1) as box:
         delay = 30 * 24 * HOUR if state == "scheduled" else None
-        key = send(box, Step(account=1, n=1), "one", delay=delay)
+        key = send(box.cluster, Step(account=1, n=1), "one", delay=delay)
         await box.cluster.settle()
         # when it is enqueued again long afterwards
         await box.advance("10d")
@@ -647,7 +606,7 @@ async def test_a_dead_jobs_id_is_free_once_its_letter_is_discarded():
     async with Sandbox(step, partitions=1) as box:
         key = await box.enqueue(Step(account=1, n=1), id="one")
         await box.advance("2h")
-        ask(box, "discard", key)
+        ask(box.cluster, "discard", key)
         await box.cluster.settle()
         await box.advance("59m")
         await box.enqueue(Step(account=1, n=2), id="one")
@@ -697,10 +656,10 @@ class Family:
 async def test_a_repeated_run_finds_its_own_children_and_a_changed_one_makes_new_ones(how: str):
     family = Family(((7, 7, 8), how), ((7, 7, 9), "completed"))
     async with Sandbox(*family.handlers, partitions=1) as box:
-        send(box, Step(account=1), "parent")
+        send(box.cluster, Step(account=1), "parent")
         if how == "hangs":  # a crash in the middle of the run repeats it
             await turns(box, lambda: len(box.jobs(state="completed")) == 3)
-            await restart(box)
+            await crash(box)
         await box.advance("10s")
         assert family.runs == []
         first, second = children(box)[:3], children(box)[3:]
@@ -761,8 +720,8 @@ async def test_two_names_with_one_id_and_one_key_are_two_jobs():
         assert ran == ["invoice", "shipment"]
         # and what is done to one is not done to the other
         assert (only(box, one).state, only(box, other).state) == ("dead", "completed")
-        ask(box, "replay", other)
-        ask(box, "discard", one)
+        ask(box.cluster, "replay", other)
+        ask(box.cluster, "discard", one)
         await box.cluster.settle()
         assert (only(box, one).state, only(box, other).state) == ("discarded", "completed")
         assert ran == ["invoice", "shipment"]
@@ -818,7 +777,7 @@ async def test_an_event_id_counts_for_its_source_and_a_copy_starts_nothing():
 async def test_a_cancel_of_nothing_is_for_nobody_who_comes_later():
     script = Script()
     async with Sandbox(script.handler, partitions=1) as box:
-        ask(box, "cancel", STEP)
+        ask(box.cluster, "cancel", STEP)
         await box.cluster.settle()
         await box.enqueue(Step(account=1, n=1), id="one")
         assert only(box, STEP).state == "completed"
@@ -836,10 +795,10 @@ async def test_a_cancel_before_its_job_is_read_holds_for_that_one_only():
         sources, worker.sources = worker.sources, []
         now = box.cluster.clock.now()
         # given a job that is not read, its cancel, and the same id again
-        send(box, Step(account=1, n=1), "one", time=now)
-        ask(box, "cancel", STEP)
+        send(box.cluster, Step(account=1, n=1), "one", time=now)
+        ask(box.cluster, "cancel", STEP)
         await box.cluster.settle()
-        send(box, Step(account=1, n=2), "one", time=now + 1)
+        send(box.cluster, Step(account=1, n=2), "one", time=now + 1)
         worker.sources = sources
         await box.advance("1s")
         assert ran == [2]
@@ -855,16 +814,16 @@ async def test_a_cancel_of_what_waits_in_the_open_table(state: str):
             script.endings = ("retrying",)
             script.ran[1] = ["completed"]  # the second retries nothing
             await box.enqueue(Step(account=1, n=0), id="zero")
-        key = send(box, Step(account=1, n=1), "one", delay=delay)
+        key = send(box.cluster, Step(account=1, n=1), "one", delay=delay)
         await box.cluster.settle()
         assert only(box, key).state == state
         runs = [n for _, n in script.order]
         for _ in range(2):  # once, and by somebody who is late
-            ask(box, "cancel", key)
+            ask(box.cluster, "cancel", key)
         await box.cluster.settle()
         over = only(box, key)
         assert (over.state, over.reason) == ("cancelled", "asked")
-        await restart(box, "w2")
+        await crash(box, "w2")
         await box.advance("1h")
         # then it never ran again
         assert only(box, key) == over
@@ -883,13 +842,13 @@ async def test_a_cancel_of_what_runs_and_of_what_waits_behind_it():
             await asyncio.Event().wait()
 
     async with Sandbox(step, partitions=1) as box:
-        keys = [send(box, Step(account=1, n=n), f"id-{n}") for n in (1, 2, 3)]
+        keys = [send(box.cluster, Step(account=1, n=n), f"id-{n}") for n in (1, 2, 3)]
         await turns(box, lambda: started == [1] and len(pipeline(box).hand) == 3)
-        ask(box, "cancel", keys[1])
+        ask(box.cluster, "cancel", keys[1])
         await turns(box, lambda: bool(box.jobs(state="cancelled")))
         # what has not started is over at once, and has no attempt
         assert (only(box, keys[1]).attempts, started) == (0, [1])
-        ask(box, "cancel", keys[0])
+        ask(box.cluster, "cancel", keys[0])
         await box.cluster.settle()
         assert started == [1, 3]
         assert [only(box, key).state for key in keys] == ["cancelled", "cancelled", "completed"]
@@ -909,9 +868,9 @@ async def test_a_handler_that_finishes_all_the_same_has_finished():
         return ""
 
     async with Sandbox(step, partitions=1) as box:
-        key = send(box, Step(account=1), "one")
+        key = send(box.cluster, Step(account=1), "one")
         await turns(box, started.is_set)
-        ask(box, "cancel", key)
+        ask(box.cluster, "cancel", key)
         await box.cluster.settle()
         assert only(box, key).state == "completed"
         assert box.result(key) == "all but done"
@@ -930,9 +889,9 @@ async def test_a_handler_that_fails_on_its_cancel_is_cancelled(how: str):
             end_as(how)
 
     async with Sandbox(step, partitions=1) as box:
-        key = send(box, Step(account=1), "one")
+        key = send(box.cluster, Step(account=1), "one")
         await turns(box, started.is_set)
-        ask(box, "cancel", key)
+        ask(box.cluster, "cancel", key)
         await box.cluster.settle()
         assert only(box, key).state == "cancelled"
         assert letters(box) == []
@@ -944,8 +903,8 @@ async def test_a_cancel_after_everything_changes_nothing(state: str):
     async with Sandbox(script.handler, partitions=1) as box:
         key = await box.enqueue(Step(account=1, n=1))
         before, letter = only(box, key), letters(box)
-        ask(box, "cancel", key)
-        await restart(box)
+        ask(box.cluster, "cancel", key)
+        await crash(box)
         await box.advance("1h")
         assert only(box, key) == before
         assert letters(box) == letter
@@ -956,8 +915,8 @@ async def test_a_cancel_that_a_crash_repeats_does_not_reach_the_replay_after_it(
     async with Sandbox(script.handler, partitions=1) as box:
         # given a cancel of a dead job, which does nothing, and its replay
         key = await box.enqueue(Step(account=1, n=1))
-        ask(box, "cancel", key)
-        ask(box, "replay", key)
+        ask(box.cluster, "cancel", key)
+        ask(box.cluster, "replay", key)
         await box.cluster.settle()
         replayed = only(box, key)
         assert (replayed.state, replayed.generation) == ("retrying", 1)
@@ -966,7 +925,7 @@ async def test_a_cancel_that_a_crash_repeats_does_not_reach_the_replay_after_it(
         kept = [record for record in retry if record.key != b"#commands"]
         retry[:] = [replace(record, offset=at) for at, record in enumerate(kept)]
         box.cluster.lose_disks()
-        await restart(box)
+        await crash(box)
         await box.advance("1m")
         # then both come again, and change nothing
         over = only(box, key)

@@ -6,10 +6,11 @@ import asyncio
 import logging
 import re
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from steps import crash, kill_all, until
 
 from streams import (
     Fixed,
@@ -50,11 +51,6 @@ def render(payload: Render, ctx: SyncJobContext) -> None:
     ctx.log.info("row %d", ctx.attempt)
     if ctx.attempt == 1:
         raise ConnectionError("lost")
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    while not condition():
-        await asyncio.sleep(0)
 
 
 def only(box: Sandbox) -> OpenEntry | LedgerRecord:
@@ -122,14 +118,11 @@ async def test_it_is_there_after_a_crash_a_snooze_and_a_replay():
                 raise PermanentError("no")
 
     async with Sandbox(import_) as box:
-        cluster = box.cluster
         enqueueing = asyncio.create_task(box.enqueue(Import(file="a")))
         await until(lambda: any(entry.notes is not None for entry in box.jobs()))
-        first = box._worker
-        assert first is not None
-        await cluster.kill(first)
+        await kill_all(box)
         enqueueing.cancel()
-        box._worker = await cluster.start_worker()
+        await crash(box)
         await box.advance("30s")
         await box.advance("1m")
         dead = only(box)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
 import pytest
+from steps import ask, crash, pipeline, put, until
 
 from streams import Fixed, JobContext, JobPayload, PermanentError, Retry, job
 from streams.errors import RegistrationError
@@ -13,8 +13,8 @@ from streams.jobs.identity import JobKey
 from streams.jobs.lifecycle import Happening
 from streams.testing.sandbox import Sandbox
 from streams.wire.envelope import Envelope, encode
-from streams.wire.state import Command, encode_command, encode_open
-from streams.worker.pipeline import Bounds, Pipeline
+from streams.wire.state import Command, encode_open
+from streams.worker.pipeline import Bounds
 from streams.worker.ports import Append
 
 
@@ -26,16 +26,6 @@ class Step(JobPayload, name="step", key="account"):
 
 class Loose(JobPayload, name="loose"):
     n: int
-
-
-async def _until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0)
-
-
-def _pipeline(box: Sandbox) -> Pipeline:
-    return box.cluster.workers[0].engine.queues[("default", 0)]
 
 
 async def _let_pass(box: Sandbox, ms: int) -> None:
@@ -68,8 +58,8 @@ async def test_a_long_run_holds_no_offset_and_a_crash_resumes_it_elsewhere():
             asyncio.create_task(box.enqueue(Step(account=account, n=n)))
             for account, n in ((1, 1), (1, 2), (2, 3))
         ]
-        await _until(lambda: 3 in ended and len(_pipeline(box).hand) == 2)
-        assert _pipeline(box).watermark.value == 0
+        await until(lambda: 3 in ended and len(pipeline(box).hand) == 2)
+        assert pipeline(box).watermark.value == 0
         # when it has run for ten seconds
         await _let_pass(box, 11_000)
         # then it holds no offset, and what waits behind it neither
@@ -79,8 +69,7 @@ async def test_a_long_run_holds_no_offset_and_a_crash_resumes_it_elsewhere():
         # and after a crash another worker runs both, in order
         for task in tasks:
             task.cancel()
-        await box.cluster.kill(box.cluster.workers[0])
-        box._worker = await box.cluster.start_worker("w2")
+        await crash(box, "w2")
         await box.cluster.settle()
         assert starts == [1, 3, 1, 2]
         assert ended == [3, 1, 2]
@@ -99,7 +88,7 @@ async def test_many_later_jobs_take_a_held_one_over_at_once(monkeypatch: pytest.
 
     async with Sandbox(loose, partitions=1) as box:
         tasks = [asyncio.create_task(box.enqueue(Loose(n=n))) for n in range(100)]
-        await _until(lambda: len(box.jobs(state="completed")) == 99)
+        await until(lambda: len(box.jobs(state="completed")) == 99)
         assert len(box.jobs(state="running")) == 1
         held.set()
         await asyncio.gather(*tasks)
@@ -126,8 +115,7 @@ async def test_a_halted_key_waits_for_the_replay_of_its_dead_job():
         await box.enqueue(Step(account=2, n=4))
         assert ran == [4]
         # when time passes and the worker changes, nothing of it moves
-        await box.cluster.kill(box.cluster.workers[0])
-        box._worker = await box.cluster.start_worker("w2")
+        await crash(box, "w2")
         await box.advance("1h")
         assert ran == [4]
         # then its replay runs first, and the parked tail behind it
@@ -180,8 +168,7 @@ async def test_letters_of_one_key_replay_in_the_order_of_their_arrival():
         broken = False
         # when all are replayed at once
         for key in dead:
-            record_key, value = encode_command(Command(kind="replay", job=key))
-            box.cluster.log.write(Append("jobs.default.commands", 0, record_key, value))
+            ask(box.cluster, "replay", key)
         await box.cluster.settle()
         assert ran == [0, 1, 2, 3]
 
@@ -195,10 +182,9 @@ async def _enqueue_unknown(box: Sandbox, name: str, id_: str, key: str | None) -
         key=key,
         payload=b'{"account": 1, "n": 7}',
     )
-    record_key, value, headers = encode(envelope)
-    box.cluster.log.write(Append("jobs.default", 0, record_key, value, headers))
+    told = put(box.cluster, envelope, 0)
     await box.cluster.settle()
-    return JobKey(name=name, ordering_key=key, id=id_)
+    return told
 
 
 @pytest.mark.parametrize("key", [None, "step:1"])
@@ -262,12 +248,11 @@ async def test_a_record_on_the_wrong_partition_is_forwarded_once():
             key="step:1",
             payload=b'{"account": 1, "n": 7}',
         )
-        key, value, headers = encode(envelope)
-        box.cluster.log.write(Append("jobs.default", 1 - right, key, value, headers))
+        put(box.cluster, envelope, 1 - right)
         await box.cluster.settle()
         assert ran == [7]
         (record,) = box.cluster.log.topics[("jobs.default", right)]
-        assert dict(record.headers) == dict(headers)
+        assert dict(record.headers) == dict(encode(envelope)[2])
         keys = {
             partition: [
                 entry.key
@@ -290,14 +275,14 @@ async def test_a_full_open_table_holds_the_queue_back_but_no_command_and_no_time
         ran.append(payload.n)
 
     async with Sandbox(step, partitions=1) as box:
-        pipeline = _pipeline(box)
-        pipeline._bounds = Bounds(entries=3)
+        owner = pipeline(box)
+        owner._bounds = Bounds(entries=3)
         # given a key that is retried, with as much behind it as the table may hold
         first = await box.enqueue(Step(account=1, n=0, fails=1))
         for n in range(1, 40):
             await box.enqueue(Step(account=1, n=n))
-        assert not pipeline.wants_more
-        assert pipeline.watermark.position < 40
+        assert not owner.wants_more
+        assert owner.watermark.position < 40
         # then a cancel is obeyed, and the retry starts in time; reading goes on by itself
         second = box.jobs(state="parked")[0]
         await box.cancel(second.job)
@@ -372,11 +357,11 @@ async def test_a_handler_that_swallows_its_cancellation_loses_its_slot():
     async with Sandbox(loose, partitions=1) as box:
         enqueuing = asyncio.create_task(box.enqueue(Loose(n=1)))
         try:
-            await _until(lambda: any(e.happening is Happening.STARTED for e in box.events))
+            await until(lambda: any(e.happening is Happening.STARTED for e in box.events))
             # when its timeout has passed, and the time to unwind too
             await _let_pass(box, 6_500)
             # then the attempt has failed, and the slot is free
-            await _until(lambda: len(box.jobs(state="dead")) == 1)
+            await until(lambda: len(box.jobs(state="dead")) == 1)
             (dead,) = box.jobs(state="dead")
             assert "TimeoutError" in dead.failure.type
             assert box.cluster.workers[0].engine.executor.running == 0

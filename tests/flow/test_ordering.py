@@ -9,15 +9,13 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from steps import ask, crash, pipeline, send
 
 from streams import Fixed, JobContext, JobPayload, PermanentError, Retry, RetryAfter, Snooze, job
 from streams.errors import AppendFailed
-from streams.jobs.identity import JobKey
 from streams.testing.cluster import MemoryCluster
 from streams.testing.sandbox import Sandbox
-from streams.wire.envelope import Envelope, encode
-from streams.wire.state import Command, decode_ledger, encode_command
-from streams.worker.pipeline import Pipeline
+from streams.wire.state import Command, decode_ledger
 from streams.worker.ports import Append
 
 CONCURRENCY = 100  # of the sandbox's worker
@@ -45,34 +43,6 @@ class Refund(JobPayload, name="refund", key="account", key_scope="account"):
 
 def sandbox(*handlers: Any) -> Sandbox:
     return Sandbox(*handlers, queues=("default",), partitions=1)
-
-
-def send(box: Sandbox, payload: JobPayload, *, delay: int | None = None) -> JobKey:
-    """Write a job to the log, as a sender would, and let nothing happen yet."""
-    raw_key, name, now = payload.ordering_key(), payload.__job_name__, box.cluster.clock.now()
-    key = None if raw_key is None else f"{payload.__key_scope__ or name}:{raw_key}"
-    envelope = Envelope(
-        id=f"id-{payload.model_dump()['n']}",
-        name=name,
-        source="test",
-        time=now,
-        payload=payload.model_dump_json().encode(),
-        key=key,
-        not_before=None if delay is None else now + delay,
-    )
-    record_key, value, headers = encode(envelope)
-    box.cluster.log.write(Append("jobs.default", 0, record_key, value, headers))
-    return JobKey(name=name, ordering_key=key, id=envelope.id)
-
-
-def ask(box: Sandbox, kind: str, key: JobKey) -> None:
-    """Write a command to the log, as a client would, and let nothing happen yet."""
-    record_key, value = encode_command(Command(kind=kind, job=key))
-    box.cluster.log.write(Append("jobs.default.commands", 0, record_key, value))
-
-
-def pipeline(box: Sandbox) -> Pipeline:
-    return box.cluster.workers[0].engine.queues[("default", 0)]
 
 
 def states(box: Sandbox) -> dict[str, int]:
@@ -151,7 +121,7 @@ async def test_order_holds_through_retries_and_crashes(crash_after: int, disk: s
     worker = await cluster.start_worker("w0")
     jobs = [Step(account=n % 4, n=n, fails=(0, 2, 0, 1, 0)[n % 5]) for n in range(24)]
     for payload in jobs:
-        send(box, payload)
+        send(box.cluster, payload)
     # when its workers crash again and again, each after it has started a few
     for life in range(1, 4):
         enough = len(watch.started) + crash_after
@@ -198,8 +168,8 @@ async def test_behind_a_dead_job_a_key_goes_on_or_halts(on_dead: Any):
             raise PermanentError("for good")
 
     async with sandbox(step) as box:
-        keys = [send(box, Step(account=1, n=n)) for n in range(1, 6)]
-        send(box, Step(account=2, n=6))
+        keys = [send(box.cluster, Step(account=1, n=n)) for n in range(1, 6)]
+        send(box.cluster, Step(account=2, n=6))
         await box.advance("1h")
         if on_dead == "release":
             assert watch.started == [1, 6, 2, 3, 4, 5]
@@ -211,7 +181,7 @@ async def test_behind_a_dead_job_a_key_goes_on_or_halts(on_dead: Any):
         broken.discard(2)
         await box.replay(keys[1])
         assert watch.started == [1, 6, 2, 2, 3]
-        ask(box, "discard", keys[2])
+        ask(box.cluster, "discard", keys[2])
         await box.cluster.settle()
         assert watch.started == [1, 6, 2, 2, 3, 4, 5]
         assert states(box) == {"completed": 5, "discarded": 1}
@@ -228,12 +198,12 @@ async def test_a_replayed_job_waits_for_the_one_that_runs_and_goes_before_those_
 
     async with sandbox(step) as box:
         # given a dead job, one that runs, and two behind it
-        dead = send(box, Step(account=1, n=1))
+        dead = send(box.cluster, Step(account=1, n=1))
         for n in (2, 3, 4):
-            send(box, Step(account=1, n=n))
+            send(box.cluster, Step(account=1, n=n))
         await turns(box.cluster, lambda: watch.started == [1, 2] and bool(box.jobs(state="dead")))
         broken = False
-        ask(box, "replay", dead)
+        ask(box.cluster, "replay", dead)
         await rest(box.cluster)
         assert watch.started == [1, 2]
         watch.held[2].set()
@@ -252,7 +222,7 @@ async def test_a_job_that_ends_its_workers_halts_its_key_too():
     box = sandbox(step)
     cluster = box.cluster
     for n in (1, 2):
-        send(box, Step(account=1, n=n))
+        send(box.cluster, Step(account=1, n=n))
     # when workers end while it runs, until it is given up
     for life in range(1, 10):
         worker = await cluster.start_worker(f"w{life}")
@@ -269,7 +239,7 @@ async def test_a_job_that_ends_its_workers_halts_its_key_too():
     assert dead.failure.type == "WorkerDied"
     assert set(watch.started) == {1}
     # then its letter decides
-    ask(box, "discard", dead.job)
+    ask(box.cluster, "discard", dead.job)
     await cluster.settle()
     assert watch.started[-1] == 2
     await cluster.kill(worker)
@@ -301,7 +271,7 @@ async def test_jobs_of_one_key_do_not_wait_for_a_write_each(monkeypatch: pytest.
         monkeypatch.setattr(log, "append", slowly)
         # when many jobs of one key come, of which one fails
         for n in range(count):
-            send(box, Step(account=1, n=n, fails=int(n == 100)))
+            send(box.cluster, Step(account=1, n=n, fails=int(n == 100)))
         await box.advance("1m")
         # then they have run in order, the rest behind the one that failed
         expected = [*range(101), *range(100, count)]
@@ -330,7 +300,7 @@ async def test_a_key_stops_while_its_ends_cannot_be_written(monkeypatch: pytest.
 
         monkeypatch.setattr(box.cluster.log, "append", refuse)
         for n in range(100):
-            send(box, Step(account=1, n=n))
+            send(box.cluster, Step(account=1, n=n))
         for _ in range(2_000):
             box.cluster.workers[0].pump()
             await asyncio.sleep(0)
@@ -351,7 +321,7 @@ async def test_a_key_whose_waiting_job_is_cancelled_during_a_rebalance_goes_on()
 
     async with sandbox(step) as box:
         # given one that runs, and one that waits behind it in hand
-        keys = [send(box, Step(account=1, n=n)) for n in (1, 2)]
+        keys = [send(box.cluster, Step(account=1, n=n)) for n in (1, 2)]
         await turns(box.cluster, lambda: watch.started == [1] and len(pipeline(box).hand) == 2)
         # when the first ends and the second is cancelled while the partition is drained
         one = pipeline(box)
@@ -362,7 +332,7 @@ async def test_a_key_whose_waiting_job_is_cancelled_during_a_rebalance_goes_on()
         await one.drain()
         # and the partition comes back
         one.resume()
-        send(box, Step(account=1, n=3))
+        send(box.cluster, Step(account=1, n=3))
         await box.cluster.settle()
         assert watch.started == [1, 3]
 
@@ -381,16 +351,16 @@ async def test_once_the_blocker_is_cancelled_its_key_goes_on_at_once(state: str)
             raise Snooze("1h", blocks_key=True)
 
     async with sandbox(step) as box:
-        keys = [send(box, Step(account=1, n=n)) for n in (1, 2, 3)]
+        keys = [send(box.cluster, Step(account=1, n=n)) for n in (1, 2, 3)]
         await turns(box.cluster, lambda: watch.started == [1])
         await pass_time(box.cluster, 11_000 if state == "long" else 100)
         assert watch.started == [1]
         # when the second is cancelled, the first still blocks
         if state == "parked":
-            ask(box, "cancel", keys[1])
+            ask(box.cluster, "cancel", keys[1])
             await rest(box.cluster)
             assert watch.started == [1]
-        ask(box, "cancel", keys[0])
+        ask(box.cluster, "cancel", keys[0])
         await box.cluster.settle()
         assert watch.started == ([1, 3] if state == "parked" else [1, 2, 3])
         await box.advance("2h")
@@ -411,12 +381,12 @@ async def test_a_snooze_that_blocks_keeps_its_place_and_one_that_does_not_gives_
 
     async with sandbox(step) as box:
         for n in (1, 2, 3):
-            send(box, Step(account=1, n=n))
-            send(box, Step(account=2, n=n + 10))
+            send(box.cluster, Step(account=1, n=n))
+            send(box.cluster, Step(account=2, n=n + 10))
         await box.cluster.settle()
         assert watch.started == [1, 11, 12, 13]
         await box.advance("9s")
-        send(box, Step(account=1, n=4))
+        send(box.cluster, Step(account=1, n=4))
         await box.advance("1s")
         assert [n for n in watch.started if n < 10] == [1, 1, 2, 3, 4]
         assert [n for n in watch.started if n > 10] == [11, 12, 13, 11]
@@ -431,10 +401,10 @@ async def test_a_delayed_job_that_comes_due_while_its_key_is_busy_takes_its_turn
 
     async with sandbox(step) as box:
         # given one that runs, two that are delayed, and one behind the first
-        send(box, Step(account=1, n=1))
-        send(box, Step(account=1, n=2), delay=5_000)
-        send(box, Step(account=1, n=3), delay=4_000)
-        send(box, Step(account=1, n=4))
+        send(box.cluster, Step(account=1, n=1))
+        send(box.cluster, Step(account=1, n=2), delay=5_000)
+        send(box.cluster, Step(account=1, n=3), delay=4_000)
+        send(box.cluster, Step(account=1, n=4))
         await turns(box.cluster, lambda: watch.started == [1])
         # when they come due meanwhile, the later one first
         await pass_time(box.cluster, 5_000)
@@ -444,7 +414,7 @@ async def test_a_delayed_job_that_comes_due_while_its_key_is_busy_takes_its_turn
         watch.held[1].set()
         await turns(box.cluster, lambda: watch.started == [1, 2, 3, 4])
         # and what comes due behind one that has started waits for it
-        send(box, Step(account=1, n=5), delay=1_000)
+        send(box.cluster, Step(account=1, n=5), delay=1_000)
         await pass_time(box.cluster, 1_000)
         assert watch.started == [1, 2, 3, 4]
         watch.held[4].set()
@@ -461,8 +431,8 @@ async def test_a_delayed_job_holds_nobody_up_before_it_is_due():
         await watch.run(payload.account, payload.n)
 
     async with sandbox(step) as box:
-        send(box, Step(account=1, n=1), delay=5_000)
-        send(box, Step(account=1, n=2))
+        send(box.cluster, Step(account=1, n=1), delay=5_000)
+        send(box.cluster, Step(account=1, n=2))
         await box.advance("4999ms")
         assert watch.started == [2]
         await box.advance("1ms")
@@ -479,8 +449,8 @@ async def test_delayed_jobs_of_a_blocked_key_park_and_none_of_them_is_early():
             raise ValueError("not yet")
 
     async with sandbox(step) as box:
-        send(box, Step(account=1, n=1), delay=5_000)
-        send(box, Step(account=1, n=2, fails=1))
+        send(box.cluster, Step(account=1, n=1), delay=5_000)
+        send(box.cluster, Step(account=1, n=2, fails=1))
         await box.advance("9999ms")
         assert watch.started == [2]
         await box.advance("1ms")
@@ -504,7 +474,7 @@ async def test_without_order_the_jobs_of_a_key_run_side_by_side_and_wait_for_nob
 
     async with sandbox(step) as box:
         for n in range(4):
-            send(box, Step(account=1, n=n, fails=n == 0))
+            send(box.cluster, Step(account=1, n=n, fails=n == 0))
         await turns(box.cluster, lambda: started == [0, 1, 2, 3])
         await pass_time(box.cluster, 10_000)
         assert started == [0, 1, 2, 3, 0]
@@ -527,10 +497,10 @@ async def test_two_definitions_with_one_scope_share_the_order_of_a_key():
         await watch.run(payload.account, payload.n)
 
     async with sandbox(charge, refund) as box:
-        send(box, Charge(account=1, n=1))
-        send(box, Refund(account=1, n=2))
-        send(box, Charge(account=1, n=3))
-        send(box, Refund(account=2, n=4))
+        send(box.cluster, Charge(account=1, n=1))
+        send(box.cluster, Refund(account=1, n=2))
+        send(box.cluster, Charge(account=1, n=3))
+        send(box.cluster, Refund(account=2, n=4))
         await box.cluster.settle()
         assert watch.started == [1, 4]
         await box.advance("10s")
@@ -554,8 +524,8 @@ async def test_definitions_with_scopes_of_their_own_do_not_wait_for_each_other()
         await watch.run(("other", payload.account), payload.n)
 
     async with sandbox(step, other) as box:
-        send(box, Step(account=1, n=1))
-        send(box, Other(account=1, n=2))
+        send(box.cluster, Step(account=1, n=1))
+        send(box.cluster, Other(account=1, n=2))
         await box.cluster.settle()
         assert watch.started == [1, 2]
 
@@ -575,7 +545,7 @@ async def test_an_outage_in_which_every_key_blocks_leaves_nothing_in_memory():
 
     async with sandbox(step) as box:
         for n in range(2 * keys):
-            send(box, Step(account=n % keys, n=n))
+            send(box.cluster, Step(account=n % keys, n=n))
         await box.cluster.settle()
         # then all of it is on disk: a job for each key that is retried, and one behind it
         hand = pipeline(box).hand
@@ -585,8 +555,7 @@ async def test_an_outage_in_which_every_key_blocks_leaves_nothing_in_memory():
         assert (openings._touched, openings._early, openings._waiting_suspects) == ({}, [], {})
         assert not pipeline(box)._take_overs._held
         # also when a worker finds them so
-        await box.cluster.kill(box.cluster.workers[0])
-        box._worker = await box.cluster.start_worker("w2")
+        await crash(box, "w2")
         await box.cluster.settle()
         hand = pipeline(box).hand
         assert (len(hand), len(hand._lanes), hand.opened, hand.bytes) == (0, 0, 0, 0)
@@ -611,13 +580,13 @@ async def test_a_retry_starts_at_its_very_time_among_thousands_that_wait():
         start = box.cluster.clock.now()
         # given some that are due around it, thousands that are due later, or behind keys that block
         for n in range(200):
-            send(box, Step(account=10 + n, n=10 + n), delay=1_134 + n)
+            send(box.cluster, Step(account=10 + n, n=10 + n), delay=1_134 + n)
         for n in range(2_000):
-            send(box, Loose(n=n), delay=60_000 + n)
+            send(box.cluster, Loose(n=n), delay=60_000 + n)
         for n in range(500):
-            send(box, Step(account=10_000 + n, n=0, fails=1))
-            send(box, Step(account=10_000 + n, n=10_000 + n))
-        send(box, Step(account=1, n=1, fails=1))
+            send(box.cluster, Step(account=10_000 + n, n=0, fails=1))
+            send(box.cluster, Step(account=10_000 + n, n=10_000 + n))
+        send(box.cluster, Step(account=1, n=1, fails=1))
         await box.advance("1233ms")
         assert [when - start for n, when in starts if n == 1] == [0]
         await box.advance("1ms")
@@ -643,12 +612,12 @@ async def test_what_came_due_and_what_arrived_take_turns_for_the_slots():
         cluster = box.cluster
         # given no free slot, a long queue, and a backlog that is overdue
         for n in range(300):
-            send(box, Loose(n=n), delay=1_000)
+            send(box.cluster, Loose(n=n), delay=1_000)
         for n in range(CONCURRENCY):
-            send(box, Loose(n=-1 - n))
+            send(box.cluster, Loose(n=-1 - n))
         await turns(cluster, lambda: len(started) == CONCURRENCY)
         for n in range(300):
-            send(box, Loose(n=1_000 + n))
+            send(box.cluster, Loose(n=1_000 + n))
         await pass_time(cluster, 1_000)
         assert started == ["busy"] * CONCURRENCY
         assert len(pipeline(box).hand) == CONCURRENCY + 600

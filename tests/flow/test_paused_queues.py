@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+from steps import crash
+
 from streams import JobPayload, job
 from streams.jobs.states import State
 from streams.testing.sandbox import Sandbox
@@ -76,10 +78,7 @@ async def test_a_worker_that_starts_later_knows_of_the_pause():
     async with Sandbox(bulk_job, urgent) as box:
         await tell(box, 1)
         await enqueue_bulk(box, 1, 2)
-        first = box._worker
-        assert first is not None
-        await box.cluster.kill(first)
-        box._worker = await box.cluster.start_worker()
+        await crash(box)
         for _ in range(200):
             box.cluster.clock.set(box.cluster.clock.now() + 100)
             await asyncio.sleep(0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from steps import crash, kill_all
 
 from streams import Event, Fixed, JobPayload, Retry, job
 from streams.jobs.identity import JobKey
@@ -103,11 +104,9 @@ async def test_what_waits_is_cancelled_and_what_runs_or_comes_later_is_not(
         box.cluster.clock.set(box.cluster.clock.now() + 11_000)  # it is taken over, others parked
         await until(box, lambda: len(box._open()) == 12)
         if is_restarted:  # before the command is obeyed
-            worker = box._worker
-            assert worker is not None
-            await box.cluster.kill(worker)
+            await kill_all(box)
             await command(box)
-            box._worker = await box.cluster.start_worker()
+            await crash(box)
         else:
             await command(box)
         late = asyncio.create_task(box.enqueue(Work(k="late", n=1)))

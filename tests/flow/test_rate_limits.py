@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from steps import send
+from windows import most_in_any_window
 
 from streams import Fixed, JobContext, JobPayload, RateLimit, Retry, job
 from streams.jobs.registry import Registry
 from streams.jobs.states import State
 from streams.testing.cluster import MemoryCluster
 from streams.testing.sandbox import Sandbox
-from streams.wire.envelope import Envelope, encode
-from streams.worker.ports import Append
 
 
 class Limited(JobPayload, name="limited", key="k"):
@@ -88,17 +88,6 @@ async def unlimited(payload: Other) -> None:
     note(f"other {payload.n}")
 
 
-def most_in_any_window(times: Sequence[int], ms: int) -> int:
-    """The most starts in [t, t + ms) for any t."""
-    times = sorted(times)
-    first = most = 0
-    for last, time in enumerate(times):
-        while times[first] <= time - ms:
-            first += 1
-        most = max(most, last - first + 1)
-    return most
-
-
 async def test_a_rate_is_kept_and_used_and_holds_nobody_else_up():
     starts.clear()
     async with Sandbox(limited, loose_limited, unlimited) as box:
@@ -156,7 +145,8 @@ async def run_through_faults(
     ends = cluster.clock.now() + 600_000
     while cluster.clock.now() < ends:
         for _ in range(min(rng.choice([0, 0, 1, 2, 80]), len(left))):
-            send(cluster, *left.pop(0))
+            n, payload = left.pop(0)
+            send(cluster, payload, f"j{n}")
         what = rng.random()
         if what < 0.02 and len(cluster.workers) > 1:
             await cluster.kill(rng.choice(cluster.workers))
@@ -174,22 +164,6 @@ async def run_through_faults(
         assert cluster.clock.now() < ends + 3_600_000
 
 
-def send(cluster: MemoryCluster, n: int, payload: JobPayload) -> None:
-    key = getattr(payload, "k", None)
-    envelope = Envelope(
-        id=f"j{n}",
-        name=payload.__job_name__,
-        source="test",
-        time=cluster.clock.now(),
-        payload=payload.model_dump_json().encode(),
-        key=None if key is None else str(key),
-        queue="default",
-    )
-    record_key, value, headers = encode(envelope)
-    place = cluster.partition_of(record_key or b"")
-    cluster.log.write(Append(cluster.names.queue("default"), place, record_key, value, headers))
-
-
 @pytest.mark.parametrize("how", ["killed", "left", "moved"])
 async def test_a_start_that_was_interrupted_counts_for_its_key_wherever_it_runs_next(how: str):
     starts.clear()
@@ -198,7 +172,7 @@ async def test_a_start_that_was_interrupted_counts_for_its_key_wherever_it_runs_
     box_now[:] = [Namespace(cluster=cluster)]
     first = await cluster.start_worker("w1")
     for k in range(4):
-        send(cluster, k, Hourly(k=k))
+        send(cluster, Hourly(k=k), f"j{k}")
     await pass_time(cluster, cluster.clock.now() + 1_000)
     assert len(starts) == 4
     if how == "killed":

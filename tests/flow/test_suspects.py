@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+
+from steps import crash, until
 
 from streams import Fixed, JobContext, JobPayload, Retry, job
 from streams.jobs.states import State
@@ -17,18 +18,6 @@ class Step(JobPayload, name="step", key="account"):
 
 class Loose(JobPayload, name="loose"):
     n: int
-
-
-async def _until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0)
-
-
-async def _crash_and_restart(box: Sandbox) -> None:
-    for worker in list(box.cluster.workers):
-        await box.cluster.kill(worker)
-    box._worker = await box.cluster.start_worker("w1")
 
 
 async def test_a_job_that_ends_its_process_is_dead_at_last_and_others_are_not():
@@ -52,13 +41,13 @@ async def test_a_job_that_ends_its_process_is_dead_at_last_and_others_are_not():
         enqueuing = asyncio.create_task(box.enqueue(Step(account=1)))
         await deadly.wait()
         enqueuing.cancel()
-        for crash in range(6):
+        for life in range(6):
             # given that the process ends while the job runs, whatever else runs beside it
             deadly.clear()
-            await _crash_and_restart(box)
-            more = asyncio.create_task(box.enqueue(Loose(n=crash)))
-            await _until(lambda: deadly.is_set() or bool(box.jobs(state="dead")))
-            await _until(lambda crash=crash: f"loose-{crash}" in ended)
+            await crash(box)
+            more = asyncio.create_task(box.enqueue(Loose(n=life)))
+            await until(lambda: deadly.is_set() or bool(box.jobs(state="dead")))
+            await until(lambda life=life: f"loose-{life}" in ended)
             more.cancel()
             if box.jobs(state="dead"):
                 break
@@ -83,15 +72,15 @@ async def test_a_worker_that_was_drained_leaves_no_suspicion():
 
     async with Sandbox(loose, partitions=1) as box:
         enqueuing = asyncio.create_task(box.enqueue(Loose(n=1)))
-        await _until(lambda: bool(starts))
+        await until(lambda: bool(starts))
         enqueuing.cancel()
         for number in range(5):
             # when the worker drains and hands the running job back, again and again
             (worker,) = box.cluster.workers
             await worker.engine.drain()
-            await _crash_and_restart(box)
+            await crash(box)
             settling = asyncio.create_task(box.cluster.settle())
-            await _until(lambda number=number: len(starts) == number + 2)
+            await until(lambda number=number: len(starts) == number + 2)
             settling.cancel()
         # then nothing is held against it
         assert box.jobs() == []
@@ -116,14 +105,14 @@ async def test_who_was_there_at_two_ends_runs_alone_among_its_like():
 
     async with Sandbox(loose, partitions=1) as box:
         tasks = [asyncio.create_task(box.enqueue(Loose(n=n))) for n in range(4)]
-        await _until(lambda: len(running) == 4)
+        await until(lambda: len(running) == 4)
         for task in tasks:
             task.cancel()
         for _ in range(2):  # the first rerun is counted, the second one is the second count
             most.clear()
-            await _crash_and_restart(box)
+            await crash(box)
             settling = asyncio.create_task(box.cluster.settle())
-            await _until(lambda: bool(running) and len(box.jobs(state=State.RUNNING)) == 4)
+            await until(lambda: bool(running) and len(box.jobs(state=State.RUNNING)) == 4)
             for _ in range(200):
                 await asyncio.sleep(0)
             settling.cancel()

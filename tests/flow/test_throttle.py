@@ -5,18 +5,8 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from alike import (
-    Changed,
-    Sync,
-    crash,
-    dropped,
-    in_memory,
-    remembered,
-    restart,
-    states,
-    until,
-    write,
-)
+from alike import Changed, Sync, dropped, in_memory, remembered, states
+from steps import crash, restart, send, until
 
 from streams import Discard, Fixed, JobContext, PermanentError, Retry, job
 from streams.testing.sandbox import Sandbox
@@ -198,7 +188,7 @@ async def test_the_same_id_again_leaves_the_record_of_the_first_one():
 async def test_idle_keys_leave_nothing_in_memory_and_their_rows_go_with_the_ledger():
     async with Sandbox(sync, partitions=1) as box:
         for account in range(10_000):
-            write(box, Sync(account=account), str(account))
+            send(box.cluster, Sync(account=account), str(account))
         await box.cluster.settle()
         assert len(ran) == 10_000
         assert in_memory(box) == 0

@@ -7,18 +7,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from alike import (
-    Changed,
-    Sync,
-    crash,
-    dropped,
-    in_memory,
-    remembered,
-    restart,
-    states,
-    until,
-    write,
-)
+from alike import Changed, Sync, dropped, in_memory, remembered, states
+from steps import crash, restart, send, until
 
 from streams import (
     BatchCounts,
@@ -98,7 +88,7 @@ async def changed(event: Changed) -> None:
 @asynccontextmanager
 async def while_it_runs(box: Sandbox, payload: Sync, id: str) -> AsyncIterator[None]:
     """Enqueue a job that waits until it may go on, and let it go on afterwards."""
-    write(box, payload, id)
+    send(box.cluster, payload, id)
     running = asyncio.create_task(box.cluster.settle())
     await until(lambda: bool(ran))
     yield
@@ -111,8 +101,8 @@ async def test_while_one_runs_others_are_told_why_not():
     async with Sandbox(until_over, partitions=1) as box:
         async with while_it_runs(box, Sync(account=1, do="wait"), "0"):
             for n in (1, 2):
-                write(box, Sync(account=1, n=n), str(n))
-            write(box, Sync(account=2), "other")
+                send(box.cluster, Sync(account=1, n=n), str(n))
+            send(box.cluster, Sync(account=2), "other")
             await until(lambda: len(dropped(box)) == 2 and (2, 0) in ran)
         assert dropped(box) == {"1": "unique: 0 is the same", "2": "unique: 0 is the same"}
         # and afterwards the next one runs
@@ -125,7 +115,7 @@ async def test_until_started_one_more_waits_behind_the_one_that_runs():
     async with Sandbox(until_started, partitions=1) as box:
         async with while_it_runs(box, Sync(account=1, do="wait"), "0"):
             for n in (1, 2, 3):
-                write(box, Sync(account=1, n=n), str(n))
+                send(box.cluster, Sync(account=1, n=n), str(n))
             await until(lambda: len(dropped(box)) == 2)
         assert dropped(box) == {"2": "unique: 1 is the same", "3": "unique: 1 is the same"}
         assert ran == [(1, 0), (1, 1)]
@@ -167,17 +157,17 @@ async def test_an_end_counts_after_a_crash(loses_disk: bool):
 @pytest.mark.parametrize("loses_disk", [False, True])
 async def test_a_crash_while_one_runs_changes_nothing(loses_disk: bool):
     async with Sandbox(until_over, partitions=1) as box:
-        write(box, Sync(account=1, do="wait"), "0")
+        send(box.cluster, Sync(account=1, do="wait"), "0")
         running = asyncio.create_task(box.cluster.settle())
         await until(lambda: bool(ran))
-        write(box, Sync(account=1, n=1), "1")
+        send(box.cluster, Sync(account=1, n=1), "1")
         await until(lambda: "1" in dropped(box))
         running.cancel()
         await crash(box, loses_disk=loses_disk)
         # it runs again, and counts again
         running = asyncio.create_task(box.cluster.settle())
         await until(lambda: len(ran) == 2)
-        write(box, Sync(account=1, n=2), "2")
+        send(box.cluster, Sync(account=1, n=2), "2")
         await until(lambda: "2" in dropped(box))
         may_go_on.set()
         await running
@@ -250,21 +240,21 @@ async def test_one_that_was_cancelled_before_it_ran_holds_nobody_up():
 
 async def test_one_that_runs_long_counts_in_the_open_table():
     async with Sandbox(until_over, partitions=1) as box:
-        write(box, Sync(account=1, do="wait"), "0")
+        send(box.cluster, Sync(account=1, do="wait"), "0")
         running = asyncio.create_task(box.cluster.settle())
         await until(lambda: bool(ran))
         for _ in range(12):  # it is looked at every second
             box.cluster.clock.set(box.cluster.clock.now() + 1_000)
             await asyncio.sleep(0)
         await until(lambda: states(box) == {"0": "running"})
-        write(box, Sync(account=1, n=1), "1")
+        send(box.cluster, Sync(account=1, n=1), "1")
         await until(lambda: "1" in dropped(box))
         running.cancel()
         # and still does when another worker has it
         await crash(box, loses_disk=True)
         running = asyncio.create_task(box.cluster.settle())
         await until(lambda: len(ran) == 2)
-        write(box, Sync(account=1, n=2), "2")
+        send(box.cluster, Sync(account=1, n=2), "2")
         await until(lambda: "2" in dropped(box))
         may_go_on.set()
         await running
@@ -277,7 +267,7 @@ async def test_one_that_runs_for_the_second_time_counts():
         box.cluster.clock.set(box.cluster.clock.now() + 60_000)
         running = asyncio.create_task(box.cluster.settle())
         await until(lambda: len(ran) == 2)
-        write(box, Sync(account=1, n=1), "1")
+        send(box.cluster, Sync(account=1, n=1), "1")
         await until(lambda: "1" in dropped(box))
         may_go_on.set()
         await running
@@ -350,7 +340,7 @@ async def test_idle_keys_leave_nothing_in_memory_and_their_rows_go_with_the_ledg
 ):
     async with Sandbox(definition, partitions=1) as box:
         for account in range(10_000):
-            write(box, Sync(account=account), str(account))
+            send(box.cluster, Sync(account=account), str(account))
         await box.cluster.settle()
         assert len(ran) == 10_000
         assert (remembered(box), in_memory(box)) == (rows, 0)

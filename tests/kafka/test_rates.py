@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from cli_process import Cli
@@ -11,6 +10,7 @@ from fleet import Fleet
 from group import Group
 from limit_handlers import Fast, Slow, Urgent
 from topics import create_topics
+from windows import most_in_any_window
 
 from streams.client import JobClient
 
@@ -26,16 +26,6 @@ SETTINGS = {
 def starts(found: Lines, kind: str) -> list[int]:
     """When jobs of a kind started, in nanoseconds of one clock."""
     return sorted(int(line[3]) for line in found if line[:2] == ["start", kind])
-
-
-def most_in_any_window(times: Sequence[int], span: int) -> int:
-    """The most starts in [t, t + span) for any t."""
-    first = most = 0
-    for last, time in enumerate(times):
-        while times[first] <= time - span:
-            first += 1
-        most = max(most, last - first + 1)
-    return most
 
 
 async def test_rates_are_kept_and_used_by_two_workers_of_which_one_is_killed(

@@ -8,6 +8,7 @@ from heapq import heappop, heappush
 from itertools import count
 
 import pytest
+from windows import most_in_any_window
 
 from streams.worker.limit_log import LimitLog
 from streams.worker.rate_windows import Ask, decode_ask, use_ms
@@ -94,17 +95,6 @@ def run(
             again = max(back + 0.1, again - rng.uniform(0, 6))
         heappush(events, (again + rng.uniform(0, 1), next(order), asker))
     return starts
-
-
-def most_in_any_window(times: list[float], ms: int) -> int:
-    """The most starts in [t, t + ms) for any t."""
-    times = sorted(times)
-    first = most = 0
-    for last, time in enumerate(times):
-        while times[first] <= time - ms:
-            first += 1
-        most = max(most, last - first + 1)
-    return most
 
 
 def test_a_broker_whose_clock_steps_back_gives_nothing_twice():
