@@ -26,7 +26,7 @@ from streams.worker.limits import LEASE_MS
 from streams.worker.listeners import Listeners
 from streams.worker.pipeline import GATHER_MS, Pipeline
 from streams.worker.ports import Clock, Log, Processes, Source, Store
-from streams.worker.presence import RUNNING_TOLD, Presence
+from streams.worker.presence import LIMITS_TOLD, RUNNING_TOLD, Presence
 from streams.worker.purge import purges_among
 from streams.worker.recovery import Recovery
 from streams.worker.resources import Resources

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from streams import JobPayload, job
 from streams.jobs.definition import JobDefinition
 from streams.jobs.identity import JobKey
 from streams.jobs.outcome import Outcome
@@ -22,7 +23,7 @@ from streams.worker.openings import Openings
 from streams.worker.outcomes import Outcomes
 from streams.worker.owned import Owned
 from streams.worker.purge import Purges
-from streams.worker.settlement import Place
+from streams.worker.settlement import Place, Settlement
 from streams.worker.suspects import Suspects, Suspicion
 from streams.worker.tables import Tables
 from streams.worker.watermark import Watermark
@@ -83,6 +84,18 @@ def definition_of(handler: Any) -> JobDefinition:
     definition = handler.__job_definition__
     assert isinstance(definition, JobDefinition)
     return definition
+
+
+class Step(JobPayload, name="step", key="account"):
+    account: int
+
+
+@job
+async def step(payload: Step) -> None:
+    """A job that does nothing."""
+
+
+STEP = definition_of(step)
 
 
 def record_of(envelope: Envelope, offset: int = 0) -> Record:
@@ -162,3 +175,17 @@ def owned_by_us(
 def openings_of(owned: Owned) -> Openings:
     """What starts from its open table, while nothing is purged."""
     return Openings(owned, Callbacks(owned), Purges(owned, Outcomes(owned)))
+
+
+def write(owned: Owned, settlement: Settlement) -> None:
+    """Put a turn's decisions into the tables, as once they are in their topics."""
+    batch = owned.tables.batch()
+    for entry in settlement.opens.values():
+        batch.put_open(entry)
+    for record in settlement.ledgers.values():
+        batch.put_ledger(record)
+    for state_key in settlement.closes:
+        batch.drop_open(state_key)
+    if settlement.commands_read is not None:
+        batch.reflect(owned.place.commands, settlement.commands_read)
+    batch.write()

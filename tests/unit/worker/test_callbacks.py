@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from parts import NOW, definition_of, envelope_of, owned_by_us, record_of
+from parts import NOW, definition_of, envelope_of, owned_by_us, record_of, write
 
 from streams import JobPayload, job
 from streams.jobs.batches import Awaits, BatchCounts, Tally
@@ -54,7 +54,7 @@ class Partition:
         """What the commands of one turn decide, once it is written."""
         settlement = Settlement(at=NOW)
         self.commands.obey_all(settlement, NOW)
-        self.write(settlement)
+        write(self.owned, settlement)
         return settlement
 
     def read_callback(self, job: JobKey, offset: int, size: int) -> OpenEntry | None:
@@ -67,19 +67,11 @@ class Partition:
         )
         settlement = Settlement(at=NOW)
         self.callbacks.hold_or_open(entry, settlement, NOW, was_open=False)
-        self.write(settlement)
+        write(self.owned, settlement)
         return self.entry(job)
 
     def entry(self, job: JobKey) -> OpenEntry | None:
         return self.owned.tables.open(job.encode())
-
-    def write(self, settlement: Settlement) -> None:
-        batch = self.owned.tables.batch()
-        for entry in settlement.opens.values():
-            batch.put_open(entry)
-        if settlement.commands_read is not None:
-            batch.reflect(self.owned.place.commands, settlement.commands_read)
-        batch.write()
 
     @property
     def noted(self) -> int:

@@ -5,22 +5,11 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from parts import StubExecutor, attempt, definition_of
+from parts import STEP, StubExecutor, attempt
 
-from streams import JobPayload, job
 from streams.worker.attempt import Attempt
 from streams.worker.hand import Hand
 
-
-class Step(JobPayload, name="step", key="account"):
-    account: int
-
-
-@job
-async def step(payload: Step) -> None: ...
-
-
-STEP = definition_of(step)
 KEYS = ("step:1", "step:2", None)
 LANES = (b"step:1", b"step:2")
 # As often as it takes to get somewhere; with a number that chooses, and a flag.

@@ -6,9 +6,8 @@ import asyncio
 import threading
 
 import pytest
-from parts import NOW, attempt, definition_of, owned_by_us
+from parts import NOW, STEP, attempt, owned_by_us, step
 
-from streams import JobPayload, job
 from streams.jobs.lifecycle import Happening
 from streams.jobs.notes import LogLine, Progress
 from streams.worker.attempt import Attempt
@@ -16,16 +15,6 @@ from streams.worker.noted import WRITE_MS, AttemptSays, Noted
 from streams.worker.settlement import Settlement
 from streams.worker.takeover import TakeOvers
 
-
-class Step(JobPayload, name="step", key="account"):
-    account: int
-
-
-@job
-async def step(payload: Step) -> None: ...
-
-
-STEP = definition_of(step)
 LINE = LogLine(at=NOW, attempt=1, level="INFO", text="row 1")
 
 

@@ -11,15 +11,16 @@ from hypothesis import strategies as st
 from parts import (
     NOW,
     PLACE,
+    STEP,
     StubExecutor,
     attempt,
-    definition_of,
     entry_of,
     openings_of,
     owned_by_us,
+    step,
+    write,
 )
 
-from streams import JobPayload, job
 from streams.jobs.identity import JobKey
 from streams.jobs.states import State
 from streams.wire.state import OpenEntry
@@ -35,15 +36,6 @@ from streams.worker.settlement import Settlement
 POSITION = 6  # reading has come so far
 
 
-class Step(JobPayload, name="step", key="account"):
-    account: int
-
-
-@job
-async def step(payload: Step) -> None: ...
-
-
-STEP = definition_of(step)
 KEYS = ("step:1", "step:2", None)
 
 # What the engine writes: which states block their key, and which have a time.
@@ -114,12 +106,7 @@ def first_of_key(entries: list[OpenEntry], key: str) -> OpenEntry | None:
 
 def settle(owned: Owned, openings: Openings, settlement: Settlement) -> None:
     """What the pipeline does with a turn's decisions."""
-    batch = owned.tables.batch()
-    for entry in settlement.opens.values():
-        batch.put_open(entry)
-    for key in settlement.closes:
-        batch.drop_open(key)
-    batch.write()
+    write(owned, settlement)
     for entry in settlement.opens.values():
         openings.note(entry)
     openings.touch(settlement.touched)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from parts import NOW, attempt, definition_of, entry_of
+from parts import NOW, attempt, definition_of, entry_of, step
 
-from streams import JobPayload, job
 from streams.jobs.identity import JobKey
 from streams.jobs.single import Kind, SingleRule
 from streams.jobs.states import State
@@ -17,14 +16,6 @@ from streams.worker.single_index import Mark
 from streams.worker.singles import Singles, burst_of, first_like, mark_of, why_dropped
 
 KEY = JobKey(name="step", ordering_key="step:1", id="r1").encode()
-
-
-class Step(JobPayload, name="step", key="account"):
-    account: int
-
-
-@job
-async def step(payload: Step) -> None: ...
 
 
 @pytest.mark.parametrize(

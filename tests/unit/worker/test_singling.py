@@ -5,7 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from parts import NOW, PLACE, definition_of, envelope_of, openings_of, owned_by_us, record_of
+from parts import (
+    NOW,
+    PLACE,
+    definition_of,
+    envelope_of,
+    openings_of,
+    owned_by_us,
+    record_of,
+    write,
+)
 
 from streams import JobPayload, job
 from streams.jobs.batches import Awaits
@@ -50,17 +59,6 @@ class Partition:
         key = JobKey(name="step", ordering_key="step:1", id=envelope.id)
         return attempt_of(key, record, envelope, self.definition, lane=None, single=single)
 
-    def write(self, settlement: Settlement) -> None:
-        """As a turn is settled."""
-        batch = self.owned.tables.batch()
-        for entry in settlement.opens.values():
-            batch.put_open(entry)
-        for record in settlement.ledgers.values():
-            batch.put_ledger(record)
-        for key in settlement.closes:
-            batch.drop_open(key)
-        batch.write()
-
     def first_like(self, attempt: Attempt, settlement: Settlement) -> str | None:
         """The id of the job because of which it is not to run."""
         assert attempt.single is not None
@@ -81,14 +79,14 @@ def test_one_that_ended_without_having_run_counts_no_more_in_the_same_turn(
     turn.open(entry, None)
     assert partition.first_like(partition.arrive(2), turn) == "r1"
     if is_written:
-        partition.write(turn)
+        write(partition.owned, turn)
         turn = Settlement()
         assert partition.first_like(partition.arrive(2), turn) == "r1"
     # when it is cancelled
     settle.cancel_open(entry, "cancelled", turn, PLACE, NOW, 0)
     # then nobody gives way to it any more
     assert partition.first_like(partition.arrive(2), turn) is None
-    partition.write(turn)
+    write(partition.owned, turn)
     assert partition.first_like(partition.arrive(2), Settlement()) is None
 
 
@@ -108,7 +106,7 @@ def test_a_debounced_one_that_is_in_hand_is_on_its_way_whatever_its_entry_says()
     partition, turn = Partition(debounced), Settlement()
     partition.singling.wait(partition.arrive(1), turn, NOW)
     (entry,) = turn.opens.values()
-    partition.write(turn)
+    write(partition.owned, turn)
     opened = attempt_of(
         entry.job,
         partition.arrive(1).record,
@@ -130,7 +128,7 @@ def test_a_debounced_one_starts_once_the_queue_has_been_read_as_far_as_its_time(
     owned = partition.owned
     openings = openings_of(owned)
     partition.singling.wait(partition.arrive(1), turn, NOW)
-    partition.write(turn)
+    write(partition.owned, turn)
     for entry in turn.opens.values():
         openings.note(entry)
     due = NOW + 1_001

@@ -3,25 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from parts import NOW, attempt, definition_of, owned_by_us
+from parts import NOW, STEP, attempt, owned_by_us, step
 
-from streams import JobPayload, job
 from streams.jobs.states import State
 from streams.worker.attempt import Attempt
 from streams.worker.owned import Owned
 from streams.worker.settlement import Settlement
 from streams.worker.takeover import LONG_MS, LOOK_MS, TakeOvers
-
-
-class Step(JobPayload, name="step", key="account"):
-    account: int
-
-
-@job
-async def step(payload: Step) -> None: ...
-
-
-STEP = definition_of(step)
 
 
 def admit(
