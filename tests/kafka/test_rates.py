@@ -43,7 +43,8 @@ async def test_rates_are_kept_and_used_by_two_workers_of_which_one_is_killed(
             cli = Cli(kafka, prefix, "limit_handlers")
             why = await cli.run("jobs", "why", slow[-1].id)
             while "slow_rate starts 2 times in 3s at most" not in why.output:
-                assert "is completed" not in why.output, why
+                if "is completed" in why.output:  # partitions have their turns in any order
+                    slow.pop()
                 why = await cli.run("jobs", "why", slow[-1].id)
             # when one worker is killed, and comes back
             await fleet.until(lambda found: len(starts(found, "fast")) > 200)
