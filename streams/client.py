@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
@@ -39,9 +40,11 @@ from streams.client_watch import Change, Wanted, watch_changes
 from streams.errors import ObjectsUnavailable, StreamsError
 from streams.jobs.batches import Awaits, When, check_batch
 from streams.jobs.durations import Duration, to_ms
+from streams.jobs.identity import JobKey
 from streams.jobs.outcome import StoredResult
 from streams.jobs.states import State
 from streams.wire.envelope import Envelope
+from streams.wire.state import Command, encode_command
 from streams.wire.topics import MAX_PAYLOAD_BYTES, TopicNames
 
 if TYPE_CHECKING:
@@ -378,6 +381,35 @@ class JobClient:
             )
             for e, partition in zip(envelopes, partitions, strict=True)
         ]
+
+    # Calling off
+
+    async def purge(self, queue: str, name: str | None = None, *, reason: str = "") -> None:
+        """Cancel all jobs that wait in a queue, or those of one name; durable when this returns.
+
+        Those are meant that were enqueued before, wherever they wait. What runs goes on, and dead
+        letters stay. `reason` is kept with each job. See `Handle.cancel` for a single one.
+
+        Raises:
+            ValueError: the name is empty.
+            BrokerUnavailable: not acknowledged in time; perhaps a part is purged. Asking again also
+                means what was enqueued meanwhile.
+            TopicMismatch: there is no such queue.
+        """
+        if name == "":
+            raise ValueError("purge: the name is empty; leave it out for all jobs of the queue")
+        ends = await self._delivery.ends(self.topics.queue(queue))
+        meant = JobKey(name=name or "", ordering_key=None, id="")
+        asked = [
+            self._ask(queue, partition, Command(kind="purge", job=meant, reason=reason, until=end))
+            for partition, end in ends.items()
+        ]
+        await asyncio.gather(*asked)
+
+    async def _ask(self, queue: str, partition: int, command: Command) -> None:
+        key, value = encode_command(command)
+        topic = self.topics.commands(queue)
+        await self._delivery.append(topic, key=key, value=value, partition=partition, job_id=None)
 
     # Watching
 

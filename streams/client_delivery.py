@@ -8,9 +8,9 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from streams.errors import BrokerUnavailable, PayloadInvalid, StreamsError
@@ -19,6 +19,7 @@ from streams.wire.envelope import Envelope, encode
 from streams.wire.outbox import Outbox, Sending
 from streams.wire.partition import partition_of
 
+_CLOSE_S: Final = 2.0
 Encoded = tuple[bytes, bytes, list[tuple[str, bytes]]]
 
 
@@ -91,7 +92,7 @@ class Delivery:
                 )
             return self._producer
 
-    async def require(self, *topics: str, job_id: str) -> None:
+    async def require(self, *topics: str, job_id: str | None) -> None:
         """Nothing, if all these topics exist.
 
         Raises:
@@ -104,11 +105,7 @@ class Delivery:
                 for topic in topics:
                     await wire.partitions_for(producer, topic)
         except (TimeoutError, KafkaError) as error:
-            raise BrokerUnavailable(
-                f"Kafka at {self._bootstrap} did not answer within {self.timeout_ms} ms: "
-                f"{str(error) or 'no answer'}",
-                job_id=job_id,
-            ) from error
+            raise self._no_answer(error, job_id) from error
         except BrokerUnavailable as error:
             raise BrokerUnavailable(str(error), job_id=job_id) from error
 
@@ -175,7 +172,7 @@ class Delivery:
                 self._asked.pop(of, None)
 
     async def append(
-        self, topic: str, *, key: bytes, value: bytes, partition: int, job_id: str
+        self, topic: str, *, key: bytes, value: bytes, partition: int, job_id: str | None
     ) -> None:
         """Write one record to a partition that is known.
 
@@ -191,6 +188,37 @@ class Delivery:
             value=value,
             partition=partition,
             timeout_ms=self.timeout_ms,
+            job_id=job_id,
+        )
+
+    async def ends(self, topic: str) -> dict[int, int]:
+        """Where each partition of a topic ends.
+
+        Raises:
+            BrokerUnavailable: the broker did not say in time.
+            TopicMismatch: there is no such topic.
+        """
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._bootstrap, client_id=self._client_id, **self._kafka
+        )
+        try:
+            async with asyncio.timeout(self.timeout_ms / 1000):
+                count = await wire.partitions_for(await self.producer(), topic)
+                await consumer.start()
+                places = [TopicPartition(topic, partition) for partition in range(count)]
+                ends = await consumer.end_offsets(places)
+        except (TimeoutError, KafkaError) as error:
+            raise self._no_answer(error, None) from error
+        finally:
+            with contextlib.suppress(Exception):
+                async with asyncio.timeout(_CLOSE_S):
+                    await consumer.stop()
+        return {place.partition: end for place, end in ends.items()}
+
+    def _no_answer(self, error: BaseException, job_id: str | None) -> BrokerUnavailable:
+        return BrokerUnavailable(
+            f"Kafka at {self._bootstrap} did not answer within {self.timeout_ms} ms: "
+            f"{str(error) or 'no answer'}",
             job_id=job_id,
         )
 

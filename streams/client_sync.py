@@ -169,6 +169,10 @@ class SyncJobClient:
         """See `JobClient.enqueue_batch`; `jobs` is iterated in the client's own thread."""
         return SyncHandle(self, self.run(self._open.enqueue_batch(jobs, then=then, **options)))
 
+    def purge(self, queue: str, name: str | None = None, **options: Any) -> None:
+        """See `JobClient.purge`."""
+        self.run(self._open.purge(queue, name, **options))
+
     def watch(self, **wanted: Any) -> Generator[Change, None, None]:
         """See `JobClient.watch`; read it to the end, or close it."""
         changes = self._open.watch(**wanted)

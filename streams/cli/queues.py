@@ -101,29 +101,12 @@ def purge(
 
 
 async def _purge(settings: Settings, queue: str, job: str, reason: str) -> None:
-    from aiokafka import AIOKafkaConsumer, TopicPartition
+    from streams.client import JobClient
 
-    from streams.jobs.identity import JobKey
-    from streams.wire.producer import close_producer, open_producer, send
-    from streams.wire.state import Command, encode_command
-    from streams.wire.topics import TopicNames
-
-    names = TopicNames(settings.prefix)
-    producer = await open_producer(settings.bootstrap_servers, "streams-cli")
-    consumer = AIOKafkaConsumer(bootstrap_servers=settings.bootstrap_servers)
-    try:
-        await consumer.start()
-        topic = names.queue(queue)
-        places = [TopicPartition(topic, p) for p in await producer.partitions_for(topic)]
-        for place, end in (await consumer.end_offsets(places)).items():
-            all_of_them = JobKey(name=job, ordering_key=None, id="")
-            command = Command(kind="purge", job=all_of_them, reason=reason, until=end)
-            key, value = encode_command(command)
-            at = place.partition
-            await send(producer, names.commands(queue), key=key, value=value, partition=at)
-    finally:
-        await consumer.stop()
-        await close_producer(producer)
+    async with JobClient(
+        settings.bootstrap_servers, source="streams-cli", prefix=settings.prefix
+    ) as client:
+        await client.purge(queue, job or None, reason=reason)
 
 
 def _told(queue: str, job: str) -> str:

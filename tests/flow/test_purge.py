@@ -8,6 +8,7 @@ import pytest
 from steps import crash, kill_all
 
 from streams import Event, Fixed, JobPayload, Retry, job
+from streams.client import JobClient
 from streams.jobs.identity import JobKey
 from streams.jobs.states import State
 from streams.testing.sandbox import Sandbox
@@ -321,3 +322,41 @@ async def test_a_worker_that_opens_a_partition_knows_the_purge_before_it_has_rea
         assert ran == [("fails", 0)] * 2 + [9]
         assert pipeline.tables.applied(pipeline.place.commands) == 2
         assert not pipeline._commands.purges
+
+
+class MemoryDelivery:
+    """A client's way to the log of a sandbox."""
+
+    def __init__(self, box: Sandbox) -> None:
+        self._log = box.cluster.log
+
+    async def ends(self, topic: str) -> dict[int, int]:
+        return {at: await self._log.end(topic, at) for at in range(self._log.partitions)}
+
+    async def append(
+        self, topic: str, *, key: bytes, value: bytes, partition: int, job_id: str | None
+    ) -> None:
+        self._log.write(Append(topic, partition, key, value))
+
+
+async def test_a_client_purges_a_queue_or_one_name_of_it():
+    ran.clear()
+    async with Sandbox(purged_work, purged_other) as box:
+        client = JobClient("nowhere:1", source="test")
+        client._delivery = MemoryDelivery(box)  # type: ignore[assignment]
+        for n in range(4):
+            await box.enqueue(Other(n=n), delay="1h")
+            await box.enqueue(Work(k=f"k{n}", n=n), delay="1h")
+        await client.purge("default", "purged_other", reason="not needed")
+        await box.cluster.settle()
+        cancelled = box.jobs(state=State.CANCELLED)
+        assert [(each.job.name, each.reason) for each in cancelled] == [
+            ("purged_other", "not needed")
+        ] * 4
+        with pytest.raises(ValueError, match="the name is empty"):
+            await client.purge("default", "")
+        await client.purge("default")
+        await box.enqueue(Other(n=9), delay="1h")
+        await box.advance("2h")
+        assert len(box.jobs(state=State.CANCELLED)) == 8
+        assert ran == [9]

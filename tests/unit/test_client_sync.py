@@ -49,3 +49,16 @@ def test_a_client_that_does_not_open_leaves_no_thread() -> None:
         SyncJobClient(refuses).open()
 
     assert threading.active_count() == before
+
+
+def test_what_it_purges_its_client_purges() -> None:
+    asked: list[Any] = []
+
+    class Purging(Client):
+        async def purge(self, *of: Any, **options: Any) -> None:
+            asked.append((of, options))
+
+    opened: Any = Purging
+    with SyncJobClient(opened) as sync:
+        sync.purge("bulk", "reports.send", reason="a mistake")
+    assert asked == [(("bulk", "reports.send"), {"reason": "a mistake"})]
