@@ -210,6 +210,8 @@ async def test_an_unknown_queue_is_an_error_that_says_what_to_do(
 ) -> None:
     with pytest.raises(TopicMismatch, match="streams topics apply"):
         await jobs.enqueue_raw("x", "nosuch", {})
+    with pytest.raises(TopicMismatch, match="streams topics apply"):
+        await jobs.purge("nosuch")
 
     async with open_admin(kafka) as admin:
         assert f"{prefix}jobs.nosuch" not in await admin.list_topics()
