@@ -316,7 +316,8 @@ class Limits:
     def told(self) -> Iterator[dict[str, str | None]]:
         """Which jobs wait near, and for what: for those who ask why; one of each limit."""
         for limit in self._limits.values():
-            if limit.held and limit.reason:
+            # The turn of a tenant may be kept here though its last job was cancelled.
+            if limit.held and limit.held[0] and limit.reason:
                 first = limit.held[0]
                 attempt = first if isinstance(first, Attempt) else first.first()
                 key = None if limit.group is None else attempt.job.ordering_key
