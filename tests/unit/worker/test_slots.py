@@ -12,6 +12,8 @@ from parts import attempt, definition_of
 from streams import JobPayload, job
 from streams.jobs.identity import JobKey
 from streams.worker.attempt import Attempt
+from streams.worker.fair import Fair
+from streams.worker.limits import Limits
 from streams.worker.slots import Slots
 
 WEIGHTS = {"critical": 6, "default": 3, "bulk": 1}
@@ -230,3 +232,9 @@ def test_nothing_is_lost_and_no_limit_exceeded(steps: list[tuple[str, bool, str]
         assert runs
         slots.give_back(runs.pop(0))
     assert slots.free == 3
+
+
+def test_a_turn_that_is_kept_for_nobody_is_not_told_of() -> None:
+    limits = Limits()
+    limits._limit("concurrency:x", 1, "one at a time").hold(Fair("default", "tenant_id"))
+    assert list(limits.told()) == []
