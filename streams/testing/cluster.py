@@ -40,6 +40,7 @@ class MemoryCluster:
         self.replaced = replaced  # resources
         self.objects = MemoryObjects(self.clock)
         self.heard_by = tuple(heard_by)
+        self.concurrency = 100  # of each worker
         self.near_ms = NEAR_MS
         self.gather_ms = 0  # its time stands still until it is told to pass
         topics = [self.names.queue(queue) for queue in registry.queues()]

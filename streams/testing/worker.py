@@ -47,6 +47,7 @@ class MemoryWorker:
                 worker=name,
                 names=cluster.names,
                 partitions=cluster.log.partitions,
+                concurrency=cluster.concurrency,
                 gather_ms=cluster.gather_ms,
                 near_ms=cluster.near_ms,
             ),

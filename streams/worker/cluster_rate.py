@@ -69,7 +69,7 @@ class Rate(Limit):
         if self.asked and not self.near:
             waiting += 1  # none of them comes without
         soon = 0 if self.pace is None else int(self.pace.per_second() * use_ms(self.per_ms) / 2_000)
-        return max(0, min(waiting, -(-self.most // _ASKS), max(2 * free, soon) if free > 0 else 0))
+        return max(0, min(waiting, -(-self.most // _ASKS), max(free, soon) if free > 0 else 0))
 
     def next_ask(self, free: int) -> Ask | None:
         """What to ask for now, if so many slots are free; None: nothing."""

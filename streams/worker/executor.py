@@ -182,6 +182,8 @@ class LoopExecutor:
             self._start_next(slots)
 
     def _start_next(self, slots: Slots) -> None:
+        if slots.free > 0 and self._limits.of_cluster:
+            self._looks.look_at_cluster()
         # A worker whose lease is over starts nothing: its jobs may run elsewhere by now.
         while slots.free > 0 and self._may_start_now:
             following = slots.next()
@@ -189,7 +191,7 @@ class LoopExecutor:
             if following is None:
                 break
             self._start(following, slots)
-        self._looks.look()
+        self._looks.look_soon()
 
     def told_limits(self, most: int) -> list[dict[str, str | None]]:
         """Up to so many limits for which jobs wait here, each with the name of one of them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from functools import partial
 
@@ -43,12 +44,23 @@ class LimitLooks:
         self._cluster_alarm: Alarm | None = None
         self._keys_alarm: Alarm | None = None
         self._keys_alarm_at: int | None = None
+        self._is_due = False  # somebody looks once this step of the loop is through
+
+    def look_soon(self) -> None:
+        """Look once for all that starts and ends in this step of the loop."""
+        if not self._is_due and self._limits.are_looked_at:
+            self._is_due = True
+            asyncio.get_running_loop().call_soon(self._look)
+
+    def _look(self) -> None:
+        self._is_due = False
+        self.look()
 
     def look(self) -> None:
         """Ask for what limits have room for, and look at those later that will have room."""
         for holder, limit, count in self._limits.ask():
             holder.let_in(limit, count)
-        self._look_at_cluster()
+        self.look_at_cluster()
         self._look_at_times()
 
     def _look_at_times(self) -> None:
@@ -69,15 +81,19 @@ class LimitLooks:
             self._slots[waiting.definition.runs_in].let_go(waiting)
         self._go_on()
 
-    def _look_at_cluster(self) -> None:
-        """Ask for what jobs wait for, and say what is held, now or when it is time."""
+    def look_at_cluster(self) -> None:
+        """Ask for what jobs wait for, and say what is held, now or when it is time.
+
+        Slots are kept free for what is asked for. So this comes before free slots are given to
+        others: a backlog of what needs no asking would take them all, for ever.
+        """
         if not self._limits.of_cluster or self._ask_cluster is None:
             return
         next_at: int | None = None
         now, may_start = self._clock.elapsed(), self._may_start()
         for limit in self._limits.of_cluster.values():
             slots = self._slots[limit.runs_in]
-            free = max(0, slots.free) if may_start else 0
+            free = max(0, slots.free - slots.promised) if may_start else 0
             ask = limit.next_ask(free)
             if ask is not None:
                 wants = ask.wants if isinstance(ask, SlotAsk) else ask.wanted

@@ -323,6 +323,11 @@ class Limits:
                 key = None if limit.group is None else attempt.job.ordering_key
                 yield {"name": attempt.job.name, "key": key, "reason": limit.reason}
 
+    @property
+    def are_looked_at(self) -> bool:
+        """Whether there is anything to ask for, or to wait for."""
+        return bool(self._stored or self.of_cluster or self._looks)
+
     def ask(self) -> Sequence[tuple[Holder, str, int]]:
         """Whom to ask for how many of what, since there may be room."""
         if not self._stored:

@@ -79,6 +79,11 @@ class Slots:
         """Whether anybody waits, but for those who are held."""
         return bool(self.put_back or self.granted) or any(self._waiting())
 
+    @property
+    def promised(self) -> int:
+        """How many are to start before all others."""
+        return len(self.granted) + len(self.put_back)
+
     def wait(self, attempt: Attempt) -> None:
         """Let a job wait for its turn; when that comes, its definition's limit is looked at."""
         line = self._line_of(attempt).of(attempt)
