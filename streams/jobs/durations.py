@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from functools import lru_cache
 
 Duration = str | timedelta
 
@@ -11,6 +12,7 @@ _UNITS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 LONGEST_MS = 1_000 * 365 * 86_400_000
 """A thousand years: no time that is due later can be written."""
 
+_NONE = '{!r} is no duration: write "250ms", "30s", "10m", "1h" or "7d"'
 _PATTERN = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
 
 
@@ -25,9 +27,16 @@ def to_ms(duration: Duration) -> int:
         if ms < 0:
             raise ValueError(f"a duration can't be negative: {duration}")
         return _checked(ms, duration)
-    match = _PATTERN.fullmatch(duration.strip()) if isinstance(duration, str) else None
+    if isinstance(duration, str):
+        return _read(duration)
+    raise ValueError(_NONE.format(duration))
+
+
+@lru_cache(maxsize=256)  # those of definitions are asked for again and again
+def _read(duration: str) -> int:
+    match = _PATTERN.fullmatch(duration.strip())
     if match is None:
-        raise ValueError(f'{duration!r} is no duration: write "250ms", "30s", "10m", "1h" or "7d"')
+        raise ValueError(_NONE.format(duration))
     return _checked(round(float(match[1]) * _UNITS[match[2]]), duration)
 
 

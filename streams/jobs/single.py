@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
+import orjson
+
 from streams.contracts import Event, JobPayload
 from streams.jobs.durations import Duration
 
@@ -83,4 +85,12 @@ class SingleRule:
             except ValueError:
                 return None  # it fails when it runs, and says why
             alike += [values[name] for name in self.fields]
-        return hashlib.sha256(json.dumps(alike, sort_keys=True).encode()).hexdigest()[:24]
+        return hashlib.sha256(_dumped(alike)).hexdigest()[:24]
+
+
+def _dumped(alike: list[Any]) -> bytes:
+    """The same bytes for the same values, whatever the order of their fields."""
+    try:
+        return orjson.dumps(alike, option=orjson.OPT_SORT_KEYS)
+    except TypeError:  # a number of more than 64 bits
+        return json.dumps(alike, sort_keys=True).encode()

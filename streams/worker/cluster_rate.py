@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import ClassVar, Final
 
 from streams.worker.attempt import Attempt
 from streams.worker.limit import NEAR_MAX, Limit
@@ -23,6 +23,7 @@ class Rate(Limit):
     """
 
     per_ms: int = 0
+    frees_by_end: ClassVar[bool] = False
     runs_in: str = "loop"
     starts: deque[tuple[int, int]] = field(default_factory=deque)  # (use by, how many)
     is_asking: bool = False
@@ -32,17 +33,17 @@ class Rate(Limit):
 
     @property
     def is_full(self) -> bool:
-        return not self.available
+        starts = self.starts
+        if starts:
+            now = self.elapsed()
+            while starts and starts[0][0] < now:
+                starts.popleft()
+        return not starts
 
     @property
     def available(self) -> int:
         """How many may start now."""
-        if not self.starts:
-            return 0
-        now = self.elapsed()
-        while self.starts and self.starts[0][0] < now:
-            self.starts.popleft()
-        return sum(count for _, count in self.starts)
+        return 0 if self.is_full else sum(count for _, count in self.starts)
 
     @property
     def near(self) -> int:
@@ -63,17 +64,19 @@ class Rate(Limit):
 
     def wanted(self, free: int) -> int:
         """How many to ask for now, if so many slots are free; 0: none."""
-        if self.is_asking or not self.most or self.elapsed() < self.next_at:
+        if free <= 0 or self.is_asking or not self.most or self.elapsed() < self.next_at:
             return 0
         waiting = len(self.held) + self.coming - self.available
         if self.asked and not self.near:
             waiting += 1  # none of them comes without
         soon = 0 if self.pace is None else int(self.pace.per_second() * use_ms(self.per_ms) / 2_000)
-        return max(0, min(waiting, -(-self.most // _ASKS), max(free, soon) if free > 0 else 0))
+        return max(0, min(waiting, -(-self.most // _ASKS), max(free, soon)))
 
     def next_ask(self, free: int) -> Ask | None:
         """What to ask for now, if so many slots are free; None: nothing."""
-        wanted = self.wanted(free) if self.held or self.coming or self.asked else 0
+        if self.is_asking or not (self.held or self.coming or self.asked):
+            return None
+        wanted = self.wanted(free)
         if not wanted or not self.most:
             return None
         self.is_asking = True

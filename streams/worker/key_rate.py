@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections import deque
+from bisect import bisect_left
+from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import ClassVar, Final
 
 from streams.worker.attempt import Attempt
 from streams.worker.limit import Limit
 from streams.worker.ports import Holder
 
 SKEW_MS: Final = 1_000  # how far the clocks of workers may be apart
+IDLE_KEYS: Final = 20_000  # that are remembered though nothing of them is in hand
+IDLE_STARTS: Final = 25  # of one key; where there are more of them state is read again
 
 
 @dataclass(slots=True, eq=False)
 class KeyRate(Limit):
     """So many of a key start in a window of time; known while jobs of the key are in hand."""
 
+    frees_by_end: ClassVar[bool] = False
     per_ms: int = 0
-    starts: deque[int] = field(default_factory=deque)  # ms since the epoch, in order
+    starts: list[int] = field(default_factory=list)  # ms since the epoch, in order
     is_known: bool = False  # else nobody has said what started before
     users: int = 0  # attempts in hand
     holder: Holder | None = None  # the partition that its key is in
@@ -46,6 +50,8 @@ class KeyRate(Limit):
 
     @property
     def is_full(self) -> bool:
+        if self.most is None or len(self.starts) < self.most:
+            return False
         return self.free_at > self.now()
 
     @property
@@ -53,10 +59,8 @@ class KeyRate(Limit):
         """How many may start now."""
         if self.most is None:
             return 0
-        since = self.now() - self.per_ms
-        while self.starts and self.starts[0] < since:
-            self.starts.popleft()
-        return self.most - sum(start + 1 > since for start in self.starts)
+        counting = len(self.starts) - bisect_left(self.starts, self.now() - self.per_ms)
+        return max(0, self.most - counting)
 
     @property
     def near(self) -> int:
@@ -71,12 +75,42 @@ class KeyRate(Limit):
 
     def start(self, attempt: Attempt) -> None:
         """It starts now."""
-        Limit.start(self, attempt)
-        self.starts.append(max(self.now(), self.starts[-1] if self.starts else 0))
-        if self.most is not None:
-            while len(self.starts) > self.most:
-                self.starts.popleft()
+        self.running += 1
+        starts, now = self.starts, self.now()
+        starts.append(max(now, starts[-1]) if starts else now)
+        if self.most is not None and len(starts) > 2 * self.most:
+            del starts[: -self.most]
 
     @property
     def is_idle(self) -> bool:
-        return not self.users and Limit.is_idle.fget(self)  # type: ignore[attr-defined]
+        return not (self.users or self.running or self.held or self.asked or self.coming)
+
+
+class IdleKeys:
+    """When those keys started of which nothing is in hand, the latest of them.
+
+    When they come again no state is read for that, as long as their partition is the same owner's.
+    """
+
+    def __init__(self) -> None:
+        self._starts: OrderedDict[str, tuple[Holder | None, tuple[int, ...]]] = OrderedDict()
+
+    def keep(self, rate: KeyRate) -> None:
+        """Nothing of it is in hand any more."""
+        if not rate.is_known or len(rate.starts) > IDLE_STARTS:
+            return
+        self._starts[rate.name] = (rate.holder, tuple(rate.starts))
+        if len(self._starts) > IDLE_KEYS:
+            self._starts.popitem(last=False)
+
+    def restore(self, rate: KeyRate) -> None:
+        """It comes again."""
+        kept = self._starts.pop(rate.name, None)
+        if kept is not None:
+            rate.is_known = True
+            rate.starts.extend(kept[1])
+
+    def withdraw(self, holder: Holder) -> None:
+        """Another worker may start jobs of its keys."""
+        for name in [name for name, (of, _) in self._starts.items() if of is holder]:
+            del self._starts[name]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from streams.jobs.outcome import Outcome
 from streams.worker.attempt import Attempt
@@ -25,10 +25,14 @@ KEYS_NEAR_MAX: Final = 1_000  # for the limits of all keys of a definition
 FREED_AT_ONCE: Final = 1_000  # of what nothing holds any more
 
 
+_NOBODY: Final[deque[Attempt | Fair]] = deque(maxlen=0)  # of most keys nobody ever waits
+
+
 @dataclass(slots=True, eq=False)
 class Group:
     """The limits of all keys of a definition."""
 
+    reason: str = ""  # for those who ask why one of their jobs waits
     held: int = 0
 
     @property
@@ -41,12 +45,13 @@ class Group:
 class Limit:
     """How many of some jobs may run at a time; `most` None: it holds nothing, or not any more."""
 
+    frees_by_end: ClassVar[bool] = True  # whether there is room for one more when one ends
     name: str  # as entries have it that are held by it
     now: Callable[[], int]
     reason: str = ""  # for those who ask why
     most: int | None = None
     running: int = 0
-    held: deque[Attempt | Fair] = field(default_factory=deque)  # near
+    held: deque[Attempt | Fair] = field(default_factory=lambda: _NOBODY)  # near
     coming: int = 0  # of those asked for: they wait for their turn
     asked: dict[Holder, int] = field(default_factory=dict)  # who has more, and how many were asked
     pace: Pace | None = None
@@ -112,11 +117,14 @@ class Limit:
 
     def hold(self, waiting: Attempt | Fair) -> None:
         """Let it wait near."""
+        now = self.now()
         if not self.held and not self.asked:
-            self.full_since = self.now()
+            self.full_since = now
+        if self.held is _NOBODY:
+            self.held = deque()
         self.held.append(waiting)
         for each in _jobs_of(waiting):
-            each.held_by, each.held_since = self, self.now()
+            each.held_by, each.held_since = self, now
         if self.group is not None:
             self.group.held += 1
 
@@ -153,9 +161,8 @@ class Limit:
         return [(holder, each) for holder in idle]
 
 
-def _jobs_of(waiting: Attempt | Fair) -> Iterator[Attempt]:
+def _jobs_of(waiting: Attempt | Fair) -> Sequence[Attempt]:
     """It, and those that are to run in one call with it."""
-    if isinstance(waiting, Attempt):
-        yield waiting
-        if waiting.group is not None:
-            yield from waiting.group.members
+    if not isinstance(waiting, Attempt):
+        return ()
+    return (waiting,) if waiting.group is None else (waiting, *waiting.group.members)

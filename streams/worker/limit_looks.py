@@ -42,6 +42,7 @@ class LimitLooks:
         self._start_next = start_next
         self._go_on = go_on
         self._cluster_alarm: Alarm | None = None
+        self._cluster_alarm_at: int | None = None  # by `elapsed`
         self._keys_alarm: Alarm | None = None
         self._keys_alarm_at: int | None = None
         self._is_due = False  # somebody looks once this step of the loop is through
@@ -60,7 +61,7 @@ class LimitLooks:
         """Ask for what limits have room for, and look at those later that will have room."""
         for holder, limit, count in self._limits.ask():
             holder.let_in(limit, count)
-        self.look_at_cluster()
+        self._look_at_cluster_at(self.ask_cluster())
         self._look_at_times()
 
     def _look_at_times(self) -> None:
@@ -81,14 +82,14 @@ class LimitLooks:
             self._slots[waiting.definition.runs_in].let_go(waiting)
         self._go_on()
 
-    def look_at_cluster(self) -> None:
-        """Ask for what jobs wait for, and say what is held, now or when it is time.
+    def ask_cluster(self) -> int | None:
+        """Ask for what jobs wait for, and say what is held; when to do so next, by `elapsed`.
 
         Slots are kept free for what is asked for. So this comes before free slots are given to
         others: a backlog of what needs no asking would take them all, for ever.
         """
         if not self._limits.of_cluster or self._ask_cluster is None:
-            return
+            return None
         next_at: int | None = None
         now, may_start = self._clock.elapsed(), self._may_start()
         for limit in self._limits.of_cluster.values():
@@ -102,15 +103,22 @@ class LimitLooks:
                 self._ask_cluster(limit.name, ask, partial(self._answered, limit))
             elif (at := limit.look_next) is not None and at > now:
                 next_at = at if next_at is None else min(next_at, at)
-        self._look_at_cluster_at(next_at)
+        return next_at
 
     def _look_at_cluster_at(self, at: int | None) -> None:
+        if at == self._cluster_alarm_at:
+            return
         if self._cluster_alarm is not None:
             self._cluster_alarm.cancel()
             self._cluster_alarm = None
+        self._cluster_alarm_at = at
         if at is not None:
             after = max(1, at - self._clock.elapsed())
-            self._cluster_alarm = self._clock.call_at(self._clock.now() + after, self._go_on)
+            self._cluster_alarm = self._clock.call_at(self._clock.now() + after, self._ask_again)
+
+    def _ask_again(self) -> None:
+        self._cluster_alarm, self._cluster_alarm_at = None, None
+        self._go_on()
 
     def _answered(self, limit: Rate | ClusterSlots, answer: Answer) -> None:
         slots = self._slots[limit.runs_in]

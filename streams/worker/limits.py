@@ -21,7 +21,7 @@ from streams.worker.circuit import Circuit
 from streams.worker.cluster_rate import Rate
 from streams.worker.cluster_slots import ClusterSlots
 from streams.worker.fair import Fair, Share
-from streams.worker.key_rate import KeyRate
+from streams.worker.key_rate import IdleKeys, KeyRate
 from streams.worker.limit import NEAR_MS, Group, Limit
 from streams.worker.pace import Pace
 from streams.worker.ports import Holder
@@ -51,6 +51,7 @@ class Limits:
         self._same: dict[str, tuple[Limit, ...]] = {}  # of all jobs of a definition, whatever key
         self._stored: dict[str, Limit] = {}  # those of which jobs are in an open table
         self._groups: dict[str, Group] = {}
+        self._idle_keys = IdleKeys()
         self._fairs: dict[tuple[str, str], Fair] = {}
         self._worker = worker  # this process, and no other
         self._lease_ms = lease_ms  # of slots of the cluster
@@ -87,9 +88,11 @@ class Limits:
         if (most := definition.cluster_concurrency) is not None:
             limits.append(self._cluster_slots(definition, most))
         if (most := definition.key_concurrency) is not None and key is not None:
-            why = f"{most} of {name} with this key run, as many as its key_concurrency allows"
-            group = self._groups.setdefault(name, Group())
-            limits.append(self._limit(f"key:{name}:{key}", most, why, group))
+            group = self._groups.get(name)
+            if group is None:
+                why = f"{most} of {name} with this key run, as many as its key_concurrency allows"
+                group = self._groups[name] = Group(why)
+            limits.append(self._limit(f"key:{name}:{key}", most, group.reason, group))
         if (rate := definition.rate_limit) is not None:
             if rate.by is None:
                 limits.append(self._rate(definition, rate))
@@ -115,18 +118,24 @@ class Limits:
     def _key_rate(
         self, definition: JobDefinition, rate: RateLimit, key: str, queue: str
     ) -> KeyRate:
-        name = f"rate:{queue}:{definition.name}:{key}"
+        of_all = f"rate:{queue}:{definition.name}"
+        name = f"{of_all}:{key}"
         limit = self._limits.get(name)
         if limit is None:
+            group = self._groups.get(of_all)
+            if group is None:
+                why = f"{definition.name} starts {rate.max} times in {rate.per} for a key at most"
+                group = self._groups[of_all] = Group(why)
             limit = self._limits[name] = KeyRate(
-                name=name,
-                now=self._now,
-                reason=f"{definition.name} starts {rate.max} times in {rate.per} for a key at most",
-                most=rate.max,
-                group=self._groups.setdefault(name, Group()),
+                name,
+                self._now,
+                group.reason,
+                rate.max,
+                group=group,
                 near_ms=self._near_ms,
                 per_ms=rate.per_ms,
             )
+            self._idle_keys.restore(limit)
         assert isinstance(limit, KeyRate)
         return limit
 
@@ -158,20 +167,25 @@ class Limits:
 
     def share(self, attempt: Attempt, tenant: str) -> Share:
         """The tenant of a job."""
-        return self._share(f"{_TENANT}{attempt.queue}:{attempt.definition.name}:{tenant}")
+        of_all = f"{_TENANT}{attempt.queue}:{attempt.definition.name}"
+        return self._share(f"{of_all}:{tenant}", of_all)
 
-    def _share(self, name: str) -> Share:
+    def _share(self, name: str, of_all: str) -> Share:
         limit = self._limits.get(name)
         if not isinstance(limit, Share):
-            why = "others of its tenant come first, in turn with those of other tenants"
-            group = self._groups.setdefault(name.rpartition(":")[0], Group())
-            limit = self._limits[name] = Share(name, self._now, why, group=group)
+            group = self._groups.get(of_all)
+            if group is None:
+                why = "others of its tenant come first, in turn with those of other tenants"
+                group = self._groups[of_all] = Group(why)
+            limit = self._limits[name] = Share(name, self._now, group.reason, group=group)
         return limit
 
     def look_later(self, limit: Limit) -> None:
         """A job waits for a limit: if it has room at some time, somebody must look then."""
+        if limit.look_at is not None:
+            return
         at = limit.free_at
-        if at is not None and limit.look_at is None and limit.is_full:
+        if at is not None and limit.is_full:
             limit.look_at = at
             heappush(self._looks, (at, next(self._order), limit))
 
@@ -249,7 +263,7 @@ class Limits:
         if definition is not None:
             self._of(definition, key, queue)  # so that it has its bound
         if name.startswith(_TENANT):
-            self._share(name)
+            self._share(name, ":".join(name.split(":", 3)[:3]))  # all but the tenant
         limit = self._limits.get(name)
         if limit is None:
             limit = self._limits[name] = Limit(name, self._now)
@@ -276,6 +290,7 @@ class Limits:
         for name, limit in list(self._limits.items()):
             if isinstance(limit, KeyRate) and limit.holder is holder:
                 del self._limits[name]  # another worker may start jobs of its key
+        self._idle_keys.withdraw(holder)
 
     def _have_no_more(self, limit: Limit, holder: Holder) -> None:
         del limit.asked[holder]
@@ -284,9 +299,9 @@ class Limits:
             self.forget(limit)
 
     def come(self, attempt: Attempt) -> None:
-        """A job waits for its turn that comes from an open table, where a limit held it."""
+        """A job waits for its turn that comes from an open table, where a limit may have held it."""
         held = None if attempt.entry is None else attempt.entry.held
-        if held is not None and attempt.was_opened and (limit := self._limits.get(held)):
+        if held is not None and (limit := self._limits.get(held)):
             limit.coming += 1
             attempt.comes_for = limit
 
@@ -344,6 +359,8 @@ class Limits:
             return
         if limit.most and limit.group is None:
             return  # of a definition: what its pace is goes on to matter
+        if isinstance(limit, KeyRate):
+            self._idle_keys.keep(limit)
         self._limits.pop(limit.name, None)
 
 

@@ -42,12 +42,12 @@ class Owned:
         """Take a job into hand."""
         rate = attempt.definition.rate_limit
         if rate is not None and rate.by == "key":
-            self.hand.enter(attempt, self._starts_before(attempt, rate.per_ms))
+            self.hand.enter(attempt, self._starts_before(attempt))
         self.hand.take(attempt)
 
-    def _starts_before(self, attempt: Attempt, per_ms: int) -> Iterator[int]:
+    def _starts_before(self, attempt: Attempt) -> Iterator[int]:
         opened_at, job = self.suspicion.opened_at, attempt.job
-        since = opened_at - 2 * per_ms
+        since = opened_at - 2 * self.tables.key_rates[job.name]
         for start in read_starts(self.tables.store, job.name, job.ordering_key, since):
             # Another worker's clock may have said so.
             yield start + SKEW_MS if start <= opened_at else start

@@ -153,6 +153,8 @@ class Purges:
 
     def reason_for(self, job: JobKey, offset: int, sent: int) -> str | None:
         """Why a job that is being read has ended already, if it has."""
+        if not self._purges:  # the usual case, and it costs nothing
+            return None
         found = (purge for purge in self._purges if purge.covers(job, offset, sent))
         return next((purge.reason for purge in found), None)
 

@@ -46,21 +46,24 @@ class Singling:
         scope = rule.scope(definition.name, envelope.key, definition.payload_type, envelope.payload)
         if scope is None:
             return None
-        single = Single(scope=scope, kind=rule.kind, arrival=record.offset)
-        match rule.kind:
+        kind, arrival = rule.kind, record.offset
+        match kind:
             case Kind.THROTTLE:
-                return replace(single, until=record.timestamp + rule.ms)
+                until = record.timestamp + rule.ms
+                return Single(scope=scope, kind=kind, arrival=arrival, until=until)
             case Kind.UNTIL_OVER:
-                return replace(single, for_ms=rule.ms)
+                return Single(scope=scope, kind=kind, arrival=arrival, for_ms=rule.ms)
             case Kind.DEBOUNCE | Kind.UNTIL_STARTED:
-                return single
+                return Single(scope=scope, kind=kind, arrival=arrival)
 
     def first_like(self, single: Single, record: Record, settlement: Settlement) -> Mark | None:
         """The job because of which this one is not to run."""
         if single.kind is Kind.DEBOUNCE:
             return None  # it is the others that give way
-        sent = record.timestamp
-        marks = self._marks(single.scope, sent, settlement)
+        sent, scope = record.timestamp, single.scope
+        if self._has_none(scope, settlement):  # the usual case, and it costs little
+            return None
+        marks = self._marks(scope, sent, settlement)
         return first_like(marks, arrival=record.offset, sent=sent)
 
     def drop(self, attempt: Attempt, settlement: Settlement, now: int) -> None:
@@ -129,6 +132,12 @@ class Singling:
             unique_for_ms = definition.unique_for_ms
         why = why_dropped(Kind.DEBOUNCE, by)
         settle.replace_waiting(entry, why, settlement, owned.place, now, unique_for_ms)
+
+    def _has_none(self, scope: str, settlement: Settlement) -> bool:
+        owned = self._owned
+        if owned.hand.singles.of(scope) or scope in settlement.singles:
+            return False
+        return not owned.tables.may_have_marks
 
     def _marks(self, scope: str, sent: int, settlement: Settlement) -> Iterator[Mark]:
         hand = self._owned.hand

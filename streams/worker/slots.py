@@ -90,7 +90,8 @@ class Slots:
         fair = self._limits.fair(attempt)
         if fair is None:
             line.append(attempt)
-            self._limits.come(attempt)
+            if attempt.was_opened:
+                self._limits.come(attempt)
             return
         tenant = fair.tenant_of(attempt)
         share = self._limits.share(attempt, tenant)
@@ -125,7 +126,8 @@ class Slots:
         passed, attempt.passed = attempt.passed, ()
         for limit in passed:
             limit.running -= 1
-        self._let_go(passed)
+            if limit.frees_by_end or not self.granted:  # else what it has is for those
+                self._let_go_one(limit)
 
     def remove(self, attempt: Attempt) -> bool:
         """A job waits no more; False: it did not wait."""
@@ -149,14 +151,18 @@ class Slots:
         while (waiting := self._pop()) is not None:
             if isinstance(waiting, Attempt):
                 attempt = waiting
-                self._limits.arrive(attempt)
+                if attempt.comes_for is not None:
+                    self._limits.arrive(attempt)
             elif (found := self._first_of(waiting)) is not None:
                 attempt = found
             else:
                 continue
             limits = self._limits.of(attempt)
-            full = next((limit for limit in limits if limit.is_full), None)
-            if full is None:
+            for limit in limits:
+                if limit.is_full:
+                    full = limit
+                    break
+            else:
                 return attempt
             self._limits.look_later(full)
             if full.keeps_near(attempt):
@@ -173,12 +179,14 @@ class Slots:
         """
         if not fair:
             return None
-        limits = [limit for limit in self._limits.of(fair.first()) if limit.group is None]
-        full = next((limit for limit in limits if limit.is_full and limit.most), None)
-        if full is not None:
-            full.hold(fair)
-            self._let_go(limits)
-            return None
+        limits = self._limits.of(fair.first())
+        if limits:
+            limits = [limit for limit in limits if limit.group is None]
+        for limit in limits:
+            if limit.is_full and limit.most:
+                limit.hold(fair)
+                self._let_go(limits)
+                return None
         attempt, share = fair.next()
         self._limits.forget(share)
         return attempt
@@ -229,7 +237,10 @@ class Slots:
     def _let_go(self, limits: Sequence[Limit]) -> None:
         """Let one that is held by each of these have its turn; forget idle limits."""
         for limit in limits:
-            if limit.held and not limit.is_full:
-                first = limit.let_go()
-                self._line_of(first).let_go.append(first)
-            self._limits.forget(limit)
+            self._let_go_one(limit)
+
+    def _let_go_one(self, limit: Limit) -> None:
+        if limit.held and not limit.is_full:
+            first = limit.let_go()
+            self._line_of(first).let_go.append(first)
+        self._limits.forget(limit)

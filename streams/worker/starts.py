@@ -17,9 +17,11 @@ from streams.wire.state import AttemptRecord, OpenEntry
 from streams.worker.ports import Row, Store
 
 STARTS = "starts"  # name and key, time, job -> nothing
+LOOK_EACH = 4  # about each fourth job looks for what is too old
 
 _length = struct.Struct(">I")
 _row = struct.Struct(">QI")
+_time = struct.Struct(">Q")
 
 
 def _prefix(name: str, key: str | None) -> bytes:
@@ -40,21 +42,25 @@ def _started(history: Iterable[AttemptRecord]) -> Iterator[int]:
 
 
 def start_rows(store: Store, job: JobKey, times: Iterable[int], per_ms: int) -> Iterator[Row]:
-    """What to write of a job's starts; what is older than the window before them is removed."""
+    """What to write of a job's starts; what is older than the window before them is removed.
+
+    To look for that is not for each job: of a key only some rows are left over.
+    """
     known = list(times)
     if not known:
         return
-    prefix = _prefix(job.name, job.ordering_key)
-    old = prefix + struct.pack(">Q", max(0, max(known) - 2 * per_ms))
-    for row, _ in store.scan(STARTS, prefix, old):
-        yield STARTS, row, None
+    prefix, of_job = _prefix(job.name, job.ordering_key), crc32(job.encode())
+    if of_job % LOOK_EACH == 0:
+        old = prefix + _time.pack(max(0, max(known) - 2 * per_ms))
+        for row, _ in store.scan(STARTS, prefix, old):
+            yield STARTS, row, None
     for time in known:
-        yield STARTS, prefix + _row.pack(time, crc32(job.encode())), b""
+        yield STARTS, prefix + _row.pack(time, of_job), b""
 
 
 def read_starts(store: Store, name: str, key: str | None, since: int) -> list[int]:
     """When jobs of a key started since then, in order."""
     prefix = _prefix(name, key)
-    first = prefix + struct.pack(">Q", max(0, since))
+    first = prefix + _time.pack(max(0, since))
     rows = store.scan(STARTS, first, prefix + b"\xff")
     return [int(_row.unpack(row[len(prefix) :])[0]) for row, _ in rows]

@@ -203,8 +203,15 @@ class Tables:
             return int(_number.unpack(row[: _number.size])[0])
         return None
 
+    @property
+    def may_have_marks(self) -> bool:
+        """Whether any job could count for those like it."""
+        return bool(self.counts.entries or self.counts.singles_over)
+
     def marks(self, scope: str, sent: int) -> Iterator[Mark]:
         """Jobs that count for what is like them and was sent then, those that do longest first."""
+        if not self.may_have_marks:
+            return
         for row, value in self.store.scan(SINGLE, *rows_until(scope, sent)):
             yield read_mark(row, value)
 
