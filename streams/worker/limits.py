@@ -299,7 +299,7 @@ class Limits:
             self.forget(limit)
 
     def come(self, attempt: Attempt) -> None:
-        """A job waits for its turn that comes from an open table, where a limit may have held it."""
+        """A job waits for its turn; a limit may have held it in an open table before."""
         held = None if attempt.entry is None else attempt.entry.held
         if held is not None and (limit := self._limits.get(held)):
             limit.coming += 1
