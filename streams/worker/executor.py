@@ -183,7 +183,7 @@ class LoopExecutor:
 
     def _start_next(self, slots: Slots) -> None:
         if slots.free > 0 and self._limits.of_cluster:
-            self._looks.ask_cluster()
+            self._looks.ask_first()
         # A worker whose lease is over starts nothing: its jobs may run elsewhere by now.
         while slots.free > 0 and self._may_start_now:
             following = slots.next()

@@ -61,7 +61,7 @@ class LimitLooks:
         """Ask for what limits have room for, and look at those later that will have room."""
         for holder, limit, count in self._limits.ask():
             holder.let_in(limit, count)
-        self._look_at_cluster_at(self.ask_cluster())
+        self._look_at_cluster()
         self._look_at_times()
 
     def _look_at_times(self) -> None:
@@ -82,28 +82,41 @@ class LimitLooks:
             self._slots[waiting.definition.runs_in].let_go(waiting)
         self._go_on()
 
-    def ask_cluster(self) -> int | None:
-        """Ask for what jobs wait for, and say what is held; when to do so next, by `elapsed`.
+    def ask_first(self) -> None:
+        """Ask for what jobs wait for before free slots are given to others.
 
-        Slots are kept free for what is asked for. So this comes before free slots are given to
-        others: a backlog of what needs no asking would take them all, for ever.
+        Slots are kept free for what is asked for: a backlog of what needs no asking would take them
+        all, for ever.
         """
-        if not self._limits.of_cluster or self._ask_cluster is None:
-            return None
-        next_at: int | None = None
-        now, may_start = self._clock.elapsed(), self._may_start()
         for limit in self._limits.of_cluster.values():
-            slots = self._slots[limit.runs_in]
-            free = max(0, slots.free - slots.promised) if may_start else 0
-            ask = limit.next_ask(free)
-            if ask is not None:
-                wants = ask.wants if isinstance(ask, SlotAsk) else ask.wanted
-                limit.reserved = min(wants, free, len(limit.held))
-                slots.free -= limit.reserved  # a start must not wait for a slot
-                self._ask_cluster(limit.name, ask, partial(self._answered, limit))
-            elif (at := limit.look_next) is not None and at > now:
+            if not limit.is_asking and (limit.held or limit.asked):
+                self._ask(limit)
+
+    def _look_at_cluster(self) -> None:
+        """Ask for what jobs wait for, and say what is held, now or when it is time."""
+        if not self._limits.of_cluster:
+            return
+        next_at: int | None = None
+        now = self._clock.elapsed()
+        for limit in self._limits.of_cluster.values():
+            if not self._ask(limit) and (at := limit.look_next) is not None and at > now:
                 next_at = at if next_at is None else min(next_at, at)
-        return next_at
+        self._look_at_cluster_at(next_at)
+
+    def _ask(self, limit: Rate | ClusterSlots) -> bool:
+        """Whether there was something to ask for, or to say."""
+        if self._ask_cluster is None:
+            return False
+        slots = self._slots[limit.runs_in]
+        free = max(0, slots.free - slots.promised) if self._may_start() else 0
+        ask = limit.next_ask(free)
+        if ask is None:
+            return False
+        wants = ask.wants if isinstance(ask, SlotAsk) else ask.wanted
+        limit.reserved = min(wants, free, len(limit.held))
+        slots.free -= limit.reserved  # a start must not wait for a slot
+        self._ask_cluster(limit.name, ask, partial(self._answered, limit))
+        return True
 
     def _look_at_cluster_at(self, at: int | None) -> None:
         if at == self._cluster_alarm_at:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from streams.contracts import Event, JobPayload
 from streams.dev.bench.load import KEYS
+from streams.jobs.batching import Batch
 from streams.jobs.breaker import Breaker
 from streams.jobs.context import JobContext
 from streams.jobs.decorator import job
@@ -88,18 +89,27 @@ def fails_first(n: int) -> bool:
 CONTROLS: Final[dict[str, dict[str, Any]]] = {
     "none": {},
     "concurrency": {"concurrency": 100},
+    "cluster_concurrency": {"cluster_concurrency": 1_000},
     "rate": {"rate_limit": RateLimit(10_000_000, per="1m")},
     "key_rate": {"rate_limit": RateLimit(1_000, per="1s", by="key")},
     "fair": {"fair_by": "account"},
     "breaker": {"breaker": Breaker(0.9, of=100)},
     "unique": {"unique": Unique(by=("account", "n"))},
+    "batch": {"batch": Batch(100, wait="10ms")},
 }
 """Flow controls that hold nothing up, by name; what they cost is measured by `controls`."""
 
 
-@job(**CONTROLS[os.environ.get(CONTROL, "none")])
-async def noop(payload: Noop) -> None:
+async def _one(payload: Noop) -> None:
     """Do nothing."""
+
+
+async def _many(payloads: list[Noop]) -> None:
+    """Do nothing."""
+
+
+_control = os.environ.get(CONTROL, "none")
+noop = job(**CONTROLS[_control])(_many if _control == "batch" else _one)
 
 
 @job(ledger=False)
