@@ -9,7 +9,7 @@ again from where he is.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -36,6 +36,14 @@ class Batch:
 
     start: int
     records: Sequence[Any]
+
+    def parts(self, most: int) -> Iterator[Batch]:
+        """It, so many records at a time."""
+        start = self.start
+        for at in range(0, len(self.records), most):
+            records = self.records[at : at + most]
+            yield Batch(start, records)
+            start = records[-1].offset + 1
 
     def follows(self, reader: Reader) -> bool:
         """Whether nothing is missing between what this reader was given and these."""

@@ -1,5 +1,7 @@
 """Faust's transport with whole batches: what was fetched of a topic travels as one event.
 
+What is urgent comes first: it is taken before anything else, and of others only so much at a time.
+
 Two things of Faust's consumer are replaced. Its loop handles records one by one and drops a batch
 whose partition was paused meanwhile (which loses it: the position has moved on); ours holds a
 partition back between fetches, and `streams.kafka.reading` sees to it that what is dropped on its
@@ -10,7 +12,9 @@ engine.
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable, Iterable, Mapping
+from time import monotonic
 from typing import Any
 
 import aiokafka
@@ -22,10 +26,19 @@ from mode.threads import WorkerThread
 
 from streams.kafka.lease import Lease
 from streams.kafka.reading import Batch, Reader, Reading
+from streams.kafka.urgency import Urgency
 
 FETCH_WAIT_MS = 50  # Faust's own 1500 would delay a partition that is released by as much
+# What is urgent waits for the fetch that is under way, and for what it brought to be read. Where it
+# is not to wait for others, these come in pieces of so many bytes, and of so many records.
+PIECE_BYTES = 256 * 1024
+PIECE = 2_000
 HELD_BACK_WAIT = 0.02  # seconds, while every partition is held back
 POLL = 0.1  # seconds: how soon a partition that was held back is asked for again
+SHORT_POLL = 0.01  # seconds, while a part of what was fetched is still to be handed over
+HANDED_OVER = 200  # records at a time
+INTERVAL = sys.getswitchinterval()
+HURRIED_INTERVAL = 0.0005  # seconds
 
 
 class _LeftBehind(WorkerThread):
@@ -43,11 +56,29 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
     """The consumer's thread, with a fetch wait, an isolation level and a lease of our own."""
 
     Worker = _LeftBehind
+    _urgent_is_next = True
+    _is_hurried = False
 
     async def on_start(self) -> None:
         """Connect; the lease is watched before the consumer joins its group."""
         await super().on_start()
         self.consumer.lease.watch(self._consumer._coordinator)
+        self._ask_for_urgent_first(self._consumer._fetcher)
+
+    def _ask_for_urgent_first(self, fetcher: Any) -> None:
+        """Of what a fetch may bring, the partitions that it names first have all they have."""
+        actions_per_node, urgency = fetcher._get_actions_per_node, self.consumer.urgency
+
+        def urgent_first(assignment: Any) -> Any:
+            actions = actions_per_node(assignment)
+            makes_way = urgency.makes_way(monotonic())
+            for _, request in actions[0]:
+                request.topics.sort(key=lambda topic: urgency.order(topic[0]))
+                if makes_way:
+                    request._max_bytes = PIECE_BYTES
+            return actions
+
+        fetcher._get_actions_per_node = urgent_first
 
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
@@ -56,6 +87,31 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         consumer._isolation_level = "read_committed"
         return consumer
 
+    async def _fetch_records(
+        self,
+        consumer: aiokafka.AIOKafkaConsumer,
+        active_partitions: set[TP],
+        timeout: float | None = None,
+        max_records: int | None = None,
+    ) -> Any:
+        """Take what is urgent first, but not each time: others must get on as well."""
+        urgency = self.consumer.urgency
+        urgent = urgency.of(active_partitions) if self._urgent_is_next else set()
+        self._urgent_is_next = urgent.isdisjoint(consumer._fetcher._records)
+        if not self._urgent_is_next:
+            active_partitions, timeout = urgent, 0
+        most = PIECE if urgency.makes_way(monotonic()) else max_records
+        taken = await super()._fetch_records(consumer, active_partitions, timeout, most)
+        urgency.took(taken, monotonic())
+        self._hurry(urgency.makes_way(monotonic()))
+        return taken
+
+    def _hurry(self, is_hurried: bool) -> None:
+        """While the loop is busy, this thread has its turn only once in an interval."""
+        if is_hurried != self._is_hurried:
+            self._is_hurried = is_hurried
+            sys.setswitchinterval(HURRIED_INTERVAL if is_hurried else INTERVAL)
+
 
 class BatchConsumer(driver.Consumer):
     """Hands over whole batches, and commits the engine's watermarks."""
@@ -63,20 +119,31 @@ class BatchConsumer(driver.Consumer):
     readers: Callable[[], Mapping[TP, Reader]]  # of the partitions that are open
     watermark: Callable[[TP], int | None]
     watched: Callable[[], list[TP]]
+    urgency: Urgency
     lease: Lease
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._reading: Reading[TP] = Reading()
+        self._underway: set[TP] = set()  # of these a long batch is not handed over yet
         self._committing = asyncio.Lock()
 
     def read_again(self, tp: TP) -> None:
         """What was fetched of this partition did not arrive: go back to where its reader is."""
         self._reading.again([tp])
 
+    def pieces(self, batch: Batch) -> Iterable[Batch]:
+        """What of it is handed over at a time: others get on in between."""
+        return batch.parts(HANDED_OVER) if self.urgency.makes_way(monotonic()) else (batch,)
+
+    def handed_over(self, tp: TP) -> None:
+        """What was fetched of this partition has arrived, or is to be read again."""
+        self._underway.discard(tp)
+
     def resume_flow(self) -> None:
         """Faust has just emptied its buffers: what was in them is fetched again."""
         self._reading.again()
+        self._underway.clear()
         super().resume_flow()
 
     def _new_consumer_thread(self) -> BatchConsumerThread:
@@ -87,6 +154,7 @@ class BatchConsumer(driver.Consumer):
         fetcher_stopped = fetcher._stopped.is_set
         callback: Any = self.callback
         self._reading.again()  # whoever fetched before was cut off, perhaps with a batch in hand
+        self._underway.clear()
         try:
             while not (stopped() or fetcher_stopped()):
                 self.diag.set_flag(CONSUMER_FETCHING)
@@ -98,13 +166,14 @@ class BatchConsumer(driver.Consumer):
                 wanted = {
                     tp: reader
                     for tp, reader in self.readers().items()
-                    if tp in active and reader.wants_more
+                    if tp in active and tp not in self._underway and reader.wants_more
                 }
                 if not wanted or not await self._seek_for(wanted):
                     self._show_life()
                     await asyncio.sleep(HELD_BACK_WAIT)
                     continue
-                batches = await self._getmany(active_partitions=set(wanted), timeout=POLL)
+                poll = SHORT_POLL if self._underway else POLL
+                batches = await self._getmany(active_partitions=set(wanted), timeout=poll)
                 for topic in self._by_topic(batches or {}):
                     if self.should_stop:
                         break
@@ -115,6 +184,9 @@ class BatchConsumer(driver.Consumer):
                     message.key = None
                     # Before it is handed over: whoever takes it empties it.
                     read = {tp: batch.records[-1].offset for tp, batch in topic.items()}
+                    self._underway.update(
+                        tp for tp in topic if len(topic[tp].records) > HANDED_OVER
+                    )
                     await callback(message)
                     self._read_offset.update(read)
         except self.consumer_stopped_errors:

@@ -32,6 +32,7 @@ from streams.kafka.standby import Standbys
 from streams.kafka.startup import FAILED, MISCONFIGURED, prepare_topics
 from streams.kafka.store import RocksStore
 from streams.kafka.transport import BatchConsumer, BatchTransport
+from streams.kafka.urgency import Urgency
 from streams.observe.health import Health, QueueReading, Thresholds, WorkerReading, health
 from streams.observe.logs import configure
 from streams.observe.metrics import WorkerMetrics
@@ -46,6 +47,7 @@ from streams.worker.pipeline import Pipeline
 from streams.worker.presence import Roster
 from streams.worker.processes import PoolOptions, ProcessPool, cores, modules_of
 from streams.worker.recovery import Recovery
+from streams.worker.slots import WEIGHT
 from streams.worker.trimming import Kept
 from streams.worker.watchdog import Watchdog
 
@@ -218,13 +220,21 @@ class JobsApp(faust.App):
         consumer.readers = lambda: self._ours.targets
         consumer.watermark = self._ours.watermark
         consumer.watched = self._ours.partitions
+        weights = self.streams_settings.weights_of
+        consumer.urgency = Urgency(
+            {topic: weights.get(queue, WEIGHT) for topic, queue in self._queues.items()}
+        )
         consumer.lease = self._lease
         return consumer
 
     def _add_agents(self) -> None:
-        for topics, name in ((self._queues, "queue"), (self._events, "fan_out")):
-            if not topics:
-                continue
+        # Each queue has its own: what is urgent does not wait until others are handed over.
+        agents: list[tuple[tuple[str, ...], str]] = [
+            ((topic,), f"queue.{queue}") for topic, queue in self._queues.items()
+        ]
+        if self._events:
+            agents.append((tuple(self._events), "fan_out"))
+        for topics, name in agents:
             channel = self.topic(
                 *topics,
                 key_type=bytes,
@@ -235,19 +245,32 @@ class JobsApp(faust.App):
             self.agent(channel, name=f"streams.{name}")(self._hand_over)
 
     async def _hand_over(self, stream: Any) -> None:
-        """The body of both agents: an event is what was fetched of a topic, by partition."""
+        """The body of all agents: an event is what was fetched of a topic, by partition.
+
+        A long batch is handed over in parts, and what else there is to do goes on in between.
+        """
         async for event in stream.noack().events():
             message = event.message
             # The engine's watermark acknowledges; Faust must not wait for an ack of its own.
             message.acked = True
             self.consumer._unacked_messages.discard(message)
-            for tp, batch in message.value.items():
-                try:
-                    self._deliver(tp, batch)
-                except Exception as error:  # Faust would acknowledge the event and go on
-                    logger.exception("handing over %s/%d failed", tp.topic, tp.partition)
-                    self._end_with(error)
+            batches: dict[TP, Batch] = dict(message.value)
             message.value.clear()  # Faust keeps its last event until another one comes
+            try:
+                while batches:
+                    tp = next(iter(batches))
+                    for part in self.consumer.pieces(batches[tp]):
+                        self._deliver(tp, part)
+                        await asyncio.sleep(0)
+                    del batches[tp]
+                    self.consumer.handed_over(tp)
+            except Exception as error:  # Faust would acknowledge the event and go on
+                logger.exception("handing over %s/%d failed", tp.topic, tp.partition)
+                self._end_with(error)
+            finally:
+                for tp in batches:
+                    self.consumer.read_again(tp)
+                    self.consumer.handed_over(tp)
 
     def _deliver(self, tp: TP, batch: Batch) -> None:
         target = self._ours.targets.get(tp)

@@ -118,3 +118,15 @@ class Consumer:
 def test_readers_get_everything_whatever_is_dropped() -> None:
     for seed in range(2_000):
         Consumer(random.Random(seed)).run()
+
+
+def test_the_pieces_of_a_batch_follow_each_other_also_where_offsets_are_missing():
+    batch = Batch(3, [Record(offset) for offset in (5, 6, 9, 12, 13)])
+    pieces = list(batch.parts(2))
+    assert [[each.offset for each in piece.records] for piece in pieces] == [[5, 6], [9, 12], [13]]
+    assert [piece.start for piece in pieces] == [3, 7, 13]
+    reader = Reader(3)
+    for piece in pieces:
+        assert piece.follows(reader)
+        reader.take(piece)
+    assert not pieces[2].follows(Reader(7))  # what is between them is missing
