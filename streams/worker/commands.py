@@ -12,6 +12,7 @@ from streams.jobs.states import State
 from streams.wire.state import Command, OpenEntry
 from streams.worker import settle
 from streams.worker.callbacks import Callbacks
+from streams.worker.ending import Ending
 from streams.worker.outcomes import Outcomes
 from streams.worker.owned import Owned
 from streams.worker.parking import park_attempts
@@ -32,7 +33,8 @@ class Commands:
         self._owned = owned
         self._outcomes = outcomes
         self._callbacks = callbacks
-        self.purges = Purges(owned, outcomes)
+        self._ending = Ending(owned.hand)
+        self.purges = Purges(owned, outcomes, self._ending)
         self._arrived: deque[tuple[Command, int, int]] = deque()
         self._ahead: dict[bytes, tuple[Command, int, int]] = {}
         self._end = 0  # the offset after the last command that was taken
@@ -81,7 +83,8 @@ class Commands:
                 del self._ahead[state_key]  # there is no such job
         self._callbacks.forget_passed(owned.watermark.position)
         held = [offset for _, offset, _ in self._ahead.values()]
-        obeyed = min([self._end, *held, *self._callbacks.kept, *self.purges.kept])
+        kept = (*held, *self._callbacks.kept, *self.purges.kept, *self._ending.kept())
+        obeyed = min([self._end, *kept])
         if obeyed > owned.tables.applied(owned.place.commands):
             settlement.commands_read = obeyed
 
@@ -99,11 +102,11 @@ class Commands:
             return  # it came before the replay, and a crash repeats it after
         match command.kind:
             case "cancel" if attempt is not None:
-                attempt.cancelled = command.reason or "cancelled"
+                reason = command.reason or "cancelled"
                 if attempt.submitted:
-                    owned.hand.cancel(attempt, attempt.cancelled)
+                    self._ending.tell(attempt, reason, offset)
                 else:
-                    self._outcomes.conclude(attempt, Cancelled(attempt.cancelled), settlement, now)
+                    self._outcomes.conclude(attempt, Cancelled(reason), settlement, now)
             case "cancel" if entry is not None and entry.state is not State.DEAD:
                 unique_for_ms = owned.unique_for_ms(command.job)
                 settle.cancel_open(

@@ -26,6 +26,7 @@ from streams.jobs.states import State
 from streams.wire.state import Command, OpenEntry, decode_command
 from streams.worker import settle
 from streams.worker.attempt import Attempt
+from streams.worker.ending import Ending
 from streams.worker.outcomes import Outcomes
 from streams.worker.owned import Owned
 from streams.worker.ports import Log
@@ -107,9 +108,10 @@ async def purges_among(
 class Purges:
     """Those of one partition that are not done."""
 
-    def __init__(self, owned: Owned, outcomes: Outcomes) -> None:
+    def __init__(self, owned: Owned, outcomes: Outcomes, ending: Ending) -> None:
         self._owned = owned
         self._outcomes = outcomes
+        self._ending = ending
         self._purges: list[_Purge] = []
 
     def __bool__(self) -> bool:
@@ -142,14 +144,11 @@ class Purges:
         purge.is_begun = True
         for attempt in self._owned.hand:
             if purge.ends_in_hand(attempt):
-                self._cancel(attempt, purge.reason, settlement, now)
-
-    def _cancel(self, attempt: Attempt, reason: str, settlement: Settlement, now: int) -> None:
-        attempt.cancelled = reason
-        if attempt.submitted:
-            self._owned.hand.cancel(attempt, reason)
-        else:
-            self._outcomes.conclude(attempt, Cancelled(reason), settlement, now)
+                if attempt.submitted:
+                    self._ending.tell(attempt, purge.reason, offset)
+                else:
+                    ended = Cancelled(purge.reason)
+                    self._outcomes.conclude(attempt, ended, settlement, now)
 
     def reason_for(self, job: JobKey, offset: int, sent: int) -> str | None:
         """Why a job that is being read has ended already, if it has."""

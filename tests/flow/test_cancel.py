@@ -8,9 +8,19 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from steps import until
+from steps import crash, pipeline, restart, until
 
-from streams import Fixed, JobContext, JobPayload, PermanentError, Retry, Snooze, job
+from streams import (
+    Batch,
+    BatchContext,
+    Fixed,
+    JobContext,
+    JobPayload,
+    PermanentError,
+    Retry,
+    Snooze,
+    job,
+)
 from streams.jobs.identity import JobKey
 from streams.jobs.lifecycle import Happening
 from streams.testing.sandbox import Sandbox
@@ -25,6 +35,10 @@ class Step(JobPayload, name="step", key="account"):
 
 
 class Block(JobPayload, name="block"):
+    n: int
+
+
+class Together(JobPayload, name="together"):
     n: int
 
 
@@ -108,8 +122,8 @@ async def test_what_waits_for_its_key_in_hand_is_left_out():
     async with Sandbox(step) as box:
         async with going_on(box, Step(account=1, n=1, do="wait"), "one"):
             behind = asyncio.create_task(box.enqueue(Step(account=1, n=2), id="two"))
-            pipelines = box.cluster.workers[0].engine.queues.values()
-            await until(lambda: sum(pipeline.running for pipeline in pipelines) == 2)
+            owners = box.cluster.workers[0].engine.queues.values()
+            await until(lambda: sum(owner.running for owner in owners) == 2)
             second = asyncio.create_task(box.cancel(key("two")))
             await until(lambda: cancelled(box) == {"two"})
             await box.cancel(key("one"))
@@ -151,6 +165,56 @@ async def test_a_long_run_that_was_taken_over_is_interrupted():
         await box.cancel(key("one"))
         assert (cancelled(box), interrupted) == ({"one"}, [1])
         assert len(box.jobs()) == 1
+
+
+@job
+async def unwinds(payload: Step) -> None:
+    ran.append(payload.n)
+    try:
+        await asyncio.Event().wait()
+    except asyncio.CancelledError:
+        interrupted.append(payload.n)
+        if len(ran) == 1:
+            await asyncio.Event().wait()  # it has much to clean up
+        raise
+
+
+@job(batch=Batch(2))
+async def together(payloads: list[Together], ctx: BatchContext) -> None:
+    ran.append(len(payloads))
+    if len(ran) == 1:
+        await asyncio.Event().wait()
+    await until(lambda: bool(ctx.jobs[1]._interrupted))
+
+
+async def test_a_worker_that_dies_while_a_cancelled_job_unwinds_loses_no_cancel():
+    async with Sandbox(unwinds) as box:
+        enqueuing = asyncio.create_task(box.enqueue(Step(account=1, n=1), id="one"))
+        await until(lambda: ran == [1])
+        cancelling = asyncio.create_task(box.cancel(key("one")))
+        await until(lambda: interrupted == [1])
+        for _ in range(50):  # what it does about the command is written
+            await asyncio.sleep(0)
+        await restart(box)
+        await asyncio.gather(enqueuing, cancelling)
+        assert cancelled(box) == {"one"}
+
+
+async def test_a_worker_that_dies_while_a_call_runs_loses_no_cancel_of_a_job_in_it():
+    async with Sandbox(together, partitions=1) as box:
+        tasks = [asyncio.create_task(box.enqueue(Together(n=n), id=str(n))) for n in range(2)]
+        await until(lambda: ran == [2])
+        one = JobKey(name="together", ordering_key=None, id="1")
+        tasks.append(asyncio.create_task(box.cancel(one)))
+        for _ in range(50):
+            await asyncio.sleep(0)
+        await crash(box)
+        await box.cluster.advance_to(box.cluster.clock.now() + 5_000)
+        await asyncio.gather(*tasks)
+        assert cancelled(box) == {"1"}
+        # and it is noted as obeyed once all of that is settled
+        owner = pipeline(box)
+        assert owner.tables.applied(owner.place.commands) == 1
 
 
 async def test_a_job_that_no_handler_here_knows_is_cancelled_whether_it_is_read_or_not():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from steps import crash, kill_all
+from steps import crash, kill_all, restart
 
 from streams import Event, Fixed, JobPayload, Retry, job
 from streams.client import JobClient
@@ -28,6 +28,10 @@ class Other(JobPayload, name="purged_other"):
     n: int
 
 
+class Slow(JobPayload, name="purged_slow", key="k"):
+    k: str
+
+
 class Gone(Event, type="account.gone", key="account"):
     account: str
 
@@ -46,6 +50,16 @@ async def purged_work(payload: Work) -> None:
         raise ValueError("as the test says")
     if payload.k == "runs":
         await gates[0].wait()
+
+
+@job(cancel_on=Gone)
+async def purged_slow(payload: Slow) -> None:
+    ran.append(payload.k)
+    try:
+        await asyncio.Event().wait()
+    finally:
+        ran.append("interrupted")
+        await asyncio.Event().wait()  # it has much to clean up
 
 
 @job
@@ -211,6 +225,22 @@ async def test_what_a_limit_lets_in_before_the_sweep_has_come_to_it_does_not_sta
         await pause(box, "purged_other", None)
         assert ran == []
         assert len(box.jobs(state=State.CANCELLED)) == 6
+
+
+async def test_a_worker_that_dies_while_a_job_unwinds_loses_no_event_that_cancels_it():
+    ran.clear()
+    async with Sandbox(purged_slow) as box:
+        tasks = [asyncio.create_task(box.enqueue(Slow(k="a")))]
+        await until(box, lambda: ran == ["a"])
+        tasks.append(asyncio.create_task(box.emit(Gone(account="a"), id="e")))
+        await until(box, lambda: ran == ["a", "interrupted"])
+        for _ in range(50):  # what it does about the command is written
+            await asyncio.sleep(0)
+        assert not any(p._commands.purges for p in box.cluster.workers[0].engine.queues.values())
+        await restart(box)
+        await asyncio.gather(*tasks)
+        (cancelled,) = box.jobs(state=State.CANCELLED)
+        assert cancelled.reason == "cancelled by account.gone e"
 
 
 @pytest.mark.parametrize("waits_in_hand", [False, True])

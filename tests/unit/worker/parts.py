@@ -18,6 +18,7 @@ from streams.wire.state import LedgerRecord, OpenEntry
 from streams.worker.admission import attempt_of
 from streams.worker.attempt import Attempt
 from streams.worker.callbacks import Callbacks
+from streams.worker.ending import Ending
 from streams.worker.hand import Hand
 from streams.worker.openings import Openings
 from streams.worker.outcomes import Outcomes
@@ -174,7 +175,7 @@ def owned_by_us(
 
 def openings_of(owned: Owned) -> Openings:
     """What starts from its open table, while nothing is purged."""
-    return Openings(owned, Callbacks(owned), Purges(owned, Outcomes(owned)))
+    return Openings(owned, Callbacks(owned), Purges(owned, Outcomes(owned), Ending(owned.hand)))
 
 
 def write(owned: Owned, settlement: Settlement) -> None:
