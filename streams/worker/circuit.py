@@ -60,6 +60,11 @@ class Circuit(Limit):
         if self.open_until is not None:
             self.probe = attempt
 
+    def withdraw(self, attempt: Attempt) -> None:
+        """It waits again: it may be the probe then, or another one is."""
+        if attempt is self.probe:
+            self.probe = None
+
     def ended(self, attempt: Attempt, outcome: Outcome) -> Outcome:
         """An attempt that had started ended; a probe that failed was no attempt of its job."""
         has_failed = failed(outcome)

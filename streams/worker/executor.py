@@ -346,22 +346,27 @@ class LoopExecutor:
 
     def _put_back(self, attempt: Attempt, running: _Running) -> None:
         """It waits for its slot again, before all others."""
-        running.has_slot = False
-        slots = self._slots[attempt.definition.runs_in]
+        slots = self._take_slot_from(attempt, running)
         slots.put_back.append(attempt)
         if len(slots.put_back) == 1:  # also if nobody tells that the lease goes on
             self._clock.call_at(self._clock.now() + PUT_BACK_MS, self.go_on)
-        self._give_back(attempt, slots)
         self._note_if_idle()
 
     def _wait_again(self, attempt: Attempt, running: _Running) -> None:
-        running.has_slot = False
-        slots = self._slots[attempt.definition.runs_in]
-        self._give_back(attempt, slots)
+        slots = self._take_slot_from(attempt, running)
         attempt.start_by = None
         slots.wait(attempt)
         self._start_next(slots)
         self._note_if_idle()
+
+    def _take_slot_from(self, attempt: Attempt, running: _Running) -> Slots:
+        """It has not begun, and waits again."""
+        running.has_slot = False
+        for limit in attempt.passed:
+            limit.withdraw(attempt)
+        slots = self._slots[attempt.definition.runs_in]
+        self._give_back(attempt, slots)
+        return slots
 
     def _interrupt(self, attempt: Attempt, running: _Running) -> None:
         """Cancel a running handler; one that does not unwind loses its slot all the same."""

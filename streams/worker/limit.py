@@ -111,6 +111,9 @@ class Limit:
         if self.pace is not None:
             self.pace.start()
 
+    def withdraw(self, attempt: Attempt) -> None:
+        """One that passed it has not begun, and waits for its turn again."""
+
     def ended(self, attempt: Attempt, outcome: Outcome) -> Outcome:
         """One that passed it ended; what that means for the job."""
         return outcome

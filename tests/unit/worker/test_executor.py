@@ -11,9 +11,10 @@ from dataclasses import replace
 import pytest
 from parts import attempt, definition_of
 
-from streams import JobContext, JobPayload, job
+from streams import Breaker, JobContext, JobPayload, job
 from streams.jobs.outcome import Cancelled, Outcome
 from streams.kafka.clock import WallClock
+from streams.testing.memory import MemoryClock
 from streams.worker.attempt import Attempt
 from streams.worker.executor import LoopExecutor
 
@@ -121,3 +122,41 @@ async def test_what_was_about_to_start_when_the_process_was_frozen_does_not() ->
     await over.wait()
     assert started == ["0", "1"]
     assert executor.running == 0
+
+
+async def test_a_probe_of_a_breaker_that_could_not_begin_is_the_probe_once_it_can() -> None:
+    may_start = True
+    started: list[str] = []
+
+    @job(breaker=Breaker(1, of=1, pause="1s"))
+    async def step(payload: Step, ctx: JobContext) -> None:
+        started.append(ctx.id)
+        if len(started) == 1:
+            raise ConnectionError("it does not answer")
+
+    ended: list[Outcome] = []
+    clock = MemoryClock()
+    executor = LoopExecutor(clock, lambda event: None, may_start=lambda: may_start)
+    jobs = [attempt(definition_of(step), str(n), None) for n in range(3)]
+
+    async def run(taken: Attempt) -> None:
+        executor.submit(taken, lambda attempt, outcome: ended.append(outcome))
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+    # given a breaker that is open
+    await run(jobs[0])
+    clock.set(clock.now() + 1_000)
+    # when its probe has a slot, and the process is frozen before it begins
+    executor.submit(jobs[1], lambda attempt, outcome: ended.append(outcome))
+    may_start = False
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert started == ["0"]
+    # then it probes later on, and the others follow
+    may_start = True
+    executor.go_on()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    await run(jobs[2])
+    assert started == ["0", "1", "2"]
