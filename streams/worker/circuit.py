@@ -54,6 +54,10 @@ class Circuit(Limit):
     def is_idle(self) -> bool:
         return False  # what it has seen goes on to matter
 
+    @property
+    def is_one_of_many(self) -> bool:
+        return False
+
     def start(self, attempt: Attempt) -> None:
         """It starts; if the circuit is open, as its probe."""
         self.running += 1

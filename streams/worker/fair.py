@@ -28,6 +28,10 @@ class Share(Limit):
         # With very many tenants each has fewer, or they would fill what a partition may hold.
         return NEAR if self.group is None else min(NEAR, max(1, self.group.left // 4))
 
+    @property
+    def reach(self) -> int:
+        return self.near
+
 
 class Fair:
     """Stands in line once for each of its jobs; when that is its turn, the next tenant has it."""
@@ -69,13 +73,13 @@ class Fair:
             self._tenants[tenant] = share
         return attempt, share
 
-    def remove(self, attempt: Attempt) -> bool:
-        """A job waits no more; False: it did not wait."""
+    def remove(self, attempt: Attempt) -> Share | None:
+        """A job waits no more; its tenant, None if it did not wait."""
         tenant = self.tenant_of(attempt)
         share = self._tenants.get(tenant)
         if share is None or attempt.held_by is not share:
-            return False
+            return None
         share.remove(attempt)
         if not share.held:
             del self._tenants[tenant]
-        return True
+        return share

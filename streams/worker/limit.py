@@ -34,6 +34,7 @@ class Group:
 
     reason: str = ""  # for those who ask why one of their jobs waits
     held: int = 0
+    short: dict[str, Limit] = field(default_factory=dict)  # with more in tables, and none left
 
     @property
     def left(self) -> int:
@@ -91,12 +92,19 @@ class Limit:
     @property
     def reach(self) -> int:
         """How many are wanted in hand at a time."""
-        return self.near
+        if self.group is None:
+            return self.near
+        return max(self.near, self.room)  # though those of other keys take up all that may be near
 
     @property
     def is_idle(self) -> bool:
         """Whether nobody runs or waits."""
         return not (self.running or self.held or self.asked or self.coming)
+
+    @property
+    def is_one_of_many(self) -> bool:
+        """Whether it is a key's or a tenant's, or was one's of a definition that has it no more."""
+        return self.group is not None or self.most is None
 
     def keeps_near(self, attempt: Attempt) -> bool:
         """Whether this one may wait in memory; half of that is for those who wait in the table."""

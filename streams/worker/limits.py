@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from heapq import heappop, heappush
-from itertools import count
+from itertools import count, islice
 from typing import Final
 
 from streams.jobs.breaker import Breaker
@@ -50,6 +50,9 @@ class Limits:
         self._limits: dict[str, Limit] = {}
         self._same: dict[str, tuple[Limit, ...]] = {}  # of all jobs of a definition, whatever key
         self._stored: dict[str, Limit] = {}  # those of which jobs are in an open table
+        # Those of them that may have room. Of limits of keys and tenants there may be very many:
+        # they come here when something changed, and are not gone through at each start.
+        self._to_ask: dict[str, Limit] = {}
         self._groups: dict[str, Group] = {}
         self._idle_keys = IdleKeys()
         self._fairs: dict[tuple[str, str], Fair] = {}
@@ -88,10 +91,10 @@ class Limits:
         if (most := definition.cluster_concurrency) is not None:
             limits.append(self._cluster_slots(definition, most))
         if (most := definition.key_concurrency) is not None and key is not None:
-            group = self._groups.get(name)
-            if group is None:
+            group = self._group(f"key:{name}")
+            if not group.reason:
                 why = f"{most} of {name} with this key run, as many as its key_concurrency allows"
-                group = self._groups[name] = Group(why)
+                group.reason = why
             limits.append(self._limit(f"key:{name}:{key}", most, group.reason, group))
         if (rate := definition.rate_limit) is not None:
             if rate.by is None:
@@ -122,10 +125,10 @@ class Limits:
         name = f"{of_all}:{key}"
         limit = self._limits.get(name)
         if limit is None:
-            group = self._groups.get(of_all)
-            if group is None:
-                why = f"{definition.name} starts {rate.max} times in {rate.per} for a key at most"
-                group = self._groups[of_all] = Group(why)
+            group = self._group(of_all)
+            if not group.reason:
+                starts = f"{definition.name} starts {rate.max} times"
+                group.reason = f"{starts} in {rate.per} for a key at most"
             limit = self._limits[name] = KeyRate(
                 name,
                 self._now,
@@ -167,18 +170,23 @@ class Limits:
 
     def share(self, attempt: Attempt, tenant: str) -> Share:
         """The tenant of a job."""
-        of_all = f"{_TENANT}{attempt.queue}:{attempt.definition.name}"
-        return self._share(f"{of_all}:{tenant}", of_all)
+        return self._share(attempt.queue, attempt.definition, tenant)
 
-    def _share(self, name: str, of_all: str) -> Share:
+    def _share(self, queue: str, definition: JobDefinition, tenant: str) -> Share:
+        of = f"{_TENANT}{queue}:{definition.name}"
+        name = f"{of}:{tenant}"
         limit = self._limits.get(name)
         if not isinstance(limit, Share):
-            group = self._groups.get(of_all)
-            if group is None:
-                why = "others of its tenant come first, in turn with those of other tenants"
-                group = self._groups[of_all] = Group(why)
-            limit = self._limits[name] = Share(name, self._now, group.reason, group=group)
+            why = "others of its tenant come first, in turn with those of other tenants"
+            limit = self._limits[name] = Share(name, self._now, why, group=self._group(of))
         return limit
+
+    def _group(self, of: str) -> Group:
+        """That of all keys, or tenants, of a definition."""
+        group = self._groups.get(of)
+        if group is None:
+            group = self._groups[of] = Group()
+        return group
 
     def look_later(self, limit: Limit) -> None:
         """A job waits for a limit: if it has room at some time, somebody must look then."""
@@ -205,6 +213,7 @@ class Limits:
                 yield limit.let_go()
             if limit.held or limit.asked:
                 self.look_later(limit)
+            self._ask_soon(limit)
 
     def _cluster_slots(self, definition: JobDefinition, most: int) -> Limit:
         name = f"slots:{definition.name}"
@@ -262,14 +271,16 @@ class Limits:
         """A partition of this queue has a job in its open table that this limit holds."""
         if definition is not None:
             self._of(definition, key, queue)  # so that it has its bound
-        if name.startswith(_TENANT):
-            self._share(name, ":".join(name.split(":", 3)[:3]))  # all but the tenant
+            of = f"{_TENANT}{queue}:{definition.name}:"
+            if name.startswith(of):
+                self._share(queue, definition, name[len(of) :])
         limit = self._limits.get(name)
         if limit is None:
             limit = self._limits[name] = Limit(name, self._now)
         limit.asked.setdefault(holder, 0)
         self.look_later(limit)
         self._stored[name] = limit
+        self._ask_soon(limit)
 
     def brought(self, name: str, holder: Holder, *, has_more: bool) -> None:
         """It has brought what it was asked for, or all that it has."""
@@ -279,6 +290,7 @@ class Limits:
         if has_more:
             limit.asked[holder] = 0
             self.look_later(limit)
+            self._ask_soon(limit)
         else:
             self._have_no_more(limit, holder)
 
@@ -296,6 +308,9 @@ class Limits:
         del limit.asked[holder]
         if not limit.asked:
             del self._stored[limit.name]
+            self._to_ask.pop(limit.name, None)
+            if limit.group is not None:
+                limit.group.short.pop(limit.name, None)
             self.forget(limit)
 
     def come(self, attempt: Attempt) -> None:
@@ -347,15 +362,27 @@ class Limits:
         """Whom to ask for how many of what, since there may be room."""
         if not self._stored:
             return ()
-        return [
-            (holder, limit.name, count)
-            for limit in self._stored.values()
-            for holder, count in limit.ask()
-        ]
+        for group in self._groups.values():
+            for name in list(islice(group.short, max(0, group.left))):
+                self._to_ask[name] = group.short.pop(name)
+        found = []
+        for name, limit in list(self._to_ask.items()):
+            asked = limit.ask()
+            found += [(holder, name, count) for holder, count in asked]
+            if limit.is_one_of_many:
+                del self._to_ask[name]
+                if not asked and not limit.reach and limit.group is not None:
+                    limit.group.short[name] = limit  # others of its group take up all the room
+        return found
+
+    def _ask_soon(self, limit: Limit) -> None:
+        if limit.asked:
+            self._to_ask[limit.name] = limit
 
     def forget(self, limit: Limit) -> None:
-        """Forget a limit that nobody needs."""
+        """Something about it changed: forget it if nobody needs it."""
         if not limit.is_idle:
+            self._ask_soon(limit)
             return
         if limit.most and limit.group is None:
             return  # of a definition: what its pace is goes on to matter

@@ -133,7 +133,8 @@ class Slots:
         """A job waits no more; False: it did not wait."""
         self._limits.arrive(attempt)
         fair = self._limits.fair(attempt)
-        if fair is not None and fair.remove(attempt):
+        if fair is not None and (share := fair.remove(attempt)) is not None:
+            self._limits.forget(share)
             return True
         line = self._line_of(attempt)
         for waiting in (line.of(attempt), line.let_go, self.put_back, self.granted):

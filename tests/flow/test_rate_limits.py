@@ -227,6 +227,10 @@ async def test_each_key_has_a_rate_of_its_own_which_retries_use_too():
         assert len(box.jobs(state=State.COMPLETED)) == 36
         limits = [worker.engine.executor._limits for worker in box.cluster.workers]
         assert all(list(each._limits) == [] for each in limits)  # idle keys take no memory
+        assert {name for each in limits for name in each._groups} == {
+            "rate:default:of_key_limited",
+            "rate:default:aside_limited",
+        }
 
 
 @pytest.mark.parametrize("seed", range(12))
