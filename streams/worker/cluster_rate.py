@@ -25,6 +25,7 @@ class Rate(Limit):
     per_ms: int = 0
     frees_by_end: ClassVar[bool] = False
     runs_in: str = "loop"
+    queue: str = ""  # in which most of its jobs come
     starts: deque[tuple[int, int]] = field(default_factory=deque)  # (use by, how many)
     is_asking: bool = False
     reserved: int = 0  # slots that are kept free for the answer

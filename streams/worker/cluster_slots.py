@@ -24,6 +24,7 @@ class ClusterSlots(Limit):
     worker: str = ""  # this process, and no other
     lease_ms: int = 0
     runs_in: str = "loop"
+    queue: str = ""  # in which most of its jobs come
     elapsed: Callable[[], int] = lambda: 0
     granted: int = 0  # slots of the cluster that are this worker's
     use_by: int = 0  # by `elapsed`; then they may be another's

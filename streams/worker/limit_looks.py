@@ -108,7 +108,8 @@ class LimitLooks:
         if self._ask_cluster is None:
             return False
         slots = self._slots[limit.runs_in]
-        free = max(0, slots.free - slots.promised) if self._may_start() else 0
+        may_start = self._may_start() and not _is_paused(limit, slots)
+        free = max(0, slots.free - slots.promised) if may_start else 0
         ask = limit.next_ask(free)
         if ask is None:
             return False
@@ -140,3 +141,12 @@ class LimitLooks:
         for _ in range(min(limit.answered(answer), len(limit.held))):
             slots.grant(limit.let_go())
         self._start_next(slots)
+
+
+def _is_paused(limit: Rate | ClusterSlots, slots: Slots) -> bool:
+    """Whether nobody who waits could use what it would get: it would be lost, all of it by and by.
+
+    Jobs may have been sent to other queues than their definition's.
+    """
+    paused = slots.paused
+    return limit.queue in paused and all(waiting.queue in paused for waiting in limit.held)

@@ -230,6 +230,7 @@ class Limits:
                 worker=self._worker,
                 lease_ms=self._lease_ms,
                 runs_in=definition.runs_in,
+                queue=definition.queue,
                 elapsed=self._elapsed,
             )
         return limit
@@ -247,6 +248,7 @@ class Limits:
                 per_ms=rate.per_ms,
                 near_ms=self._near_ms,
                 runs_in=definition.runs_in,
+                queue=definition.queue,
                 elapsed=self._elapsed,
             )
         return limit

@@ -17,6 +17,8 @@ from streams.jobs.registry import Registry
 from streams.jobs.states import State
 from streams.testing.cluster import MemoryCluster
 from streams.testing.sandbox import Sandbox
+from streams.worker.control import pause_record
+from streams.worker.ports import Append
 
 
 class Limited(JobPayload, name="limited", key="k"):
@@ -41,6 +43,10 @@ class Aside(JobPayload, name="aside_limited", key="k"):
 
 class Hourly(JobPayload, name="hourly", key="k"):
     k: int
+
+
+class Few(JobPayload, name="few_an_hour"):
+    n: int
 
 
 class Other(JobPayload, name="unlimited"):
@@ -83,6 +89,11 @@ async def hourly(payload: Hourly) -> None:
     await asyncio.Event().wait()
 
 
+@job(rate_limit=RateLimit(3, per="1h"))
+async def few_an_hour(payload: Few) -> None:
+    note(f"few {payload.n}")
+
+
 @job
 async def unlimited(payload: Other) -> None:
     note(f"other {payload.n}")
@@ -112,6 +123,32 @@ async def test_a_rate_is_kept_and_used_and_holds_nobody_else_up():
             numbers = [int(w.split()[2]) for _, w in starts if w.startswith(f"limited {k} ")]
             assert numbers == sorted(numbers)
         assert len(box.jobs(state=State.COMPLETED)) == 31
+
+
+async def pause(box: Sandbox, since: int | None) -> None:
+    key, value = pause_record("default", since, "an outage")
+    box.cluster.log.write(Append(box.cluster.names.control, 0, key, value))
+    for worker in box.cluster.workers:
+        await worker.engine.look_at_control()
+
+
+async def test_a_queue_that_is_paused_uses_up_no_starts_of_its_rates():
+    starts.clear()
+    async with Sandbox(few_an_hour, unlimited) as box:
+        box_now[:] = [box]
+        for n in range(12):
+            await box.enqueue(Few(n=n))
+        assert len(starts) == 3
+        await pause(box, 1)
+        now = box.cluster.clock.now
+        for _ in range(150):
+            await pass_time(box.cluster, now() + 60_000)
+            for worker in box.cluster.workers:  # other queues have work meanwhile
+                worker.engine.executor.go_on()
+        assert len(starts) == 3
+        await pause(box, None)
+        await pass_time(box.cluster, now() + 5_000)
+        assert len(starts) == 6
 
 
 @pytest.mark.parametrize("seed", range(12))
