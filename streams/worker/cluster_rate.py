@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Final
 
@@ -29,6 +29,7 @@ class Rate(Limit):
     starts: deque[tuple[int, int]] = field(default_factory=deque)  # (use by, how many)
     is_asking: bool = False
     reserved: int = 0  # slots that are kept free for the answer
+    beside: Sequence[Limit] = ()  # how many of its jobs may run at a time
     next_at: int = 0  # when it is worth asking again, by `elapsed`
     elapsed: Callable[[], int] = lambda: 0
 
@@ -71,7 +72,8 @@ class Rate(Limit):
         if self.asked and not self.near:
             waiting += 1  # none of them comes without
         soon = 0 if self.pace is None else int(self.pace.per_second() * use_ms(self.per_ms) / 2_000)
-        return max(0, min(waiting, -(-self.most // _ASKS), max(free, soon)))
+        room = min([free, *[limit.lets_use for limit in self.beside]])
+        return max(0, min(waiting, -(-self.most // _ASKS), max(room, soon)))
 
     def next_ask(self, free: int) -> Ask | None:
         """What to ask for now, if so many slots are free; None: nothing."""

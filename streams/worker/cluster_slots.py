@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from streams.worker.limit import Limit
+from streams.worker.limit import FREED_AT_ONCE, Limit
 from streams.worker.limit_asks import Answer
 from streams.worker.slot_shares import SlotAsk
 
@@ -47,6 +47,11 @@ class ClusterSlots(Limit):
         if not self.granted:
             return 0
         return max(0, self._kept - self.running) if self.elapsed() <= self.use_by else 0
+
+    @property
+    def lets_use(self) -> int:
+        """While it has none, who has a start comes here and asks for one."""
+        return self.room if self.granted else FREED_AT_ONCE
 
     @property
     def _kept(self) -> int:

@@ -85,6 +85,11 @@ class Limit:
         return FREED_AT_ONCE if self.most is None else max(0, self.most - self.running)
 
     @property
+    def lets_use(self) -> int:
+        """How many starts of a rate could be used now, as far as this limit goes."""
+        return self.room
+
+    @property
     def free_at(self) -> int | None:
         """When one more may start, in ms since the epoch; None: that is no matter of time."""
         return None

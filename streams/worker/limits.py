@@ -98,7 +98,9 @@ class Limits:
             limits.append(self._limit(f"key:{name}:{key}", most, group.reason, group))
         if (rate := definition.rate_limit) is not None:
             if rate.by is None:
-                limits.append(self._rate(definition, rate))
+                limit = self._rate(definition, rate)
+                limit.beside = [each for each in limits if each.most and each.group is None]
+                limits.append(limit)
             elif key is not None:
                 limits.append(self._key_rate(definition, rate, key, queue))
         return limits
@@ -235,7 +237,7 @@ class Limits:
             )
         return limit
 
-    def _rate(self, definition: JobDefinition, rate: RateLimit) -> Limit:
+    def _rate(self, definition: JobDefinition, rate: RateLimit) -> Rate:
         name = f"rate:{definition.name}"
         limit = self._limits.get(name)
         if limit is None:
@@ -251,6 +253,7 @@ class Limits:
                 queue=definition.queue,
                 elapsed=self._elapsed,
             )
+        assert isinstance(limit, Rate)
         return limit
 
     def _limit(self, name: str, most: int, why: str, group: Group | None = None) -> Limit:

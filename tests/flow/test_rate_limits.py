@@ -151,6 +151,31 @@ async def test_a_queue_that_is_paused_uses_up_no_starts_of_its_rates():
         assert len(starts) == 6
 
 
+@pytest.mark.parametrize("limit", ["concurrency", "cluster_concurrency"])
+async def test_a_rate_is_used_though_no_more_than_one_of_its_jobs_runs_at_a_time(limit: str):
+    starts.clear()
+
+    @job(rate_limit=RateLimit(6, per="10s"), **{limit: 1})
+    async def one_at_a_time(payload: Loose) -> None:
+        note("one")
+        over = asyncio.Event()
+        clock = box_now[0].cluster.clock
+        clock.call_at(clock.now() + 1_500, over.set)
+        await over.wait()
+
+    registry = Registry.build([one_at_a_time.__job_definition__], ["default"])
+    cluster = MemoryCluster(registry)
+    box_now[:] = [Namespace(cluster=cluster)]
+    worker = await cluster.start_worker()
+    for n in range(100):
+        send(cluster, Loose(n=n))
+    await pass_time(cluster, cluster.clock.now() + 60_000)
+    times = [at for at, _ in starts]
+    assert most_in_any_window(times, 10_000) <= 6
+    assert len(times) >= 0.9 * 6 * 6  # a start that is asked for and can't be used is lost
+    await cluster.kill(worker)
+
+
 @pytest.mark.parametrize("seed", range(12))
 @pytest.mark.parametrize("near_ms", [0, 10_000])
 async def test_a_rate_is_kept_through_crashes_and_rebalances(seed: int, near_ms: int):
