@@ -142,7 +142,7 @@ class LimitAsks:
         await self._control.refresh()
         known = LimitLog.decode(self._control.snapshot_of_limits())
         if known.position > await self._log.end(self._topic, 0):
-            known = LimitLog()  # the topic was made anew
+            known, self._snapshot_due = LimitLog(), 0  # the topic was made anew
         await self._read(known, set())
         self._known = known
         return known
@@ -159,6 +159,7 @@ class LimitAsks:
                     given[record.offset] = count
                     taken_at[record.offset] = record.timestamp
         if own - given.keys():
+            self._known = None  # if the topic was made anew, what is known is of the old one
             raise OSError("the end of the log of asks is behind what was written to it")
         return given, taken_at
 
@@ -169,6 +170,8 @@ class LimitAsks:
         if self._known.position < self._snapshot_due:
             return
         kept = LimitLog.decode(self._control.snapshot_of_limits()).position  # another worker's, say
+        if kept > self._known.position:
+            kept = -SNAPSHOT_EVERY  # of a topic that is gone: this one must not grow up to there
         self._snapshot_due = kept + SNAPSHOT_EVERY
         if self._known.position < self._snapshot_due:
             return

@@ -18,6 +18,7 @@ from streams.jobs.states import State
 from streams.testing.cluster import MemoryCluster
 from streams.testing.sandbox import Sandbox
 from streams.worker.control import pause_record
+from streams.worker.limit_log import LimitLog
 from streams.worker.ports import Append
 
 
@@ -149,6 +150,31 @@ async def test_a_queue_that_is_paused_uses_up_no_starts_of_its_rates():
         await pause(box, None)
         await pass_time(box.cluster, now() + 5_000)
         assert len(starts) == 6
+
+
+async def test_a_log_of_asks_that_was_made_anew_stops_nobody():
+    starts.clear()
+    registry = Registry.build([loose_limited.__job_definition__], ["default"])
+    cluster = MemoryCluster(registry)
+    box_now[:] = [Namespace(cluster=cluster)]
+    worker = await cluster.start_worker()
+    asks = cluster.log.topics[(cluster.names.limits, 0)]
+    for n in range(30):
+        send(cluster, Loose(n=n))
+        await pass_time(cluster, cluster.clock.now() + 1_500)
+    assert len(starts) == 30
+    # given a snapshot of what the log said that is gone
+    await worker.engine.control.keep_snapshot_of_limits(worker.engine.asks._known.encode())
+    asks.clear()
+    # when a worker asks that has read it
+    for n in range(30, 35):
+        send(cluster, Loose(n=n))
+    await pass_time(cluster, cluster.clock.now() + 2_000)
+    assert len(starts) == 35
+    # then there is another snapshot, before the log is as long as it was
+    kept = LimitLog.decode(worker.engine.control.snapshot_of_limits())
+    assert kept.position <= len(asks) < 30
+    await cluster.kill(worker)
 
 
 @pytest.mark.parametrize("limit", ["concurrency", "cluster_concurrency"])
