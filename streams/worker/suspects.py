@@ -65,7 +65,8 @@ class Suspicion:
 
     def covers_entry(self, state_key: bytes, entry: OpenEntry) -> bool:
         """Whether the start of an open job is to be recorded first."""
-        could_have_run = entry.due is None or entry.due <= self.opened_at
+        was_there = entry.arrival < self.queue_end  # what came later may wait without a time too
+        could_have_run = was_there and (entry.due is None or entry.due <= self.opened_at)
         return self.is_due and could_have_run and state_key not in self._recorded
 
     def note(self, state_key: bytes) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 
-from steps import crash, until
+from steps import crash, pipeline, until
 
 from streams import Fixed, JobContext, JobPayload, Retry, job
 from streams.jobs.states import State
 from streams.testing.sandbox import Sandbox
+from streams.wire.state import decode_open
 
 
 class Step(JobPayload, name="step", key="account"):
@@ -121,3 +122,26 @@ async def test_who_was_there_at_two_ends_runs_alone_among_its_like():
         held.set()
         await box.advance("10s")
         assert len(box.jobs(state="completed")) == 4
+
+
+async def test_what_came_after_a_crash_is_not_suspected_of_it():
+    ran: list[int] = []
+
+    @job(retry=Retry(attempts=2, backoff=Fixed("1m")))
+    async def step(payload: Step, ctx: JobContext) -> None:
+        ran.append(ctx.attempt)
+        if len(ran) == 1:
+            raise ValueError("those of its key wait, in the open table")
+
+    async with Sandbox(step, partitions=1) as box:
+        await crash(box)
+        for _ in range(20):
+            await box.enqueue(Step(account=1))
+        assert len(box.jobs(state=State.PARKED)) == 19
+        await box.advance("1m")
+        assert len(ran) == 21
+        # no start of theirs was written, nor is anything remembered of them
+        retry = box.cluster.log.records(box.cluster.names.retry("default"))
+        entries = [decode_open(r.key, r.value) for r in retry if r.key[:1] != b"#" and r.value]
+        assert not any(entry.starts for entry in entries)
+        assert not pipeline(box)._openings._owned.suspicion._recorded
