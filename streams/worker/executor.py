@@ -182,10 +182,13 @@ class LoopExecutor:
             self._start_next(slots)
 
     def _start_next(self, slots: Slots) -> None:
-        if slots.free > 0 and self._limits.of_cluster:
-            self._looks.ask_first()
+        asks = bool(self._limits.of_cluster)
         # A worker whose lease is over starts nothing: its jobs may run elsewhere by now.
         while slots.free > 0 and self._may_start_now:
+            if asks and not slots.promised:  # what is to use the last answer has begun
+                asks = False
+                self._looks.ask_first()
+                continue
             following = slots.next()
             self._turn_away(slots)
             if following is None:
