@@ -70,11 +70,13 @@ def enqueue(
 def _event(registry: Registry, type: str) -> Contract:
     from streams.errors import RegistrationError
 
-    subscribers = registry.subscribers(type)
-    if not subscribers:
-        known = ", ".join(sorted(registry.event_types())) or "none"
-        raise RegistrationError(f"nobody subscribes to {type!r}; event types are: {known}")
-    return subscribers[0].payload_type
+    for subscriber in registry.subscribers(type):
+        return subscriber.payload_type
+    for definition in registry.cancelled_by(type):
+        if definition.cancel_on is not None:
+            return definition.cancel_on
+    known = ", ".join(sorted(registry.event_types())) or "none"
+    raise RegistrationError(f"nobody subscribes to {type!r}; event types are: {known}")
 
 
 def _job(registry: Registry, name: str) -> Contract:
