@@ -25,7 +25,7 @@ from streams.jobs.breaker import Breaker, breaker_mistakes
 from streams.jobs.definition import JobDefinition, QueueDefaults, Stated
 from streams.jobs.durations import Duration
 from streams.jobs.middleware import Middleware, middleware_mistakes
-from streams.jobs.option_names import NOT_YET, closest
+from streams.jobs.option_names import NOT_YET, closest, meant_at_definition
 from streams.jobs.placement import cancel_on_mistakes, concurrency_mistakes, place_of
 from streams.jobs.rate import RateLimit, rate_mistakes
 from streams.jobs.retry import Retry
@@ -338,6 +338,8 @@ def _contradictions(
 def _unknown_option(option: str) -> str:
     if option in NOT_YET:
         return f"@job({option}=...) is not available yet"
+    if (meant := meant_at_definition(option)) is not None:
+        return f"@job({option}=...): {meant}"
     near = closest(option, _OPTIONS)
     known = f"did you mean {near}=?" if near else f"options are {', '.join(_OPTIONS)}"
     return f"@job({option}=...): there is no such option; {known}"

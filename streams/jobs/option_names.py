@@ -10,10 +10,7 @@ from typing import Final
 # What `enqueue` takes of one job, what a definition decides, and what is to come.
 OF_A_JOB: Final = ("id", "queue", "delay", "run_at", "attempts", "timeout", "expires", "backoff")
 OF_AN_EVENT: Final = ("id", "time")
-NOT_YET: Final = (
-    "cron",
-    "middleware",
-)
+NOT_YET: Final = ("cron",)
 
 _DEFINITION: Final = "the definition has it: @job({}=...)"
 _DELAY: Final = 'write delay="10s" (or run_at= with a time)'
@@ -43,6 +40,9 @@ _REMEDIES: Final[Mapping[str, str]] = {
     "cancelon": _DEFINITION.format("cancel_on"),
     "fairby": _DEFINITION.format("fair_by"),
     "ratelimit": _DEFINITION.format("rate_limit"),
+    "breaker": _DEFINITION.format("breaker"),
+    "batch": "enqueue_batch sends many with a callback; @job(batch=...) takes many in one call",
+    "middleware": _DEFINITION.format("middleware"),
     "debounce": _DEFINITION.format("debounce"),
     "throttle": _DEFINITION.format("throttle"),
     "runsin": _DEFINITION.format("runs_in"),
@@ -106,6 +106,23 @@ _REMEDIES: Final[Mapping[str, str]] = {
     "removeonfail": "dead letters are kept until they are replayed or discarded",
     "repeat": "schedules are not available yet",
 }
+# What is meant by these at a definition.
+_RATE: Final = 'write rate_limit=RateLimit(100, per="1m")'
+_AT_ONCE: Final = "write concurrency=, of each worker, or cluster_concurrency=, of all together"
+_OF_A_DEFINITION: Final[Mapping[str, str]] = {
+    "priority": 'jobs have no priority: give them a queue of their own, as in queue="critical"',
+    "rate": _RATE,
+    "limiter": _RATE,
+    "maxconcurrency": _AT_ONCE,
+    "concurrencylimit": _AT_ONCE,
+    "globalconcurrency": _AT_ONCE,
+    **dict.fromkeys(
+        ("attempts", "retries", "maxretries", "maxattempts"), "write retry=Retry(attempts=3)"
+    ),
+    "backoff": 'write retry=Retry(backoff=Exponential(base="1s", cap="10m"))',
+    "timelimit": _TIMEOUT,
+    "softtimelimit": _TIMEOUT,
+}
 # These say the same to an event as to a job.
 _OF_BOTH: Final = frozenset({"key", "keyscope", "payload", "options", "args", "kwargs"}) | {
     "headers",
@@ -135,6 +152,11 @@ def closest(name: str, known: Iterable[str]) -> str | None:
     found = get_close_matches(_plain(name), plain, n=1, cutoff=0.8)
     # Longer by a word is another name: `queue_id` is no slip of `queue`.
     return plain[found[0]] if found and abs(len(found[0]) - len(_plain(name))) < 2 else None
+
+
+def meant_at_definition(name: str) -> str | None:
+    """What to write at `@job` instead of a word of other systems, or one of `enqueue`."""
+    return _OF_A_DEFINITION.get(_plain(name))
 
 
 def refuse_options(given: Iterable[str], call: str, known: tuple[str, ...]) -> None:

@@ -50,6 +50,9 @@ def jobs() -> JobClient:
         ("unique", "@job(unique=Unique("),
         ("deduplicationId", "@job(unique_for=...)"),
         ("fair_by", "@job(fair_by=...)"),
+        ("breaker", "@job(breaker=...)"),
+        ("batch", "enqueue_batch"),
+        ("middleware", "@job(middleware=...)"),
     ],
 )
 async def test_an_option_is_not_taken_for_metadata(jobs: JobClient, option: str, said: str) -> None:

@@ -370,6 +370,26 @@ def test_a_misspelt_option_names_the_right_one() -> None:
         job(nonsense=1)  # type: ignore[call-overload]
 
 
+@pytest.mark.parametrize(
+    ("word", "right_one"),
+    [
+        ("priority", 'queue="critical"'),
+        ("rate", 'rate_limit=RateLimit(100, per="1m")'),
+        ("limiter", 'rate_limit=RateLimit(100, per="1m")'),
+        ("max_concurrency", "cluster_concurrency="),
+        ("max_retries", "retry=Retry(attempts=3)"),
+        ("attempts", "retry=Retry(attempts=3)"),
+        ("time_limit", "timeout="),
+    ],
+)
+def test_a_word_of_other_systems_names_ours(word: str, right_one: str) -> None:
+    options: dict[str, Any] = {word: 1}
+    with pytest.raises(TypeError) as refused:
+        job(**options)
+    assert str(refused.value).startswith(f"@job({word}=...): ")
+    assert right_one in str(refused.value)
+
+
 def test_an_untyped_parameter_is_a_mistake() -> None:
     @job
     def resize(image_id, width: int = 640, ctx=None) -> None: ...  # type: ignore[no-untyped-def]
