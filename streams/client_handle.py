@@ -157,7 +157,7 @@ def status_of(story: Story) -> JobStatus:
         return JobStatus(state=State.QUEUED)
     failure = entry.failure
     return JobStatus(
-        state=entry.state,
+        state=entry.told,
         generation=entry.generation,
         run=entry.run,
         attempt=entry.attempts,

@@ -16,7 +16,7 @@ from streams.jobs.notes import Progress
 from streams.jobs.states import State
 from streams.values import immutable
 from streams.wire.admin import open_admin
-from streams.wire.state import decode_ledger, decode_open
+from streams.wire.state import OpenEntry, decode_ledger, decode_open
 from streams.wire.topics import TopicNames
 
 __all__ = ["Change", "Wanted", "watch_changes"]
@@ -181,7 +181,7 @@ def change_of(record: ConsumerRecord, queue: str, is_ledger: bool) -> Change | N
         name=state.job.name,
         id=state.job.id,
         key=state.job.ordering_key,
-        state=state.state,
+        state=state.told if isinstance(state, OpenEntry) else state.state,
         generation=state.generation,
         attempt=state.attempts,
         due=getattr(state, "due", None),

@@ -105,6 +105,8 @@ def _waiting(evidence: Evidence, entry: OpenEntry | None, now: int) -> Answer:
             )
     if (paused := _paused(evidence)) is not None:
         return paused
+    if entry is not None and entry.told is State.QUEUED:
+        return _supposed(evidence)
     if entry is not None and entry.state is State.RUNNING and evidence.owner is None:
         kept = None if entry.notes is None else entry.notes.checkpoint
         whence = "anew" if kept is None else "from its checkpoint"
@@ -130,6 +132,16 @@ def _waiting(evidence: Evidence, entry: OpenEntry | None, now: int) -> Answer:
             kind="due", text=f"it is due since {show_time(entry.due)}, and waits for a slot"
         )
     return Answer(kind="due", text="it is the first of its key, and waits for a slot")
+
+
+def _supposed(evidence: Evidence) -> Answer:
+    """Of a job whose start was put on record since its worker ended without a word."""
+    ran = "it may have run when its worker ended"
+    if evidence.owner is None:
+        return Answer(kind="handed-back", text=f"{ran}; the next one starts it")
+    if evidence.limit:
+        return Answer(kind="limited", text=_limited(evidence.limit))
+    return Answer(kind="due", text=f"{ran}, and waits for a slot")
 
 
 def _paused(evidence: Evidence) -> Answer | None:
@@ -244,7 +256,7 @@ def _standing(entry: OpenEntry, evidence: Evidence, now: int) -> str:
     run = next((run for run in evidence.runs if run.job == entry.job), None)
     if run is not None:
         return f"running on {run.worker} since {show_time(run.since)}"
-    parts = [entry.state.value]
+    parts = [entry.told.value]
     if entry.attempts:
         parts.append(f"{_count(entry.attempts, 'attempt')} used")
     if entry.due is not None and entry.due > now:

@@ -64,6 +64,7 @@ class OpenEntry:
     unknown_since: int | None = None  # since when it waits for a worker that knows its name
     held: str | None = None  # the limit that it waits for: see worker/limits.py
     starts: int = 0  # recorded starts without an outcome: see worker/suspects.py
+    is_supposed: bool = False  # running, for all that is known: nobody has seen it run
     commanded: int = -1  # the offset of the last command that was obeyed: a copy changes nothing
     enqueued: int = 0  # when the broker took the record that it comes from
     origin: tuple[str, int, int] = ("", 0, 0)  # topic, partition, offset
@@ -78,6 +79,17 @@ class OpenEntry:
     def position(self) -> tuple[int, int, int]:
         """How far the job is; later compares greater."""
         return (self.time, self.generation, self.run)
+
+    @property
+    def has_run(self) -> bool:
+        """Whether it runs, or is known to have run when its worker ended."""
+        return self.state is State.RUNNING and not self.is_supposed
+
+    @property
+    def told(self) -> State:
+        """Its state, as people are told it: no job runs that may only have run once."""
+        is_supposed = self.state is State.RUNNING and self.is_supposed
+        return State.QUEUED if is_supposed else self.state
 
 
 def awaits(entry: OpenEntry) -> bool:
@@ -230,6 +242,7 @@ def encode_open(entry: OpenEntry) -> tuple[bytes, bytes]:
             "origin": list(entry.origin),
             "history": _history(entry.history),
             **({} if entry.held is None else {"held": entry.held}),
+            **({} if entry.told is entry.state else {"supposed": True}),
             **_notes(entry.notes),
             **({} if entry.tally is None else {"tally": entry.tally.plain()}),
             **plain_single(entry.single),
@@ -270,6 +283,7 @@ def decode_open(key: bytes, value: bytes) -> OpenEntry:
             unknown_since=m.get("unknown_since"),
             held=m.get("held"),
             starts=m.get("starts", 0),
+            is_supposed=m.get("supposed", False),
             commanded=m.get("commanded", -1),
             enqueued=m.get("enqueued", m["time"]),
             origin=(m["origin"][0], m["origin"][1], m["origin"][2]),

@@ -54,9 +54,9 @@ class _Purge:
     def ends(self, entry: OpenEntry) -> bool:
         """Whether it ends this open job: one that has run and is to run again does not wait.
 
-        Nor is one meant that was replayed after it.
+        One that only may have run does. One that was replayed after it is not meant.
         """
-        may_end = entry.state is not State.RUNNING or self.command.interrupts
+        may_end = not entry.has_run or self.command.interrupts
         is_meant = entry.state is not State.DEAD and entry.commanded < self.offset
         return may_end and is_meant and self.covers(entry.job, entry.arrival, entry.time)
 

@@ -274,6 +274,7 @@ def record_start(
         held=None,
         blocks=lane is not None,
         starts=entry.starts + 1,
+        is_supposed=not entry.has_run,
         reason="its worker may have ended while it ran; its starts are counted",
     )
     settlement.open(started, lane)
@@ -379,6 +380,7 @@ def _entry_after(
         base,
         attempts=used,
         starts=0,
+        is_supposed=False,
         held=None,
         history=history,
         notes=attempt.notes,
@@ -424,6 +426,7 @@ def held_entry(
     return replace(
         entry,
         state=State.PARKED,
+        is_supposed=False,
         held=limit,
         reason=reason,
         due=None,

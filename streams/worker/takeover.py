@@ -96,6 +96,7 @@ class TakeOvers:
         entry = replace(
             _entry_of(attempt),
             state=State.RUNNING,
+            is_supposed=False,
             # Whoever opens this partition next starts it at once; and a rate counts from there.
             due=now if attempt.started is None else attempt.started,
             held=None,

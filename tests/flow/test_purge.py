@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from steps import crash, kill_all, restart
+from steps import crash, kill_all, restart, send
 
 from streams import Event, Fixed, JobPayload, Retry, job
 from streams.client import JobClient
@@ -390,3 +390,29 @@ async def test_a_client_purges_a_queue_or_one_name_of_it():
         await box.advance("2h")
         assert len(box.jobs(state=State.CANCELLED)) == 8
         assert ran == [9]
+
+
+@pytest.mark.parametrize("was_read", [False, True])
+async def test_what_may_have_run_when_its_worker_died_but_was_not_seen_to_run_waits(
+    was_read: bool,
+):
+    ran.clear()
+    async with Sandbox(purged_work, purged_other, partitions=1) as box:
+        await box.enqueue(Other(n=0))
+        # given a worker that died, and jobs that were sent after that to a queue that is paused
+        await kill_all(box)
+        for n in range(1, 6):
+            send(box.cluster, Other(n=n))
+        send(box.cluster, Work(k="a", n=6))
+        send(box.cluster, Work(k="a", n=7))
+        await pause(box, "", 1)
+        if was_read:  # and their starts are on record before the command comes
+            await crash(box)
+            await until(box, lambda: len(box._open()) == 7)
+        await command(box)
+        if not was_read:
+            await crash(box)
+        # then nobody takes them for jobs that run
+        await until(box, lambda: len(box.jobs(state=State.CANCELLED)) == 7)
+        await pause(box, "", None)
+        assert ran == [0]

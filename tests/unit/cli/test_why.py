@@ -13,6 +13,7 @@ from streams.cli.explain import Evidence, Run, explain
 from streams.cli.find import Found
 from streams.cli.output import show_time
 from streams.cli.why import Witness
+from streams.client_handle import status_of
 from streams.client_story import Story
 from streams.jobs.batches import Tally
 from streams.jobs.identity import JobKey
@@ -208,6 +209,24 @@ def test_what_ran_when_its_worker_ended() -> None:
     kept = replace(running, notes=Notes(checkpoint="7"))
     answer = explain(evidence(kept, owner=None), NOW)
     assert answer.text == "it ran when its worker ended; the next one starts it from its checkpoint"
+
+
+def test_what_may_have_run_when_its_worker_ended_is_not_said_to_run() -> None:
+    supposed = entry(JOB, State.RUNNING, due=NOW, starts=1, is_supposed=True)
+    behind = (entry(FIRST, State.PARKED, arrival=9),)
+    waits = evidence(supposed, blockers=behind)
+    answer = explain(waits, NOW)
+    assert (answer.kind, answer.text) == (
+        "due",
+        "it may have run when its worker ended, and waits for a slot",
+    )
+    assert explain(replace(waits, limit="2 run"), NOW).text == "it waits for a limit: 2 run"
+    alone = explain(replace(waits, owner=None), NOW)
+    assert alone.kind == "handed-back"
+    assert alone.text == "it may have run when its worker ended; the next one starts it"
+    run = Run(job=JOB, worker="w1", since=NOW, attempt=2)
+    assert explain(replace(waits, runs=(run,)), NOW).kind == "running"
+    assert status_of(waits.found.story).state is State.QUEUED
 
 
 def test_a_callback_that_waits_for_its_children() -> None:
