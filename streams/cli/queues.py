@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -12,6 +14,7 @@ from streams.cli import exits
 from streams.cli.output import JSON, ask, fail, print_json, print_table, show_time
 
 if TYPE_CHECKING:
+    from streams.jobs.definition import JobDefinition
     from streams.settings import Settings
     from streams.worker.control import Control
 
@@ -73,6 +76,7 @@ def pause(
     """Start nothing more of a queue, on all workers, until it is resumed; what runs goes on."""
     asyncio.run(_write(queue, job, time.time_ns() // 1_000_000, reason))
     print(f"{_told(queue, job)} is paused: within a second workers start nothing of it")
+    _tell_doubt(queue, job)
 
 
 @app.command(epilog=exits.EPILOG)
@@ -80,6 +84,7 @@ def resume(queue: str = _QUEUE, job: str = _JOB) -> None:
     """Go on with a queue, or a job of it, that was paused."""
     asyncio.run(_write(queue, job, None, ""))
     print(f"{_told(queue, job)} goes on within a second")
+    _tell_doubt(queue, job)
 
 
 @app.command(epilog=exits.EPILOG)
@@ -94,6 +99,7 @@ def purge(
 
     settings = Settings()
     _check_queue(settings, queue)
+    _tell_doubt(queue, job)
     if not yes:
         ask(f"Cancel all jobs of {_told(queue, job)} that wait?")
     asyncio.run(_purge(settings, queue, job, reason))
@@ -111,6 +117,33 @@ async def _purge(settings: Settings, queue: str, job: str, reason: str) -> None:
 
 def _told(queue: str, job: str) -> str:
     return f"{job} of queue {queue}" if job else f"queue {queue}"
+
+
+def doubt(known: Sequence[JobDefinition], queue: str, job: str) -> str | None:
+    """What is odd about a job's name there, by the handlers that are here."""
+    names = {each.name: each.queue for each in known}
+    if not job or not names:
+        return None
+    if job not in names:
+        return f"no handler here takes jobs named {job!r}; names are: {', '.join(sorted(names))}"
+    if names[job] != queue:
+        return f"jobs named {job!r} go to queue {names[job]}, unless their sender says otherwise"
+    return None
+
+
+def _tell_doubt(queue: str, job: str) -> None:
+    """Say it, and no more: the handler may be elsewhere, or gone."""
+    from streams.jobs.discovery import handler_modules, load_handlers
+    from streams.settings import Settings
+
+    if not job:
+        return
+    try:
+        known = load_handlers(handler_modules(Settings().handlers))
+    except Exception:  # whoever asks need not have the handlers
+        return
+    if (odd := doubt(known, queue, job)) is not None:
+        print(f"streams: {odd}", file=sys.stderr)
 
 
 def _check_queue(settings: Settings, queue: str) -> None:
