@@ -92,7 +92,9 @@ class Settings(BaseSettings):
         for word in value:
             queue, _, weight = word.partition("=")
             if not queue or not weight.isdigit() or not 0 < int(weight) <= 1_000:
-                raise ValueError(f'{word!r}: write queues with weights from 1, as in "critical=6"')
+                raise ValueError(
+                    f'{word!r}: write queues with weights from 1 to 1000, as in "critical=6"'
+                )
             if value != _WEIGHTS and queue not in queues:
                 raise ValueError(f"{queue!r} is not in STREAMS_QUEUES: {', '.join(queues)}")
         return value

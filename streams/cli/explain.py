@@ -155,7 +155,7 @@ def _paused(evidence: Evidence) -> Answer | None:
             return Answer(
                 kind="paused",
                 text=f"{what} is paused since {show_time(pause.since)}{reason}",
-                remedy=f"`streams queues resume {queue}{option}`",
+                remedy=f"streams queues resume {queue}{option}",
             )
     return None
 

@@ -6,6 +6,7 @@ import logging
 from collections import deque
 from dataclasses import dataclass, field
 
+from streams.jobs.durations import format_ms
 from streams.jobs.outcome import Completed, Dead, Held, Outcome, Retrying
 from streams.worker.attempt import Attempt
 from streams.worker.limit import FREED_AT_ONCE, Limit
@@ -95,9 +96,10 @@ class Circuit(Limit):
     def _open(self, outcome: Outcome, pause_ms: int) -> None:
         self.open_until = self.now() + pause_ms
         self.next_pause_ms = pause_ms
-        error = outcome.failure.type if isinstance(outcome, (Retrying, Dead)) else ""
-        self.reason = f"the breaker of {self.of_name} is open: too many attempts failed, {error}"
-        logger.warning("%s; nothing of it starts for %d ms", self.reason, pause_ms)
+        failure = outcome.failure if isinstance(outcome, (Retrying, Dead)) else None
+        error = "" if failure is None else f", {failure.type}: {failure.message}"[:200]
+        self.reason = f"the breaker of {self.of_name} is open: too many attempts failed{error}"
+        logger.warning("%s; nothing of it starts for %s", self.reason, format_ms(pause_ms))
 
     def _close(self) -> None:
         self.open_until = None

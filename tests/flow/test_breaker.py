@@ -79,7 +79,8 @@ async def test_an_hour_of_outage_costs_a_few_probes_and_no_job(is_restarted: boo
             if entry.held is not None
         ]
         assert held[0].reason == (
-            "the breaker of breaker_call is open: too many attempts failed, ConnectionError"
+            "the breaker of breaker_call is open: too many attempts failed, "
+            "ConnectionError: it does not answer"
         )
         await box.advance("50m")
         # Without a breaker it would have been three calls for each of 200 jobs, and all dead.

@@ -386,6 +386,6 @@ def test_a_paused_queue_is_the_reason_unless_a_worker_runs_the_job() -> None:
     answer = explain(replace(evidence(offset=3, committed=1), pause=pause), NOW)
     assert answer.kind == "paused"
     assert show_time(NOW - 60_000) in answer.text and "a migration" in answer.text
-    assert "streams queues resume" in answer.remedy
+    assert answer.remedy == "streams queues resume bulk"
     run = Run(job=JOB, worker="w1", since=NOW - 5, attempt=1)
     assert explain(replace(evidence(runs=(run,)), pause=pause), NOW).kind == "running"
