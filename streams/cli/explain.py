@@ -38,6 +38,8 @@ class Evidence:
     pause: Pause | None = None  # of its queue
     job_pause: Pause | None = None  # of jobs of its name there
     limit: str = ""  # for which jobs like it wait in that worker's memory
+    call: str = ""  # how many are there for the call in which jobs like it are to run
+    full: tuple[str, ...] = ()  # kinds of slots of that worker that are waited for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +129,8 @@ def _waiting(evidence: Evidence, entry: OpenEntry | None, now: int) -> Answer:
         return behind
     if entry is None:
         return _queued(evidence, behind)
+    if evidence.call:
+        return _gathering(evidence)
     if entry.due is not None:
         return Answer(
             kind="due", text=f"it is due since {show_time(entry.due)}, and waits for a slot"
@@ -230,8 +234,10 @@ def _queued(evidence: Evidence, behind: Answer | None) -> Answer:
         return replace(behind, before=before)
     if evidence.limit and behind is None:
         return Answer(kind="limited", text=_limited(evidence.limit), before=before)
+    if evidence.call and behind is None:
+        return replace(_gathering(evidence), before=before)
     place = f"offset {offset} of partition {evidence.found.partition}"
-    then = f"; then {behind.text}" if behind else ""
+    then = f"; then {behind.text}" if behind else _full(evidence)
     taken = "" if evidence.owner is None else ": it is being taken up"
     text = (
         f"it is at {place}, {_count(before, 'offset')} after what is settled (the commit is "
@@ -241,6 +247,17 @@ def _queued(evidence: Evidence, behind: Answer | None) -> Answer:
     )
     blocker = behind.blocker if behind else None
     return Answer(kind="unread", text=text, blocker=blocker, before=before)
+
+
+def _gathering(evidence: Evidence) -> Answer:
+    text = f"it waits for others to run in one call with: {evidence.call}"
+    return Answer(kind="gathering", text=text)
+
+
+def _full(evidence: Evidence) -> str:
+    names = {"loop": "coroutines", "thread": "threads", "process": "processes"}
+    kinds = " and ".join(f"for {names.get(kind, kind)}" for kind in evidence.full)
+    return f"; all slots of {evidence.owner} {kinds} are in use" if kinds else ""
 
 
 def _limited(reason: str) -> str:

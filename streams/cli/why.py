@@ -96,13 +96,16 @@ class Witness:
             and self._over.get(key, (-1, 0, 0)) < entry.position
         ]
         owner = next((w for w, said in alive.items() if _has(said, place)), None)
+        told = alive.get(owner) if owner else None
         return Evidence(
             found=found,
             offset=self._offset,
             committed=self._committed,
             blockers=tuple(sorted(blockers, key=rank)),
             runs=tuple(_runs(alive, found.job)),
-            limit=_limit(alive.get(owner) if owner else None, found.job),
+            limit=_told_of(told, "limits", found.job),
+            call=_told_of(told, "calls", found.job),
+            full=tuple((told or {}).get("full", ())),
             owner=owner,
             attempts=attempts,
             pause=self._pauses.get(""),
@@ -174,9 +177,9 @@ def _runs(alive: dict[str, Any], job: JobKey) -> Iterator[Run]:
                 yield Run(job=its, worker=worker, since=each["since"], attempt=each["attempt"])
 
 
-def _limit(said: Any, job: JobKey) -> str:
+def _told_of(said: Any, what: str, job: JobKey) -> str:
     """For what jobs like it wait in the worker that has its partition, by what that says."""
-    for each in (said or {}).get("limits", ()):
+    for each in (said or {}).get(what, ()):
         if each["name"] == job.name and each["key"] in (None, job.ordering_key):
             return str(each["reason"])
     return ""

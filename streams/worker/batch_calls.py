@@ -67,6 +67,7 @@ class BatchCalls:
         self._gathering = Gathering(engine.clock, engine.line_up)
         self.add = self._gathering.add
         self.joins = self._gathering.joins
+        self.told = self._gathering.told
         self.close = self._gathering.close  # nobody joins any more
 
     async def run(self, ticket: Attempt) -> Outcome:

@@ -210,6 +210,8 @@ class Engine:
             "in_hand": in_hand,
             "running": running[:RUNNING_TOLD],
             "limits": self.executor.told_limits(LIMITS_TOLD),
+            "calls": self.executor.told_calls(LIMITS_TOLD),
+            "full": self.executor.told_full(),
         }
 
     async def open_queue(

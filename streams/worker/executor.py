@@ -200,6 +200,16 @@ class LoopExecutor:
         """Up to so many limits for which jobs wait here, each with the name of one of them."""
         return list(islice(self._limits.told(), most))
 
+    def told_calls(self, most: int) -> list[dict[str, str | None]]:
+        """Up to so many calls for many jobs that wait for more of them here."""
+        return list(islice(self._batches.told(), most))
+
+    def told_full(self) -> list[str]:
+        """The kinds of slots for which jobs wait here, and of which none is free."""
+        return [
+            kind for kind, slots in self._slots.items() if slots.free <= 0 and slots.is_waited_for
+        ]
+
     def _turn_away(self, slots: Slots) -> None:
         turned_away, slots.turned_away = slots.turned_away, []
         for attempt, limit in turned_away:

@@ -6,7 +6,7 @@ that starts more jobs may join.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from streams.jobs.batching import Batch
@@ -88,6 +88,13 @@ class Gathering:
         for attempt in attempts[1:]:
             self._join(group, attempt)
         self._line_up_group(group)
+
+    def told(self) -> Iterator[dict[str, str | None]]:
+        """Which jobs wait for more of them, and how many are there: for those who ask why."""
+        for (_, name, key), group in self._open.items():
+            if group.is_gathering:
+                count = f"{len(group.members)} of {group.batch.size} are there"
+                yield {"name": name, "key": key, "reason": count}
 
     def close(self, group: Group) -> None:
         """Nobody joins any more."""

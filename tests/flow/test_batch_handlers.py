@@ -117,7 +117,12 @@ async def test_a_call_has_as_many_as_fit_and_the_rest_waits_for_its_time() -> No
         assert sorted(len(call) for call in calls) == [10, 10]
         await box.advance("1900ms")
         assert len(calls) == 2
+        executor = box.cluster.workers[0].engine.executor
+        assert executor.told_calls(9) == [
+            {"name": "document", "key": None, "reason": "3 of 10 are there"}
+        ]
         await box.advance("200ms")
+        assert executor.told_calls(9) == []
         assert [len(call) for call in calls] == [10, 10, 3]
         assert sorted(n for call in calls for n in call) == list(range(23))
         assert [box.result(each) for each in sent] == [2 * n for n in range(23)]

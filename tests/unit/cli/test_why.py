@@ -381,6 +381,23 @@ def test_a_limit_for_which_jobs_wait_in_memory(key: str | None, is_ours: bool) -
     assert answer.before == 3
 
 
+@pytest.mark.parametrize(("key", "is_ours"), [(None, True), ("mail:7", True), ("mail:8", False)])
+def test_a_call_that_waits_for_more_jobs(key: str | None, is_ours: bool) -> None:
+    said = {"name": "mail", "key": key, "reason": "2 of 100 are there"}
+    found = seen(presence("w1", partitions={"bulk": [3]}, calls=[said]))
+    wanted = "it waits for others to run in one call with: 2 of 100 are there"
+    answer = explain(replace(found, offset=4, committed=1), NOW)
+    assert (answer.kind, answer.text == wanted) == ("gathering" if is_ours else "unread", is_ours)
+    due = replace(found, found=evidence(entry(JOB, State.RETRYING, due=NOW)).found)
+    assert (explain(due, NOW).text == wanted) is is_ours
+
+
+def test_slots_that_are_all_in_use() -> None:
+    found = seen(presence("w1", partitions={"bulk": [3]}, full=["loop", "thread"]))
+    answer = explain(replace(found, offset=4, committed=1), NOW)
+    assert answer.text.endswith("; all slots of w1 for coroutines and for threads are in use")
+
+
 def test_a_paused_queue_is_the_reason_unless_a_worker_runs_the_job() -> None:
     pause = Pause(since=NOW - 60_000, reason="a migration")
     answer = explain(replace(evidence(offset=3, committed=1), pause=pause), NOW)

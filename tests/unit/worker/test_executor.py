@@ -85,6 +85,28 @@ async def test_attempts_that_are_over_are_freed_while_another_one_goes_on() -> N
     await over.acquire()
 
 
+async def test_slots_are_told_to_be_full_while_somebody_waits_for_one() -> None:
+    latch = asyncio.Event()
+    over = asyncio.Semaphore(0)
+
+    @job
+    async def step(payload: Step) -> None:
+        await latch.wait()
+
+    def done(attempt: Attempt, outcome: Outcome) -> None:
+        over.release()
+
+    executor = LoopExecutor(WallClock(), lambda event: None, concurrency=1)
+    executor.submit(attempt(definition_of(step), "1", None), done)
+    assert executor.told_full() == []  # nobody waits
+    executor.submit(attempt(definition_of(step), "2", None), done)
+    assert executor.told_full() == ["loop"]
+    latch.set()
+    for _ in range(2):
+        await over.acquire()
+    assert executor.told_full() == []
+
+
 async def test_what_was_about_to_start_when_the_process_was_frozen_does_not() -> None:
     may_start = True
     started: list[str] = []
