@@ -73,7 +73,14 @@ def _print_running(found: Sequence[WorkerSeen], now: int) -> None:
     print_table(
         ("for", "name", "id", "key", "attempt", "worker"),
         [
-            (_span(now - job.since), job.name, job.id, job.key or "", str(job.attempt), who.worker)
+            (
+                _span(now - job.since),
+                job.name,
+                job.id,
+                job.key or "",
+                str(job.attempt),
+                who.worker + (": gone?" if who.is_gone(now) else ""),
+            )
             for job, who in sorted(jobs, key=lambda pair: pair[0].since)
         ],
     )
