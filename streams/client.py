@@ -208,8 +208,9 @@ class JobClient:
         backoff: Exponential | Fixed | None = None,
         **metadata: Metadata,
     ) -> Handle:
-        """Ask for one job; the same `id` again is the same job.
+        """Ask for one job; the same `id` again in the same queue is the same job.
 
+        `queue` is another one than the contract's: keys have an order within each queue only.
         `delay` or `run_at` (with a time zone) say when, the past meaning now; `expires` is counted
         from now. `attempts`, `timeout` and `backoff` override the definition's for this job alone.
         `metadata` is as in `emit`.
