@@ -42,6 +42,7 @@ def breaker_mistakes(breaker: Breaker) -> list[str]:
             mistakes.append(f"breaker: {name}={value!r} is no time to wait")
     if len(times) == 2 and times["at_most"] < times["pause"]:
         mistakes.append(
-            f"breaker: at_most={breaker.at_most!r} is shorter than pause={breaker.pause!r}"
+            f"breaker: at_most={breaker.at_most!r} is shorter than pause={breaker.pause!r}: "
+            "write a longer at_most=, up to which the pause is doubled"
         )
     return mistakes

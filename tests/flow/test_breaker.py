@@ -110,7 +110,7 @@ async def test_errors_that_are_permanent_say_nothing_about_the_dependency():
         (Breaker(0.5, of=0), "of=0 is no number from 1"),
         (Breaker(0.5, pause="soon"), "pause='soon'"),
         (Breaker(0.5, pause="0s"), "pause='0s' is no time to wait"),
-        (Breaker(0.5, pause="1h"), "at_most='10m' is shorter than pause='1h'"),
+        (Breaker(0.5, pause="1h"), "shorter than pause='1h': write a longer at_most="),
         (0.5, "write breaker=Breaker"),
     ],
 )
