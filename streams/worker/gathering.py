@@ -14,6 +14,7 @@ from streams.jobs.context import JobContext
 from streams.jobs.outcome import Outcome
 from streams.worker.attempt import Attempt
 from streams.worker.ports import Alarm, Clock
+from streams.worker.suspects import ALONE_FROM
 
 GroupKey = tuple[str, str, str | None]  # queue, name, and the ordering key if it is by key
 
@@ -145,4 +146,8 @@ def _key_of(attempt: Attempt, batch: Batch) -> GroupKey:
 
 
 def _may_end_its_worker(attempt: Attempt) -> bool:
-    return attempt.entry is not None and attempt.entry.starts > 0
+    entry = attempt.entry
+    if entry is None or not entry.starts:
+        return False
+    # Of what waited when a worker died nearly nothing ran: all of it alone would be many calls.
+    return entry.has_run or entry.starts >= ALONE_FROM

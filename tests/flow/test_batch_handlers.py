@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from steps import crash, kill_all
+from steps import send as put_in
 
 from streams import (
     Batch,
@@ -129,6 +131,28 @@ async def test_a_call_has_as_many_as_fit_and_the_rest_waits_for_its_time() -> No
         ctx = contexts[-1]
         assert len(ctx.jobs) == 3 and {each.attempt for each in ctx.jobs} == {1}
         assert len({each.idempotency_key for each in ctx.jobs}) == 3
+
+
+async def test_after_a_worker_has_died_jobs_run_in_calls_and_after_the_second_time_alone() -> None:
+    async with Sandbox(index, partitions=1) as box:
+        await box.enqueue(Document(n=0))
+        await box.advance("2s")
+        await kill_all(box)
+        for n in range(1, 11):
+            put_in(box.cluster, Document(n=n))
+        await crash(box)
+        await box.advance("2s")
+        assert [len(call) for call in calls] == [1, 10]
+        # given jobs that were there at two such ends
+        await kill_all(box)
+        for n in range(11, 16):
+            put_in(box.cluster, Document(n=n))
+        await crash(box)
+        await box.cluster.settle()
+        assert [entry.starts for entry in box._open().values()] == [1] * 5
+        await crash(box)
+        await box.advance("2s")
+        assert [len(call) for call in calls] == [1, 10] + [1] * 5
 
 
 async def test_what_failed_is_tried_again_and_the_others_are_over() -> None:
