@@ -58,11 +58,17 @@ class Rate(Limit):
 
     def start(self, attempt: Attempt) -> None:
         """It uses one up."""
-        Limit.start(self, attempt)
+        self.running += 1
+        if self.pace is not None:
+            self.pace.count()
         use_by, count = self.starts.popleft()
         if count > 1:
             self.starts.appendleft((use_by, count - 1))
         attempt.start_by = use_by
+
+    def give_back(self) -> None:
+        """That leaves its start used up."""
+        self.running -= 1
 
     def wanted(self, free: int) -> int:
         """How many to ask for now, if so many slots are free; 0: none."""

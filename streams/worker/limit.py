@@ -121,8 +121,12 @@ class Limit:
     def start(self, attempt: Attempt) -> None:
         """This one runs."""
         self.running += 1
+
+    def give_back(self) -> None:
+        """One of those that run does so no more: how fast they end is how fast others go on."""
+        self.running -= 1
         if self.pace is not None:
-            self.pace.start()
+            self.pace.count()
 
     def withdraw(self, attempt: Attempt) -> None:
         """One that passed it has not begun, and waits for its turn again."""

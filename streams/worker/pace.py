@@ -1,4 +1,4 @@
-"""How fast jobs start, as it was seen lately. Pure."""
+"""How fast jobs start, or end, as it was seen lately. Pure."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Final
 
 _PACE_MS: Final = 5_000
-_LEAST_MS: Final = 1_000
+_LEAST_MS: Final = 200
 
 
 class Pace:
-    """How many start in a second, by what started in the last one to ten seconds."""
+    """How many in a second, by what was counted in the last ten seconds or less."""
 
     def __init__(self, now: Callable[[], int]) -> None:
         self._now = now
@@ -19,8 +19,8 @@ class Pace:
         self._before = 0
         self._is_first = True
 
-    def start(self) -> None:
-        """One starts."""
+    def count(self) -> None:
+        """One starts, or ends."""
         self._turn()
         self._count += 1
 

@@ -125,7 +125,7 @@ class Slots:
         self.free += 1
         passed, attempt.passed = attempt.passed, ()
         for limit in passed:
-            limit.running -= 1
+            limit.give_back()
             if limit.frees_by_end or not self.granted:  # else what it has is for those
                 self._let_go_one(limit)
 
