@@ -5,14 +5,16 @@ A slot that has been given stays with the worker while jobs wait for it here, an
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from streams.worker.limit import FREED_AT_ONCE, Limit
+from streams.worker.attempt import Attempt
+from streams.worker.limit import FREED_AT_ONCE, NEAR_MAX, NEW_MS, Limit
 from streams.worker.limit_asks import Answer
 from streams.worker.slot_shares import SlotAsk
 
+FIRST_ANSWER_MS: Final = 3_000  # within which it may be expected, also by a worker that starts
 AGAIN_MS: Final = 250  # while it waits for more
 SAY_MS: Final = 1_000  # while it holds some: others learn that they are there, and it of others
 
@@ -27,6 +29,7 @@ class ClusterSlots(Limit):
     queue: str = ""  # in which most of its jobs come
     elapsed: Callable[[], int] = lambda: 0
     granted: int = 0  # slots of the cluster that are this worker's
+    granted_at: int = 0  # the first of these, in ms since the epoch
     use_by: int = 0  # by `elapsed`; then they may be another's
     allowed: int | None = None  # how many it may keep, since others wait
     is_ending: bool = False  # nothing starts here any more
@@ -47,6 +50,25 @@ class ClusterSlots(Limit):
         if not self.granted:
             return 0
         return max(0, self._kept - self.running) if self.elapsed() <= self.use_by else 0
+
+    @property
+    def near(self) -> int:
+        """All in hand, as long as nobody knows how fast they go on; then see `excess`.
+
+        What goes to the open table holds up all that comes for its key: half a worker's throughput
+        would be lost on a backlog for which there are slots.
+        """
+        first = self.granted_at + NEW_MS if self.granted else self.full_since + FIRST_ANSWER_MS
+        return NEAR_MAX if self.most and self.now() < first else self.near_by_pace
+
+    def excess(self) -> Iterator[Attempt]:
+        """Those that waited near and are too many by now, the last ones first."""
+        for _ in range(len(self.held) - self.near):
+            last = self.held[-1]
+            if not isinstance(last, Attempt):
+                return  # a turn of tenants, who wait elsewhere
+            self.remove_last()
+            yield last
 
     @property
     def lets_use(self) -> int:
@@ -95,6 +117,8 @@ class ClusterSlots(Limit):
         if answer.has_failed:
             self.again_at = self.say_at = answer.next_at
             return self.room
+        if not self.granted:
+            self.granted_at = self.now()
         self.granted += answer.count
         self.use_by, self.allowed = answer.use_by, answer.allowed
         self.again_at = now + AGAIN_MS if answer.count < self.wanted else 0

@@ -182,6 +182,7 @@ class LoopExecutor:
             self._start_next(slots)
 
     def _start_next(self, slots: Slots) -> None:
+        self._turn_away(slots)
         asks = bool(self._limits.of_cluster)
         # A worker whose lease is over starts nothing: its jobs may run elsewhere by now.
         while slots.free > 0 and self._may_start_now:

@@ -68,6 +68,11 @@ class Limit:
     @property
     def near(self) -> int:
         """How many may wait in memory."""
+        return self.near_by_pace
+
+    @property
+    def near_by_pace(self) -> int:
+        """As many as go on soon, as far as is known."""
         if self.most is None:
             return FREED_AT_ONCE
         if not self.most:
@@ -153,6 +158,10 @@ class Limit:
         first = self.held.popleft()
         self._forget(first)
         return first
+
+    def remove_last(self) -> None:
+        """Who came last waits here no more."""
+        self._forget(self.held.pop())
 
     def remove(self, attempt: Attempt) -> bool:
         """It waits no more; False: it did not wait here."""

@@ -61,6 +61,7 @@ class LimitLooks:
         """Ask for what limits have room for, and look at those later that will have room."""
         for holder, limit, count in self._limits.ask():
             holder.let_in(limit, count)
+        self._turn_away()
         self._look_at_cluster()
         self._look_at_times()
 
@@ -102,6 +103,15 @@ class LimitLooks:
             if not self._ask(limit) and (at := limit.look_next) is not None and at > now:
                 next_at = at if next_at is None else min(next_at, at)
         self._look_at_cluster_at(next_at)
+
+    def _turn_away(self) -> None:
+        """Send those to their open tables who will not go on soon, as is known by now."""
+        limits = [each for each in self._limits.of_cluster.values() if each.held]
+        for limit in limits:
+            if isinstance(limit, ClusterSlots) and (too_many := [*limit.excess()]):
+                slots = self._slots[limit.runs_in]
+                slots.turned_away += [(attempt, limit) for attempt in reversed(too_many)]
+                self._start_next(slots)
 
     def _ask(self, limit: Rate | ClusterSlots) -> bool:
         """Whether there was something to ask for, or to say."""

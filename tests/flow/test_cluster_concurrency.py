@@ -209,3 +209,17 @@ async def test_in_the_sandbox_jobs_that_end_at_once_need_no_time():
         for n in range(9):
             await box.enqueue(Instant(n=n))
         assert len(box.jobs(state=State.COMPLETED)) == 9
+
+
+async def test_what_will_not_go_on_soon_leaves_the_hand_as_soon_as_that_is_known():
+    registry = Registry.build([export.__job_definition__, note.__job_definition__], ["default"])
+    cluster = MemoryCluster(registry, partitions=1)
+    begin(cluster)
+    for n in range(6_000):  # more than a partition has in hand
+        send(cluster, n, Export(k=n, ms=3_600_000))
+    send(cluster, 6_000, Note(n=1))
+    worker = await cluster.start_worker("w1")
+    await pass_time(cluster, 10_000)
+    assert len(running) == 3
+    assert notes == [1]
+    assert len(worker.engine.queues[("default", 0)].hand) < 500
