@@ -108,8 +108,12 @@ async def _many(payloads: list[Noop]) -> None:
     """Do nothing."""
 
 
-_control = os.environ.get(CONTROL, "none")
-noop = job(**CONTROLS[_control])(_many if _control == "batch" else _one)
+def noop_with(control: str) -> Any:
+    """The handler of no-op jobs with one of `CONTROLS`."""
+    return job(**CONTROLS[control])(_many if control == "batch" else _one)
+
+
+noop = noop_with(os.environ.get(CONTROL, "none"))
 
 
 @job(ledger=False)
