@@ -41,6 +41,10 @@ class Slow(JobPayload, name="slow_rate"):
     n: int
 
 
+class Rare(JobPayload, name="rare_rate", key="n"):
+    n: int
+
+
 class Fast(JobPayload, name="fast_rate", key="n"):
     n: int
 
@@ -59,6 +63,11 @@ async def limited(payload: Limited) -> None:
 @job(concurrency=3)
 async def few(payload: Few) -> None:
     await tell("few", 0)
+
+
+@job(rate_limit=RateLimit(5, per="1m"))
+async def rare_rate(payload: Rare) -> None:
+    await tell("rare", payload.n)
 
 
 @job(cluster_concurrency=3)

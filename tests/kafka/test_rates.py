@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from cli_process import Cli
 from effects import Lines
 from fleet import Fleet
 from group import Group
-from limit_handlers import Fast, Slow, Urgent
+from limit_handlers import Fast, Rare, Slow, Urgent
 from topics import create_topics
 from windows import most_in_any_window
 
@@ -64,5 +65,37 @@ async def test_rates_are_kept_and_used_by_two_workers_of_which_one_is_killed(
             assert most_in_any_window(slow_times, 3_000_000_000) <= 2
             used = (fast[199] - fast[0]) / 1e9
             print(f"200 starts of 50/s took {used:.2f} s")
+        for worker in fleet.running:
+            assert worker.stop() == 0, worker.log
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("spread", ["over all partitions", "in one of them"])
+async def test_nine_tenths_of_five_a_minute_are_used_over_eight_partitions(
+    kafka: str, prefix: str, tmp_path: Path, spread: str
+) -> None:
+    jobs, minutes = 26, 5
+    await create_topics(kafka, prefix, PARTITIONS, queues=QUEUES)
+    with Fleet(kafka, prefix, tmp_path, **SETTINGS) as fleet:
+        async with JobClient(kafka, source="test", prefix=prefix) as client:
+            for name in ("a", "b"):
+                fleet.start(name, WORKER=name)
+            await Group(kafka, f"{prefix}workers").until_members(2, fleet.logs)
+            most_of_it = None if spread == "over all partitions" else 7
+            await client.enqueue_many(
+                Rare(n=n if most_of_it is None or n % 10 == 0 else most_of_it) for n in range(jobs)
+            )
+            if most_of_it is None:  # one worker is killed in the middle
+                await fleet.until(lambda found: len(starts(found, "rare")) >= 8, timeout_s=200)
+                fleet.workers["a"].kill()
+            await fleet.until(
+                lambda found: len(starts(found, "rare")) >= jobs, timeout_s=60 * (minutes + 3)
+            )
+            times = starts(fleet.lines, "rare")
+            took = (times[-1] - times[0]) / 1e9
+            print(f"{len(times)} starts of 5/min took {took:.1f} s")
+            assert most_in_any_window(times, 60_000_000_000) <= 5
+            # The first of them opens the first minute.
+            assert took <= 60 * (jobs - 1) / 5 / 0.9
         for worker in fleet.running:
             assert worker.stop() == 0, worker.log
