@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Final
 
 from streams.worker.attempt import Attempt
 from streams.worker.cluster_rate import Rate
@@ -15,6 +16,8 @@ from streams.worker.ports import Alarm, Clock
 from streams.worker.rate_windows import Ask
 from streams.worker.slot_shares import SlotAsk
 from streams.worker.slots import Slots
+
+PATIENCE_MS: Final = 1_000  # with an answer for which slots are kept free
 
 # See `LimitAsks.ask`.
 AskCluster = Callable[[str, Ask | SlotAsk, Callable[[Answer], None]], None]
@@ -45,6 +48,8 @@ class LimitLooks:
         self._cluster_alarm_at: int | None = None  # by `elapsed`
         self._keys_alarm: Alarm | None = None
         self._keys_alarm_at: int | None = None
+        self._patience: dict[str, Alarm] = {}  # with the logs of limits that are asked
+        self._late: set[str] = set()  # those whose last answer did not come in time
         self._is_due = False  # somebody looks once this step of the loop is through
 
     def look_soon(self) -> None:
@@ -124,10 +129,32 @@ class LimitLooks:
         if ask is None:
             return False
         wants = ask.wants if isinstance(ask, SlotAsk) else ask.wanted
-        limit.reserved = min(wants, free, len(limit.held))
-        slots.free -= limit.reserved  # a start must not wait for a slot
+        if limit.name not in self._late:
+            self._reserve(limit, slots, min(wants, free, len(limit.held)))
         self._ask_cluster(limit.name, ask, partial(self._answered, limit))
         return True
+
+    def _reserve(self, limit: Rate | ClusterSlots, slots: Slots, count: int) -> None:
+        """Keep slots free for what is asked for: a start must not wait for one."""
+        if count:
+            limit.reserved = count
+            slots.free -= count
+            until = self._clock.now() + PATIENCE_MS
+            self._patience[limit.name] = self._clock.call_at(until, partial(self._give_up, limit))
+
+    def _give_up(self, limit: Rate | ClusterSlots) -> None:
+        """Its log does not answer: others may have the slots until it does so again."""
+        self._late.add(limit.name)
+        slots = self._slots[limit.runs_in]
+        self._release(limit, slots)
+        self._start_next(slots)
+
+    def _release(self, limit: Rate | ClusterSlots, slots: Slots) -> None:
+        slots.free += limit.reserved
+        limit.reserved = 0
+        patience = self._patience.pop(limit.name, None)
+        if patience is not None:
+            patience.cancel()
 
     def _look_at_cluster_at(self, at: int | None) -> None:
         if at == self._cluster_alarm_at:
@@ -146,8 +173,11 @@ class LimitLooks:
 
     def _answered(self, limit: Rate | ClusterSlots, answer: Answer) -> None:
         slots = self._slots[limit.runs_in]
-        slots.free += limit.reserved
-        limit.reserved = 0
+        self._release(limit, slots)
+        if answer.has_failed:
+            self._late.add(limit.name)
+        else:
+            self._late.discard(limit.name)
         for _ in range(min(limit.answered(answer), len(limit.held))):
             slots.grant(limit.let_go())
         self._start_next(slots)

@@ -67,7 +67,7 @@ async def few(payload: Few) -> None:
 
 @job(rate_limit=RateLimit(5, per="1m"))
 async def rare_rate(payload: Rare) -> None:
-    await tell("rare", payload.n)
+    start("rare", payload.n)
 
 
 @job(cluster_concurrency=3)
