@@ -51,6 +51,7 @@ class Attempt:
     held_by: Limit | None = field(default=None, repr=False)  # the limit for which it waits near
     held_since: int = 0
     key_rate: KeyRate | None = field(default=None, repr=False)  # if its key has one
+    counted_at: int | None = None  # as a start of its key's rate
     start_by: int | None = None  # a rate let it start until then, by `Clock.elapsed`
     comes_for: Limit | None = field(default=None, repr=False)  # which had it in the open table
     group: Group | None = field(default=None, repr=False)  # with which it runs in one call

@@ -460,6 +460,8 @@ class LoopExecutor:
         if attempt.expires is not None and attempt.expires <= now:
             return Expired()
         attempt.started = now
+        if attempt.key_rate is not None:
+            attempt.key_rate.begin(attempt, now)
         try:
             payload = attempt.definition.payload_type.model_validate_json(attempt.envelope.payload)
         except ValidationError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, insort
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -77,9 +77,22 @@ class KeyRate(Limit):
         """It starts now."""
         self.running += 1
         starts, now = self.starts, self.now()
-        starts.append(max(now, starts[-1]) if starts else now)
+        attempt.counted_at = max(now, starts[-1]) if starts else now
+        starts.append(attempt.counted_at)
         if self.most is not None and len(starts) > 2 * self.most:
             del starts[: -self.most]
+
+    def begin(self, attempt: Attempt, now: int) -> None:
+        """Its handler begins only now: its window counts from here."""
+        counted = attempt.counted_at
+        if counted is None or now <= counted:
+            return
+        for at in range(len(self.starts) - 1, -1, -1):
+            if self.starts[at] == counted:
+                del self.starts[at]
+                insort(self.starts, now)
+                attempt.counted_at = now
+                return
 
     @property
     def is_idle(self) -> bool:

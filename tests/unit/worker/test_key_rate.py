@@ -87,6 +87,25 @@ def test_it_starts_whenever_it_may_and_never_else(steps: list[tuple[int, int, in
         assert most_in_any_window(started, PER_MS) <= MOST
 
 
+def test_a_window_counts_from_where_the_handler_begins():
+    worker = Worker()
+    begun = []
+    for delay in (40, 0, 15):
+        taken = worker.take("a")
+        worker.slots.take(taken)
+        worker.now += delay  # others run before it
+        taken.key_rate.begin(taken, worker.now)
+        begun.append(worker.now)
+        worker.slots.give_back(taken)
+        worker.limits.leave(taken)
+        worker.now += 100
+    last = worker.take("a")
+    worker.now = begun[0] + PER_MS
+    assert not worker.slots.may_start(last)
+    worker.now += 1
+    assert worker.slots.may_start(last)
+
+
 def test_state_is_read_once_while_the_partition_is_its_own():
     worker = Worker()
     for _ in range(5):
