@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -16,6 +16,7 @@ from streams.jobs.middleware import Middleware
 from streams.jobs.outcome import Cancelled, Completed, Dead, Expired, Held, Opening, Outcome
 from streams.worker.around import enter_all, leave_all, tell_outcome
 from streams.worker.attempt import Attempt
+from streams.worker.circuit import failed
 from streams.worker.gathering import Gathering, Group
 from streams.worker.ports import Clock
 from streams.worker.results import Results, dumped, misfit
@@ -86,7 +87,7 @@ class BatchCalls:
             if (item := self._item_of(member, group, now, deadline)) is not None
         ]
         if not items:
-            return Completed(None)
+            return outcome_of_call([])
         context = BatchContext(
             name=ticket.job.name,
             jobs=[item.context for item in items],
@@ -108,7 +109,7 @@ class BatchCalls:
             for item in reversed(items):
                 failed = group.raised.get(item.attempt.state_key, error)
                 await leave_all(item.entered, item.context, item.payload, failed)
-        return _of_all(group, items)
+        return outcome_of_call([group.outcomes.get(each.attempt.state_key) for each in items])
 
     def _item_of(self, member: Attempt, group: Group, now: int, deadline: int) -> _Item | None:
         if member.expires is not None and member.expires <= now:
@@ -260,8 +261,15 @@ def _group_of(ticket: Attempt) -> Group:
     return ticket.group
 
 
-def _of_all(group: Group, items: list[_Item]) -> Outcome:
-    outcomes = [group.outcomes.get(item.attempt.state_key) for item in items]
-    first = outcomes[0] if outcomes else None
-    have_failed = all(isinstance(each, Opening) for each in outcomes)
-    return first if first is not None and have_failed else Completed(None)
+def outcome_of_call(outcomes: Sequence[Outcome | None]) -> Outcome:
+    """What a call says to the breaker of its definition, by what became of each job that it had.
+
+    None is a job that completed. One success speaks for what all depend on, else a failure against
+    it; a call for nobody says nothing.
+    """
+    if not outcomes:
+        return Expired()
+    if any(each is None or isinstance(each, Completed) for each in outcomes):
+        return Completed(None)
+    decided = [each for each in outcomes if each is not None]
+    return next((each for each in decided if failed(each)), decided[0])
