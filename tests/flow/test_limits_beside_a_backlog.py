@@ -37,6 +37,7 @@ async def all_ends() -> AsyncIterator[None]:
     for cluster in clusters:
         for worker in list(cluster.workers):
             await cluster.kill(worker)
+    clusters.clear()  # what they had in hand goes with them
 
 
 async def for_a_while(what: str) -> None:
