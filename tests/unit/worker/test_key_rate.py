@@ -132,8 +132,8 @@ def test_of_very_many_keys_the_latest_are_remembered(monkeypatch: pytest.MonkeyP
 
 def test_keys_that_are_gone_leave_nothing():
     worker = Worker()
-    before = sum(isinstance(each, Group) for each in gc.get_objects())
+    before = sum(type(each) is Group for each in gc.get_objects())
     for n in range(300):
         worker.run(str(n))
-    assert sum(isinstance(each, Group) for each in gc.get_objects()) <= before + 1
+    assert sum(type(each) is Group for each in gc.get_objects()) <= before + 1
     assert IDLE_KEYS < 100_000  # each has some hundred bytes
