@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 
+from streams.client_request import new_due
 from streams.errors import JobFailed, ResultTimeout
 from streams.jobs.durations import Duration, to_ms
 from streams.jobs.identity import JobKey
@@ -15,7 +17,7 @@ from streams.jobs.notes import LogLine, Notes, Progress
 from streams.jobs.outcome import StoredResult
 from streams.jobs.states import OVER, State
 from streams.values import immutable
-from streams.wire.state import Command, encode_command
+from streams.wire.state import Command, OpenEntry, encode_command
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -52,6 +54,7 @@ class JobStatus:
     error: str | None = None  # why it failed last, or was ended
     progress: Progress | None = None  # as its handler told it last
     log: tuple[LogLine, ...] = ()  # the last 50 lines of its `ctx.log`
+    due: datetime | None = None  # UTC: when it goes on, if it waits for a time
 
 
 @immutable(frozen=True, slots=True, kw_only=True)
@@ -134,7 +137,32 @@ class Handle:
         await self.link.command(self, key, value)
         return True
 
+    async def reschedule(
+        self, *, delay: Duration | None = None, run_at: datetime | None = None
+    ) -> bool:
+        """Ask the job's worker to start it at another time; durable when this returns.
 
+        For jobs that wait for one: delayed, to be retried, asleep; also straight after the
+        enqueue. `delay` is counted from now; a time that is past means now.
+
+        Returns:
+            False: it waits for no time (`status()` says what it does), and nothing was asked.
+            True: the worker is asked; a job that comes due before it hears of this starts then.
+
+        Raises:
+            PayloadInvalid: neither or both of the two, or no time that is.
+            BrokerUnavailable: no acknowledgement in time; asking again is safe.
+        """
+        due = new_due(delay=delay, run_at=run_at)
+        if (await self.status()).state not in MAY_BE_TIMED:
+            return False
+        key, value = encode_command(Command(kind="reschedule", job=self.job, due=due))
+        await self.link.command(self, key, value)
+        return True
+
+
+# Which may wait for a time: a delayed job is queued, too, as long as it was not read.
+MAY_BE_TIMED = frozenset({State.QUEUED, State.SCHEDULED, State.RETRYING, State.SLEEPING})
 _FAILED = frozenset({State.DEAD, State.CANCELLED, State.DISCARDED, State.EXPIRED})
 
 
@@ -162,8 +190,15 @@ def status_of(story: Story) -> JobStatus:
         run=entry.run,
         attempt=entry.attempts,
         error=f"{failure.type}: {failure.message}" if failure else entry.reason or None,
+        due=_due(entry),
         **_said(entry.notes),
     )
+
+
+def _due(entry: OpenEntry) -> datetime | None:
+    if entry.due is None or entry.state not in MAY_BE_TIMED:
+        return None
+    return datetime.fromtimestamp(entry.due / 1000, UTC)
 
 
 def _said(notes: Notes | None) -> dict[str, Any]:

@@ -91,6 +91,18 @@ class JobOptions:
         return JobOverrides(attempts=self.attempts, timeout_ms=timeout_ms, backoff=self.backoff)
 
 
+def new_due(*, delay: Duration | None, run_at: datetime | None) -> int:
+    """When a job is to start that gets another time, in milliseconds since the epoch.
+
+    Raises:
+        PayloadInvalid: neither or both are given, or it is no time.
+    """
+    if delay is None and run_at is None:
+        raise PayloadInvalid("say when: give delay or run_at", field="run_at")
+    now = now_ms()
+    return JobOptions(delay=delay, run_at=run_at).not_before(now) or now
+
+
 def now_ms() -> int:
     """This machine's clock, milliseconds since the epoch."""
     return time.time_ns() // 1_000_000

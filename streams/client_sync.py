@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 from streams.errors import StreamsError
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from streams.client import JobClient
     from streams.client_handle import Handle, JobStatus
     from streams.client_watch import Change
@@ -220,3 +222,7 @@ class SyncHandle:
     def cancel(self, reason: str = "") -> bool:
         """See `Handle.cancel`."""
         return self._client.run(self.handle.cancel(reason))
+
+    def reschedule(self, *, delay: Duration | None = None, run_at: datetime | None = None) -> bool:
+        """See `Handle.reschedule`."""
+        return self._client.run(self.handle.reschedule(delay=delay, run_at=run_at))

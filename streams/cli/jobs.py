@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from streams.cli.find import Found
     from streams.client_handle import JobStatus
     from streams.jobs.outcome import StoredResult
-    from streams.settings import Settings
+    from streams.wire.state import Command
 
 app = typer.Typer(help="Look at one job, and act on it.", epilog=exits.EPILOG, no_args_is_help=True)
 
@@ -129,6 +129,45 @@ def cancel(
     print(f"asked the worker of queue {found.queue} to cancel {found.job.name} {id}")
 
 
+@app.command(epilog=exits.EPILOG)
+def reschedule(
+    id: str = _ID,
+    name: str | None = _NAME,
+    queue: str | None = _QUEUE,
+    delay: str | None = typer.Option(
+        None, help="Start it so long from now: 10m, 2h; 0s: now.", show_default=False
+    ),
+    run_at: str | None = typer.Option(
+        None, help="Start it then: 2026-12-24T18:00+01:00.", show_default=False
+    ),
+) -> None:
+    """Give a job that waits for its time another one; exit code 1 if it waits for none."""
+    from datetime import datetime
+
+    from streams.client_handle import MAY_BE_TIMED
+    from streams.client_request import new_due
+    from streams.errors import PayloadInvalid
+
+    try:
+        at = None if run_at is None else datetime.fromisoformat(run_at)
+    except ValueError:
+        fail(f"--run-at {run_at}: write it as 2026-12-24T18:00+01:00, or ...T17:00Z", exits.USAGE)
+    if at is not None and at.tzinfo is None:
+        fail(f"--run-at {run_at} has no time zone: write {run_at}+01:00, or ...Z", exits.USAGE)
+    try:
+        due = new_due(delay=delay, run_at=at)
+    except PayloadInvalid as error:
+        fail(f"{error} (--delay, --run-at)", exits.USAGE)
+    found = asyncio.run(_reschedule(id, name, queue, due))
+    state = found.status.state
+    if state not in MAY_BE_TIMED:
+        fail(f"job {id} is {state}: it waits for no time", exits.NEGATIVE)
+    print(
+        f"asked the worker of queue {found.queue} to start {found.job.name} {id} at "
+        f"{show_time(due)}"
+    )
+
+
 async def _find(id: str, name: str | None, queue: str | None) -> Found:
     """The one job with this id; ends the command if there is none or more than one."""
     from streams.cli.find import Finder
@@ -197,21 +236,33 @@ async def _wait(id: str, name: str | None, queue: str | None, timeout: str) -> F
 
 async def _cancel(id: str, name: str | None, queue: str | None, reason: str) -> Found:
     from streams.jobs.states import OVER, State
-    from streams.settings import Settings
+    from streams.wire.state import Command
 
     found = await _find(id, name, queue)
     if found.status.state not in OVER and found.status.state is not State.DEAD:
-        await _send_cancel(found, reason, Settings())
+        await _ask(found, Command(kind="cancel", job=found.job, reason=reason))
     return found
 
 
-async def _send_cancel(found: Found, reason: str, settings: Settings) -> None:
+async def _reschedule(id: str, name: str | None, queue: str | None, due: int) -> Found:
+    from streams.client_handle import MAY_BE_TIMED
+    from streams.wire.state import Command
+
+    found = await _find(id, name, queue)
+    if found.status.state in MAY_BE_TIMED:
+        await _ask(found, Command(kind="reschedule", job=found.job, due=due))
+    return found
+
+
+async def _ask(found: Found, command: Command) -> None:
+    from streams.settings import Settings
     from streams.wire.producer import close_producer, open_producer, send
-    from streams.wire.state import Command, encode_command
+    from streams.wire.state import encode_command
     from streams.wire.topics import TopicNames
 
+    settings = Settings()
     topic = TopicNames(settings.prefix).commands(found.queue)
-    key, value = encode_command(Command(kind="cancel", job=found.job, reason=reason))
+    key, value = encode_command(command)
     producer = await open_producer(settings.bootstrap_servers, "streams-cli")
     try:
         await send(

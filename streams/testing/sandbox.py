@@ -128,6 +128,11 @@ class Sandbox:
         """Cancel a job."""
         await self._command(Command(kind="cancel", job=job, reason="cancelled"))
 
+    async def reschedule(self, job: JobKey, delay: Duration) -> None:
+        """Let a job that waits for its time start so long from now."""
+        due = self.cluster.clock.now() + to_ms(delay)
+        await self._command(Command(kind="reschedule", job=job, due=due))
+
     async def replay(self, job: JobKey) -> None:
         """Replay a dead job."""
         entry = self._open().get(job.encode())

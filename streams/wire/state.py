@@ -144,10 +144,11 @@ class LedgerRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """Something an operator or a service asks of a job: `cancel`, `replay` or `discard`.
+    """Something an operator or a service asks of a job.
 
-    Or a `report`, which a child makes to its callback. Or a `purge` of all jobs of a name and a
-    key, without a key of all of a name, without a name of all there are.
+    `cancel`, `reschedule`, `replay` or `discard`. Or a `report`, which a child makes to its
+    callback. Or a `purge` of all jobs of a name and a key, without a key of all of a name, without
+    a name of all there are.
     """
 
     kind: str
@@ -159,6 +160,7 @@ class Command:
     until: int = 0  # purge: where the queue ended; later jobs are not meant
     sent_by: int = 0  # purge: those sent later are not meant (ms since the epoch); 0: any time
     interrupts: bool = False  # purge: what runs as well
+    due: int = 0  # reschedule: when it is to start (ms since the epoch)
 
 
 def _history(entries: tuple[AttemptRecord, ...]) -> list[list[Any]]:
@@ -452,6 +454,8 @@ def encode_command(command: Command) -> tuple[bytes, bytes]:
             "sent_by": command.sent_by,
             "interrupts": command.interrupts,
         }
+    if command.kind == "reschedule":
+        value["due"] = command.due
     return command.job.encode(), orjson.dumps(value)
 
 
@@ -473,6 +477,7 @@ def decode_command(key: bytes, value: bytes) -> Command:
             until=int(m.get("until", 0)),
             sent_by=int(m.get("sent_by", 0)),
             interrupts=bool(m.get("interrupts", False)),
+            due=int(m.get("due", 0)),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise UndecodableRecord(f"not a command: {error}") from error

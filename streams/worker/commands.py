@@ -9,7 +9,7 @@ from dataclasses import replace
 from streams.jobs.identity import JobKey
 from streams.jobs.outcome import Cancelled
 from streams.jobs.states import State
-from streams.wire.state import Command, OpenEntry
+from streams.wire.state import Command, OpenEntry, is_debounced
 from streams.worker import settle
 from streams.worker.callbacks import Callbacks
 from streams.worker.ending import Ending
@@ -21,12 +21,15 @@ from streams.worker.settlement import Settlement
 
 logger = logging.getLogger(__name__)
 
+_REPEATED = ("cancel", "reschedule")
+_TIMED = (State.SCHEDULED, State.RETRYING, State.SLEEPING)  # these wait for a time
+
 
 class Commands:
     """Commands are taken in order, and recorded as obeyed once their effects are durable.
 
-    A cancel may come before its job has been read. It is kept until reading has passed the
-    queue's end as it was at the command, and so long the record stays before it.
+    A cancel or another time may come before its job has been read. It is kept until reading has
+    passed the queue's end as it was at the command, and so long the record stays before it.
     """
 
     def __init__(self, owned: Owned, outcomes: Outcomes, callbacks: Callbacks) -> None:
@@ -56,12 +59,23 @@ class Commands:
 
         `sent` is its time.
         """
+        found = self._ahead_of("cancel", job, offset)
+        if found is None:
+            return self.purges.reason_for(job, offset, sent)
+        return found[0].reason or "cancelled"
+
+    def rescheduled_ahead(self, job: JobKey, offset: int) -> tuple[int, int] | None:
+        """Its time and the command's offset, if that was said before the job had been read."""
+        found = self._ahead_of("reschedule", job, offset)
+        return None if found is None else (found[0].due, found[1])
+
+    def _ahead_of(self, kind: str, job: JobKey, offset: int) -> tuple[Command, int, int] | None:
         state_key = job.encode()
         found = self._ahead.get(state_key)
-        if found is None or offset >= found[2]:
-            return self.purges.reason_for(job, offset, sent)
+        if found is None or found[0].kind != kind or offset >= found[2]:
+            return None
         del self._ahead[state_key]
-        return found[0].reason or "cancelled"
+        return found
 
     def obey_all(self, settlement: Settlement, now: int) -> None:
         """Obey what arrived, and note how far that is."""
@@ -98,8 +112,8 @@ class Commands:
         state_key = command.job.encode()
         attempt = owned.hand.get(state_key)
         entry = owned.entry(state_key, settlement)
-        if command.kind == "cancel" and entry is not None and entry.commanded >= offset:
-            return  # it came before the replay, and a crash repeats it after
+        if entry is not None and entry.commanded >= offset and command.kind in _REPEATED:
+            return  # it came before another one, and a crash repeats it after that
         match command.kind:
             case "cancel" if attempt is not None:
                 reason = command.reason or "cancelled"
@@ -115,12 +129,28 @@ class Commands:
             case "cancel" if entry is None and owned.watermark.position < queue_end:
                 # Not read yet, or read and over: then what is enqueued again is meant.
                 self._ahead[state_key] = (command, offset, queue_end)
+            case "reschedule" if attempt is None and entry is not None:
+                self._reschedule(command, entry, offset, settlement)
+            case "reschedule" if attempt is None and owned.watermark.position < queue_end:
+                before = self._ahead.get(state_key)
+                if before is None or before[0].kind == "reschedule":  # a cancel stays one
+                    self._ahead[state_key] = (command, offset, queue_end)
             case "report":
                 self._callbacks.report(command, offset, queue_end)
             case "replay" | "discard":
                 self._resolve(command, entry, offset, settlement, now)
             case _:
                 logger.info("command %s for %s: nothing to do", command.kind, command.job.id)
+
+    def _reschedule(
+        self, command: Command, entry: OpenEntry, offset: int, settlement: Settlement
+    ) -> None:
+        """Give a job that waits for its time another one; one that is due already goes on."""
+        if entry.state not in _TIMED or entry.due is None or is_debounced(entry):
+            logger.info("reschedule of %s: it is %s", entry.job.id, entry.told)
+            return
+        lane = self._owned.lane_of_entry(entry) if entry.blocks else None
+        settlement.open(replace(entry, due=command.due, commanded=offset), lane)
 
     def _resolve(
         self,

@@ -15,7 +15,7 @@ from streams.jobs.states import State
 from streams.wire.envelope import Envelope, Record, decode
 from streams.wire.partition import partition_of
 from streams.wire.single import Single
-from streams.wire.state import undecodable_letter
+from streams.wire.state import OpenEntry, undecodable_letter
 from streams.wire.topics import MAX_JOB_BYTES
 from streams.worker import settle
 from streams.worker.admission import attempt_of, new_entry
@@ -61,6 +61,12 @@ class Intake:
             return
         definition, job, state_key, lane = self._identify(record, envelope)
         single = self._singling.of(definition, record, envelope)
+        commanded = -1
+        if envelope.not_before is not None and (single is None or single.kind is not Kind.DEBOUNCE):
+            again = self._commands.rescheduled_ahead(job, record.offset)
+            if again is not None:
+                not_before, commanded = again
+                envelope = replace(envelope, not_before=not_before)
         verdict = self._triage(
             record, envelope, definition, single, state_key, lane, settlement, now
         )
@@ -79,7 +85,9 @@ class Intake:
         if definition is None:
             entry = new_entry(job, record, envelope, State.PARKED, arrival=record.offset)
             entry = replace(entry, tally=tally)
-            if reason is None:
+            if reason is None and verdict is Verdict.SCHEDULE:  # by then its name may be known
+                self._schedule(replace(entry, commanded=commanded), envelope, settlement, now)
+            elif reason is None:
                 hold_unknown(owned, entry, lane, settlement, now)
             else:
                 for_ = owned.place.unique_for_ms
@@ -112,23 +120,23 @@ class Intake:
                 park_attempts(owned, (attempt,), settlement, now)
             case Verdict.SCHEDULE:
                 entry = new_entry(
-                    job,
-                    record,
-                    envelope,
-                    State.SCHEDULED,
-                    arrival=record.offset,
-                    due=envelope.not_before,
-                    single=single,
+                    job, record, envelope, State.SCHEDULED, arrival=record.offset, single=single
                 )
-                settlement.open(entry, None)
+                self._schedule(replace(entry, commanded=commanded), envelope, settlement, now)
                 settlement.finished.append(record.offset)
-                owned.tell(settlement, Happening.SCHEDULED, job, now, due=entry.due)
             case Verdict.DEBOUNCE:
                 self._singling.wait(attempt, settlement, now)
             case Verdict.DROP:
                 self._singling.drop(attempt, settlement, now)
             case Verdict.EXPIRE:
                 settle.conclude(attempt, Expired(), settlement, owned.place, now)
+
+    def _schedule(
+        self, entry: OpenEntry, envelope: Envelope, settlement: Settlement, now: int
+    ) -> None:
+        due = envelope.not_before
+        settlement.open(replace(entry, state=State.SCHEDULED, due=due), None)
+        self._owned.tell(settlement, Happening.SCHEDULED, entry.job, now, due=due)
 
     def _report_again(self, envelope: Envelope, state_key: bytes, settlement: Settlement) -> None:
         """A crash may have come between the end of a child and its report."""

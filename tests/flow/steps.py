@@ -50,10 +50,17 @@ def put(cluster: MemoryCluster, envelope: Envelope, partition: int | None = None
 
 
 def ask(
-    cluster: MemoryCluster, kind: str, job: JobKey, *, generation: int = 0, reason: str = "asked"
+    cluster: MemoryCluster,
+    kind: str,
+    job: JobKey,
+    *,
+    generation: int = 0,
+    reason: str = "asked",
+    due: int = 0,
 ) -> None:
     """Write a command to the log, as a client would, and let nothing happen yet."""
-    key, value = encode_command(Command(kind=kind, job=job, generation=generation, reason=reason))
+    command = Command(kind=kind, job=job, generation=generation, reason=reason, due=due)
+    key, value = encode_command(command)
     partition = cluster.partition_of((job.ordering_key or job.id).encode())
     cluster.log.write(Append(cluster.names.commands("default"), partition, key, value))
 

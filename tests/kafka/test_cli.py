@@ -146,6 +146,31 @@ async def test_jobs_are_shown_waited_for_and_cancelled(
     assert impatient.code == exits.NEGATIVE
     assert f"job {later} is scheduled after 200ms" in error_of(impatient)
 
+    # when two get another time, then one comes earlier, and one waits longer
+    soon, longer, naive, both, neither, over = await asyncio.gather(
+        cli.run("jobs", "reschedule", "twice", "--name", "refund", "--delay", "0s"),
+        cli.run("jobs", "reschedule", later, "--run-at", "2100-01-01T00:00+01:00"),
+        cli.run("jobs", "reschedule", later, "--run-at", "2100-01-01T00:00"),
+        cli.run("jobs", "reschedule", later, "--delay", "1h", "--run-at", "2100-01-01T00:00Z"),
+        cli.run("jobs", "reschedule", later),
+        cli.run("jobs", "reschedule", done, "--delay", "1h"),
+    )
+    assert (soon.code, longer.code) == (exits.DONE, exits.DONE), soon.errors + longer.errors
+    for refused, why in (
+        (naive, "has no time zone: write 2100-01-01T00:00+01:00"),
+        (both, "give either delay or run_at, not both"),
+        (neither, "say when"),
+    ):
+        assert refused.code == exits.USAGE
+        assert why in error_of(refused)
+    assert over.code == exits.NEGATIVE
+    assert f"job {done} is completed: it waits for no time" in error_of(over)
+    ended = await cli.run("jobs", "wait", "twice", "--name", "refund", "--json")
+    assert (ended.code, ended.json["state"]) == (exits.NEGATIVE, "dead")  # its card is blocked
+    async with asyncio.timeout(30):
+        while (await cli.run("jobs", "show", later, "--json")).json["due"] != 4_102_441_200_000:
+            pass
+
     # when two are cancelled, then they are over; what is over stays what it is
     asked, also, too_late = await asyncio.gather(
         cli.run("jobs", "cancel", later, "--reason", "changed our mind"),

@@ -366,6 +366,21 @@ async def test_cancel_goes_to_the_command_topic(jobs: JobClient, kafka: str, pre
     assert record.partition == handle.partition
 
 
+async def test_another_time_goes_there_as_well(jobs: JobClient, kafka: str, prefix: str) -> None:
+    handle = await jobs.enqueue(ClientReport(account_id=7), delay="1d")
+    christmas = datetime(2026, 12, 24, 18, tzinfo=UTC)
+
+    assert await handle.reschedule(run_at=christmas)
+
+    [record] = await read_all(kafka, f"{prefix}jobs.bulk.commands")
+    assert record.key is not None
+    assert record.value is not None
+    command = decode_command(record.key, record.value)
+    assert (command.kind, command.job) == ("reschedule", handle.job)
+    assert command.due == int(christmas.timestamp()) * 1000
+    assert record.partition == handle.partition
+
+
 async def test_the_ambient_client(jobs: JobClient, kafka: str) -> None:
     async with JobClient(kafka, source="/inner") as inner:
         assert current() is inner

@@ -1,13 +1,17 @@
-"""A handle's cancel says whether there was anything to cancel."""
+"""A handle says whether there was anything to cancel, or to give another time."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from streams.client_handle import Handle
 from streams.client_story import Story
+from streams.errors import PayloadInvalid
 from streams.jobs.identity import JobKey
 from streams.jobs.states import OVER, State
 from streams.wire.state import LedgerRecord, OpenEntry, decode_command
@@ -85,3 +89,49 @@ async def test_what_is_not_over_is(story: Story) -> None:
     ((key, value),) = link.sent
     command = decode_command(key, value)
     assert (command.kind, command.job, command.reason) == ("cancel", JOB, "enough")
+
+
+@pytest.mark.parametrize("state", [*sorted(OVER), State.DEAD, State.RUNNING, State.PARKED])
+async def test_what_waits_for_no_time_gets_none(state: State) -> None:
+    link = StubLink(over(state) if state in OVER else is_open(state))
+    assert await handle_of(link).reschedule(delay="1h") is False
+    assert link.sent == []
+
+
+@pytest.mark.parametrize(
+    "story",
+    [Story(), *(is_open(state) for state in (State.SCHEDULED, State.RETRYING, State.SLEEPING))],
+)
+async def test_what_may_wait_for_one_does(story: Story) -> None:
+    link = StubLink(story)
+    assert await handle_of(link).reschedule(run_at=datetime(2100, 1, 1, tzinfo=UTC)) is True
+    ((key, value),) = link.sent
+    command = decode_command(key, value)
+    assert (command.kind, command.job, command.due) == ("reschedule", JOB, 4_102_444_800_000)
+
+
+@pytest.mark.parametrize(
+    ("when", "why"),
+    [
+        ({}, "say when"),
+        ({"delay": "1h", "run_at": datetime(2100, 1, 1, tzinfo=UTC)}, "not both"),
+        ({"run_at": datetime(2100, 1, 1)}, "no time zone"),
+        ({"delay": "-1h"}, "no duration"),
+        ({"delay": timedelta(seconds=-1)}, "can't be negative"),
+    ],
+)
+async def test_what_is_no_time_is_refused(when: dict[str, Any], why: str) -> None:
+    link = StubLink(is_open(State.SCHEDULED))
+    with pytest.raises(PayloadInvalid, match=why):
+        await handle_of(link).reschedule(**when)
+    assert link.sent == []
+
+
+async def test_a_status_tells_when_it_goes_on() -> None:
+    entry = is_open(State.SCHEDULED).entry
+    assert entry is not None
+    entry = replace(entry, due=1_700_000_000_500)
+    status = await handle_of(StubLink(Story(entry=entry))).status()
+    assert status.due == datetime(2023, 11, 14, 22, 13, 20, 500_000, UTC)
+    dead = replace(entry, state=State.DEAD)
+    assert (await handle_of(StubLink(Story(entry=dead))).status()).due is None

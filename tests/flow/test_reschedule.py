@@ -1,0 +1,194 @@
+"""A job that waits for its time is given another one, wherever it waits and whatever crashes."""
+
+from __future__ import annotations
+
+import pytest
+from steps import ask, crash, kill_all, pipeline, put, restart, send
+
+from streams import Fixed, JobContext, JobPayload, Retry, Snooze, job
+from streams.jobs.identity import JobKey
+from streams.testing.sandbox import Sandbox
+from streams.wire.envelope import Envelope
+from streams.wire.state import Command
+
+HOUR = 3_600_000
+
+
+class Step(JobPayload, name="step", key="account"):
+    account: int
+    n: int
+    do: str = "nothing"
+
+
+ran: list[tuple[int, int]] = []  # (hour, number)
+boxes: list[Sandbox] = []
+tries: list[int] = []
+began: list[int] = []
+
+
+@pytest.fixture(autouse=True)
+def forget() -> None:
+    for each in (ran, boxes, tries, began):
+        each.clear()
+
+
+@job(retry=Retry(attempts=2, backoff=Fixed("1h")))
+async def step(payload: Step, ctx: JobContext) -> None:
+    if payload.do != "nothing" and payload.n not in tries:
+        tries.append(payload.n)
+        raise ValueError("first") if payload.do == "fail" else Snooze("1h")
+    ran.append((hours(boxes[0]), payload.n))
+
+
+def hours(box: Sandbox) -> int:
+    """How many have passed, to the millisecond: what is early by one is an hour less."""
+    return (box.cluster.clock.now() - began[0]) // HOUR
+
+
+def opened(box: Sandbox) -> Sandbox:
+    boxes.append(box)
+    began.append(box.cluster.clock.now())
+    return box
+
+
+def due_at(hour: int) -> int:
+    return began[0] + hour * HOUR
+
+
+def ask_for(box: Sandbox, job_key: JobKey, hour: int) -> None:
+    ask(box.cluster, "reschedule", job_key, due=due_at(hour))
+
+
+@pytest.mark.parametrize("hour", [1, 3, 5])
+@pytest.mark.parametrize("do", ["nothing", "fail", "snooze"])
+async def test_it_runs_at_its_new_time_and_never_at_the_old_one(do: str, hour: int):
+    async with Sandbox(step) as it:
+        box = opened(it)
+        delay = "2h" if do == "nothing" else None
+        job_key = await box.enqueue(Step(account=1, n=1, do=do), id="one", delay=delay)
+        await box.reschedule(job_key, f"{hour}h")
+        await box.advance(f"{hour * HOUR - 1}ms")
+        assert ran == []
+        await box.advance("1ms")
+        assert ran == [(hour, 1)]
+        await box.advance("10h")
+        assert ran == [(hour, 1)]
+
+
+async def test_a_time_that_is_past_means_now():
+    async with Sandbox(step) as it:
+        box = opened(it)
+        job_key = await box.enqueue(Step(account=1, n=1), id="one", delay="2h")
+        ask_for(box, job_key, -1)
+        await box.cluster.settle()
+        assert ran == [(0, 1)]
+
+
+async def test_what_waits_behind_a_job_that_is_retried_later_stays_behind_it():
+    async with Sandbox(step) as it:
+        box = opened(it)
+        first = await box.enqueue(Step(account=1, n=1, do="fail"))
+        await box.enqueue(Step(account=1, n=2))
+        await box.reschedule(first, "4h")
+        await box.advance("3h")
+        assert ran == []
+        await box.advance("1h")
+        assert ran == [(4, 1), (4, 2)]
+
+
+async def test_straight_after_the_enqueue_before_its_queue_was_read():
+    async with Sandbox(step) as it:
+        box = opened(it)
+        await kill_all(box)
+        later = send(box.cluster, Step(account=1, n=1), delay=HOUR)
+        sooner = send(box.cluster, Step(account=2, n=2), delay=9 * HOUR)
+        at_once = send(box.cluster, Step(account=3, n=3), delay=9 * HOUR)
+        never = send(box.cluster, Step(account=4, n=4), delay=HOUR)
+        for hour, job_key in ((8, later), (4, later), (2, sooner), (0, at_once)):
+            ask_for(box, job_key, hour)
+        ask_for(box, never, 3)
+        ask(box.cluster, "cancel", never)
+        ask_for(box, never, 3)
+        await crash(box)
+        await box.cluster.settle()
+        assert ran == [(0, 3)]
+        await box.advance("12h")
+        assert ran == [(0, 3), (2, 2), (4, 1)]
+
+
+async def test_the_last_word_holds_through_crashes_and_lost_disks():
+    async with Sandbox(step) as it:
+        box = opened(it)
+        job_key = await box.enqueue(Step(account=1, n=1), id="one", delay="1h")
+        for hour in (2, 6, 3):
+            ask_for(box, job_key, hour)
+            await restart(box, loses_disk=hour == 6)
+        await box.advance("2h")
+        await restart(box, loses_disk=True)
+        assert ran == []
+        await box.advance("1h")
+        assert ran == [(3, 1)]
+
+
+async def test_a_command_that_is_read_again_changes_nothing():
+    async with Sandbox(step) as it:
+        box = opened(it)
+        job_key = await box.enqueue(Step(account=1, n=1), id="one", delay="1h")
+        ask_for(box, job_key, 5)
+        ask_for(box, job_key, 2)
+        await box.cluster.settle()
+        commands = pipeline(box)._commands
+        first = commands._owned.tables.applied(commands._owned.place.commands) - 2
+        again = Command(kind="reschedule", job=job_key, due=due_at(5))
+        commands.arrive(again, offset=first, queue_end=1)
+        pipeline(box)._stir()
+        await box.cluster.settle()
+        await box.advance("2h")
+        assert ran == [(2, 1)]
+
+
+@pytest.mark.parametrize("state", ["over", "parked", "unknown"])
+async def test_what_waits_for_no_time_stays_as_it_is(state: str):
+    async with Sandbox(step) as it:
+        box = opened(it)
+        match state:
+            case "over":
+                job_key = await box.enqueue(Step(account=1, n=1))
+            case "parked":
+                await box.enqueue(Step(account=1, n=2, do="fail"))
+                job_key = await box.enqueue(Step(account=1, n=1))
+            case _:
+                job_key = JobKey(name="step", ordering_key="step:1", id="nobody")
+        before = [(type(each), each.state) for each in box.jobs()]
+        await box.reschedule(job_key, "5h")
+        assert [(type(each), each.state) for each in box.jobs()] == before
+        await box.advance("1h")
+        assert [n for _, n in ran] == {"over": [1], "parked": [2, 1]}.get(state, [])
+
+
+async def test_a_delayed_job_whose_name_nobody_knows_yet_is_not_early():
+    async with Sandbox(step) as it:
+        box = opened(it)
+        envelope = Envelope(
+            id="one",
+            name="step",
+            source="test",
+            time=box.cluster.clock.now(),
+            queue="default",
+            payload=b'{"account": 1, "n": 1}',
+            not_before=due_at(2),
+        )
+        known = box.cluster.registry
+        await kill_all(box)
+        box.cluster.registry = type(known).build([], known.queues())
+        put(box.cluster, envelope, partition=0)
+        await crash(box)
+        await box.cluster.settle()
+        assert [each.state for each in box.jobs()] == ["scheduled"]
+        await kill_all(box)
+        box.cluster.registry = known
+        await crash(box)
+        await box.advance(f"{2 * HOUR - 1}ms")
+        assert ran == []
+        await box.advance("1ms")
+        assert ran == [(2, 1)]
