@@ -16,6 +16,7 @@ from streams.dev.bench.names import NAMES
 _NAME = typer.Argument(None, metavar="|".join(NAMES), help="One of them; without it, all.")
 _JOBS = typer.Option(None, min=1, help="How many jobs a round has.")
 _ROUNDS = typer.Option(None, min=1, help="How many rounds; figures are medians over them.")
+_PENDING = typer.Option(0, min=0, help="delay: so many other jobs wait for a year meanwhile.")
 _BOOTSTRAP = typer.Option(
     None, help="A broker; else KAFKA_BOOTSTRAP_SERVERS, else one is started for the run."
 )
@@ -25,6 +26,7 @@ def bench(
     name: str | None = _NAME,
     jobs: int | None = _JOBS,
     rounds: int | None = _ROUNDS,
+    pending: int = _PENDING,
     bootstrap: str | None = _BOOTSTRAP,
     as_json: bool = JSON,
 ) -> None:
@@ -33,6 +35,8 @@ def bench(
     Progress goes to standard error. With --json the last line of the output is one object.
     """
     names = _chosen(name)
+    if pending and name != "delay":
+        fail("--pending belongs to `streams bench delay`", exits.USAGE)
     from streams.dev.bench.bench import BenchFailed
     from streams.dev.bench.run import run_benches
 
@@ -41,6 +45,7 @@ def bench(
             names,
             jobs=jobs,
             rounds=rounds,
+            pending=pending,
             bootstrap=bootstrap or os.environ.get("KAFKA_BOOTSTRAP_SERVERS", ""),
             tell=_teller(),
         )

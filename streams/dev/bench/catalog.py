@@ -6,6 +6,7 @@ from typing import Final
 
 from streams.dev.bench import (
     controls,
+    delay,
     drain,
     enqueue,
     failing,
@@ -37,6 +38,7 @@ _MODULES: Final = (
     ledger,
     controls,
     priority,
+    delay,
 )
 
 BENCHES: Final[dict[str, Bench]] = {module.BENCH.name: module.BENCH for module in _MODULES}

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Final
 
 from streams.client_request import now_ms
 from streams.dev.bench import handlers, load
-from streams.dev.bench.bench import Bench, BenchFailed, Figures
+from streams.dev.bench.bench import Bench, Figures
 from streams.dev.bench.drain import drain_queue, fill_queue
+from streams.dev.bench.memory import peak_mb
 from streams.dev.bench.recount import Offsets, ends_of
 from streams.dev.bench.recovery import account_places, scheduled_entries
 from streams.dev.bench.stage import Ground, Stage
@@ -75,21 +74,6 @@ async def _drain(
 
     ledger, _ = await drain_queue(stage, ground, expected, since=since or None, watch=watch)
     return window_of(ledger.stamps).per_second
-
-
-def peak_mb(pid: int) -> float:
-    """The most memory that a process had in use (resident), in MB.
-
-    Raises:
-        BenchFailed: this system does not say.
-    """
-    try:
-        found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
-    except OSError:
-        found = None
-    if found is None:
-        raise BenchFailed("this bench needs /proc/PID/status, which Linux has")
-    return int(found[1]) / 1000
 
 
 def _ledger_records(count: int) -> Iterator[load.Placed]:

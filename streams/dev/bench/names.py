@@ -19,4 +19,5 @@ NAMES: Final = (
     "ledger",
     "controls",
     "priority",
+    "delay",
 )

@@ -26,7 +26,13 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def run_benches(
-    names: Sequence[str], *, jobs: int | None, rounds: int | None, bootstrap: str, tell: Tell
+    names: Sequence[str],
+    *,
+    jobs: int | None,
+    rounds: int | None,
+    bootstrap: str,
+    tell: Tell,
+    pending: int = 0,
 ) -> list[dict[str, Any]]:
     """Run benches one after the other; the result of each, as `result_of` makes it.
 
@@ -51,7 +57,7 @@ def run_benches(
             leaving.callback(broker.stop)
             bootstrap = broker.start()
             broker_pid = broker.pid
-        stage = Stage(bootstrap, folder, f"{folder.name}.", tell, broker_pid)
+        stage = Stage(bootstrap, folder, f"{folder.name}.", tell, broker_pid, pending)
         try:
             return asyncio.run(_until_told(_run_all(stage, names, jobs, rounds, clean=not is_ours)))
         except asyncio.CancelledError:

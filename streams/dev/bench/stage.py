@@ -82,10 +82,12 @@ class Stage:
         prefix: str,
         tell: Callable[[str], None],
         broker_pid: int | None = None,
+        pending: int = 0,
     ) -> None:
         self.bootstrap = bootstrap
         self.tell = tell
         self.broker_pid = broker_pid  # of a broker of ours
+        self.pending = pending  # jobs that wait for a year while `delay` measures
         self._folder = folder
         self._prefix = prefix
         self._grounds = 0
