@@ -34,6 +34,7 @@ class Attempt:
     offset: int | None
     entry: OpenEntry | None = None
     was_opened: bool = False  # it came from the open table, and was not taken over since
+    is_overdue: bool = False  # it should have started long ago, when nobody was there
     generation: int = 0
     run: int = 0
     used: int = 0  # attempts used up before this one

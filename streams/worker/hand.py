@@ -36,6 +36,7 @@ class Hand:
         holder: Holder | None = None,
     ) -> None:
         self.opened = 0  # those that came from the open table
+        self.overdue = 0  # those of them that should have started long ago
         self.bytes = 0  # of their payloads
         self.paused = False  # nothing starts
         self.singles = Singles()  # those of them that others like them give way to
@@ -74,6 +75,7 @@ class Hand:
         """Start a job, or let it wait behind the one of its key that runs."""
         self._jobs[attempt.state_key] = attempt
         self.opened += attempt.was_opened
+        self.overdue += attempt.is_overdue
         self.bytes += len(attempt.envelope.payload)
         self.singles.put(attempt)
         if attempt.lane is None:
@@ -186,6 +188,7 @@ class Hand:
     def _forget(self, attempt: Attempt) -> None:
         del self._jobs[attempt.state_key]
         self.opened -= attempt.was_opened
+        self.overdue -= attempt.is_overdue
         self.bytes -= len(attempt.envelope.payload)
         self.singles.drop(attempt)
 

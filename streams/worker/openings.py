@@ -16,6 +16,7 @@ from streams.wire.state import OpenEntry, is_debounced
 from streams.worker import settle
 from streams.worker.admission import attempt_of, entry_record
 from streams.worker.callbacks import Callbacks
+from streams.worker.due_rows import LATE_MS, DueRows
 from streams.worker.owned import Owned
 from streams.worker.parking import REASON, park_attempts, park_entry
 from streams.worker.purge import Purges
@@ -28,6 +29,7 @@ BYTES_MAX = 64 * 1024 * 1024  # of payloads in hand, for a partition
 SWEPT_AT_ONCE = 1_000  # keys looked at in a turn after a partition was opened
 ALONG_MAX = 100  # parked jobs of one key in hand
 DUE_AT_ONCE = 1_000  # entries looked at in a turn, however many came due at once
+OVERDUE_MAX = 1_000  # jobs in hand that are long overdue, for a partition
 
 SUSPECTS_LOOK_MS = 1_000
 UNKNOWN_FOR_MS = 15 * 60 * 1000  # how long a job waits for a worker that knows its name
@@ -46,7 +48,7 @@ class Openings:
         self._along: dict[bytes, int] = {}  # how many of a lane come along with the next one
         self._early: list[tuple[int, bytes]] = []  # (arrival, lane): reading has not passed it
         self._sweep: bytes | None = b""  # from which lane on to look, after opening
-        self._due_cursor = b""  # below it nothing is due that is not in hand
+        self._due = DueRows()
         self._unread: bytes | None = None  # the first due row that waits for the queue to be read
         self._waiting_suspects: dict[bytes, None] = {}  # another one of this process runs
         self._let_in: dict[str, int] = {}  # by limit: how many that it holds may come into hand
@@ -66,7 +68,7 @@ class Openings:
         if entry.held is not None:
             self._note_held(entry.held, entry.job, entry.arrival)
         if entry.due is not None:
-            self._due_cursor = min(self._due_cursor, due_row(entry.due, entry.job.encode()))
+            self._due.note(due_row(entry.due, entry.job.encode()))
 
     def _note_held(self, limit: str, job: JobKey, arrival: int) -> None:
         row = held_row(limit, arrival, job.encode())
@@ -93,7 +95,9 @@ class Openings:
         """When the next entry is due; None also while there is no room for it."""
         if not self._has_room:
             return None
-        due = self._owned.tables.next_due(self._due_cursor)
+        if self._due.behind is not None and self._has_room_for_overdue:
+            return now
+        due = self._owned.tables.next_due(self._due.cursor)
         if not self._waiting_suspects:
             return due
         look = now + SUSPECTS_LOOK_MS
@@ -119,6 +123,10 @@ class Openings:
         hand = self._owned.hand
         # Twice as much as arrivals may fill: due jobs never wait for the queue's to end.
         return hand.opened < OPENED_MAX and hand.bytes < 2 * BYTES_MAX
+
+    @property
+    def _has_room_for_overdue(self) -> bool:
+        return self._has_room and self._owned.hand.overdue < OVERDUE_MAX
 
     @property
     def _has_passed_early(self) -> bool:
@@ -306,39 +314,71 @@ class Openings:
             return
         record = entry_record(entry)
         envelope = entry.envelope or decode(record)
-        owned.take(attempt_of(entry.job, record, envelope, definition, lane=lane, entry=entry))
+        attempt = attempt_of(entry.job, record, envelope, definition, lane=lane, entry=entry)
+        attempt.is_overdue = entry.due is not None and entry.due < now - LATE_MS
+        owned.take(attempt)
 
     def _release_due(self, settlement: Settlement, now: int) -> None:
-        owned = self._owned
-        if not owned.tables.counts.entries:
+        """Start what is due; what is long overdue does so in that order, as there is room."""
+        if not self._owned.tables.counts.entries:
             return
         if self._unread is not None and self._is_unread_read:
-            self._due_cursor, self._unread = min(self._due_cursor, self._unread), None
-        for seen, (row, state_key) in enumerate(owned.tables.due_from(self._due_cursor, now)):
-            if seen == DUE_AT_ONCE or not self._has_room:
-                return  # the rest is due still: the next turn goes on with it
-            self._due_cursor = row + b"\x00"
-            entry = owned.entry(state_key, settlement)
-            if entry is None or entry.due is None or entry.due > now:
-                continue
-            if state_key in owned.hand:
-                continue
-            if is_debounced(entry) and self._must_be_read_first(row, entry.due, settlement):
-                continue
-            if entry.state is State.DEAD:
-                settle.send_letter(entry, settlement, owned.place)  # a crash left it pending
-                continue
-            lane = owned.lane_of_entry(entry)
-            if lane is None:
-                self._start(entry, None, settlement, now)
-            elif entry.blocks:
-                self._touched[lane] = None
-            elif owned.hand.has_lane(lane) or owned.is_blocked(lane, settlement):
-                park_entry(owned, entry, lane, settlement, now)
-                # What waits in hand is behind it now, durably.
-                park_attempts(owned, owned.hand.give_back(lane), settlement, now)
-            else:
-                self._start(entry, lane, settlement, now)
+            self._due.note(self._unread)
+            self._unread = None
+        left = self._look_at_due(settlement, now, DUE_AT_ONCE)
+        while left and self._due.behind is not None and self._has_room_for_overdue:
+            left = self._look_at_overdue(self._due.behind, settlement, now, left)
+
+    def _look_at_due(self, settlement: Settlement, now: int, left: int) -> int:
+        """Up to so many rows; how many others may be looked at in this turn."""
+        overdue = due_row(now - LATE_MS, b"")
+        for row, state_key in self._owned.tables.due_from(self._due.cursor, now):
+            if not left or not self._has_room:
+                return 0  # the rest is due still: the next turn goes on with it
+            if row < overdue and not self._has_room_for_overdue:
+                self._due.fall_behind(overdue)
+                return self._look_at_due(settlement, now, left)
+            left -= 1
+            self._due.seen(row)
+            self._come_due(row, state_key, settlement, now)
+        return left
+
+    def _look_at_overdue(
+        self, rows: tuple[bytes, bytes], settlement: Settlement, now: int, left: int
+    ) -> int:
+        start, end = rows
+        for row, state_key in self._owned.tables.due_from(start, now):
+            if row >= end:
+                break
+            if not left or not self._has_room_for_overdue:
+                return 0
+            left -= 1
+            self._due.seen_behind(row)
+            self._come_due(row, state_key, settlement, now)
+        self._due.caught_up()
+        return left
+
+    def _come_due(self, row: bytes, state_key: bytes, settlement: Settlement, now: int) -> None:
+        owned = self._owned
+        entry = owned.entry(state_key, settlement)
+        if entry is None or entry.due is None or entry.due > now or state_key in owned.hand:
+            return
+        if is_debounced(entry) and self._must_be_read_first(row, entry.due, settlement):
+            return
+        if entry.state is State.DEAD:
+            settle.send_letter(entry, settlement, owned.place)  # a crash left it pending
+            return
+        lane = owned.lane_of_entry(entry)
+        if lane is None:
+            self._start(entry, None, settlement, now)
+        elif entry.blocks:
+            self._touched[lane] = None
+        elif owned.hand.has_lane(lane) or owned.is_blocked(lane, settlement):
+            park_entry(owned, entry, lane, settlement, now)
+            # What waits in hand is behind it now, durably.
+            park_attempts(owned, owned.hand.give_back(lane), settlement, now)
+        else:
+            self._start(entry, lane, settlement, now)
 
 
 def hold_unknown(

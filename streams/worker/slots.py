@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,38 +16,78 @@ from streams.worker.limits import Limits
 WEIGHT: Final = 1  # of a queue that nobody gave one
 
 
+class _Overdue:
+    """The jobs that should have started long ago, whatever partition they are of: in that order."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[int, int, Attempt | Fair]] = []
+        self._count = 0
+
+    def __len__(self) -> int:
+        return len(self._heap)
+
+    def __contains__(self, waiting: Attempt | Fair) -> bool:
+        return any(each is waiting for _, _, each in self._heap)
+
+    def put(self, due: int, waiting: Attempt | Fair) -> None:
+        """Let one wait that was due then."""
+        self._count += 1
+        heapq.heappush(self._heap, (due, self._count, waiting))
+
+    def popleft(self) -> Attempt | Fair:
+        """The one that was due first."""
+        return heapq.heappop(self._heap)[2]
+
+    def remove(self, waiting: Attempt | Fair) -> None:
+        """One waits no more."""
+        self._heap = [each for each in self._heap if each[2] is not waiting]
+        heapq.heapify(self._heap)
+
+
+_Waiting = deque[Attempt | Fair] | _Overdue
+
+
 @dataclass(slots=True, eq=False)
 class _Line:
-    """The jobs of one queue that wait: what came due, and what came from the queue.
+    """The jobs of one queue that wait: what came due, what came from the queue, what is overdue.
 
-    The two take turns, so that neither a long queue nor a long-overdue backlog starves the other.
+    They take turns, so that neither a long queue nor a long-overdue backlog starves the others.
     """
 
     weight: int
     credit: int = 0  # see `Slots._fullest`
     arrived: deque[Attempt | Fair] = field(default_factory=deque)
     due: deque[Attempt | Fair] = field(default_factory=deque)
+    overdue: _Overdue = field(default_factory=_Overdue)
     let_go: deque[Attempt | Fair] = field(
         default_factory=deque
     )  # by a limit: they had their turn before
-    due_is_next: bool = True
+    turn: int = 0  # whose turn it was
 
     def __bool__(self) -> bool:
-        return bool(self.due or self.arrived or self.let_go)
+        return bool(self.due or self.arrived or self.overdue or self.let_go)
 
-    def of(self, attempt: Attempt) -> deque[Attempt | Fair]:
-        """Where this one waits."""
-        return self.due if attempt.was_opened else self.arrived
+    def put(self, attempt: Attempt, waiting: Attempt | Fair) -> None:
+        """Let a job wait, or who stands in line for it."""
+        if attempt.is_overdue:
+            self.overdue.put(attempt.due, waiting)
+        elif attempt.was_opened:
+            self.due.append(waiting)
+        else:
+            self.arrived.append(waiting)
 
     def pop(self) -> Attempt | Fair:
         """The next one; there is one."""
         if self.let_go:
             return self.let_go.popleft()
-        if self.due and (self.due_is_next or not self.arrived):
-            self.due_is_next = False
-            return self.due.popleft()
-        self.due_is_next = True
-        return self.arrived.popleft()
+        if not self.due and not self.overdue:  # the usual case
+            return self.arrived.popleft()
+        places: list[_Waiting] = [self.due, self.arrived, self.overdue]
+        for _ in places:
+            self.turn = (self.turn + 1) % len(places)
+            if places[self.turn]:
+                break
+        return places[self.turn].popleft()
 
 
 class Slots:
@@ -86,10 +127,10 @@ class Slots:
 
     def wait(self, attempt: Attempt) -> None:
         """Let a job wait for its turn; when that comes, its definition's limit is looked at."""
-        line = self._line_of(attempt).of(attempt)
+        line = self._line_of(attempt)
         fair = self._limits.fair(attempt)
         if fair is None:
-            line.append(attempt)
+            line.put(attempt, attempt)
             if attempt.was_opened:
                 self._limits.come(attempt)
             return
@@ -97,7 +138,7 @@ class Slots:
         share = self._limits.share(attempt, tenant)
         if share.keeps_near(attempt):
             fair.add(attempt, tenant, share)
-            line.append(fair)
+            line.put(attempt, fair)
         else:
             self.turned_away.append((attempt, share))
 
@@ -137,7 +178,8 @@ class Slots:
             self._limits.forget(share)
             return True
         line = self._line_of(attempt)
-        for waiting in (line.of(attempt), line.let_go, self.put_back, self.granted):
+        places: list[_Waiting | deque[Attempt]] = [line.arrived, line.due, line.overdue]
+        for waiting in (*places, line.let_go, self.put_back, self.granted):
             if attempt in waiting:
                 waiting.remove(attempt)
                 break
