@@ -4,15 +4,66 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 from streams import JobPayload
 from streams.jobs.identity import JobKey
+from streams.jobs.registry import Registry
 from streams.testing.cluster import MemoryCluster
 from streams.testing.sandbox import Sandbox
 from streams.wire.envelope import Envelope, encode
 from streams.wire.state import Command, encode_command
 from streams.worker.pipeline import Pipeline
 from streams.worker.ports import Append, Log
+
+clusters: list[MemoryCluster] = []  # of the test that runs; handlers know the time by the first
+
+
+def cluster_of(*handlers: Any, partitions: int = 4) -> MemoryCluster:
+    """A cluster without workers yet, for tests in which time passes while jobs run."""
+    definitions = [each.__job_definition__ for each in handlers]
+    clusters[:] = [MemoryCluster(Registry.build(definitions, ["default"]), partitions=partitions)]
+    return clusters[0]
+
+
+def time_now() -> int:
+    """The time of the cluster of the test that runs."""
+    return clusters[0].clock.now()
+
+
+async def for_a_while(ms: int) -> None:
+    """What a handler does that takes so long."""
+    over = asyncio.Event()
+    alarm = clusters[0].clock.call_at(time_now() + ms, over.set)
+    try:
+        await over.wait()
+    finally:
+        alarm.cancel()
+
+
+async def rest(cluster: MemoryCluster) -> None:
+    """Give the workers time to do what they should, or should not."""
+    cluster.clock.set(cluster.clock.now())
+    for _ in range(40):
+        for worker in cluster.workers:
+            worker.pump()
+        await asyncio.sleep(0)
+
+
+async def pass_time(cluster: MemoryCluster, ms: int) -> None:
+    """Let time pass, and do not wait for jobs that wait for it."""
+    until = cluster.clock.now() + ms
+    await rest(cluster)
+    while (now := cluster.clock.now()) < until:
+        due = cluster.clock.next_alarm()
+        cluster.clock.set(until if due is None else min(max(due, now + 1), until))
+        await rest(cluster)
+
+
+def over(cluster: MemoryCluster) -> int:
+    """How many jobs of the default queue the ledger has."""
+    ledger = cluster.latest(cluster.names.ledger("default"))
+    return sum(not key.startswith(b"#") for key in ledger)
 
 
 def send(

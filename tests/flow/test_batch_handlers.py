@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from steps import crash, kill_all
-from steps import send as put_in
+from steps import cluster_of, clusters, crash, for_a_while, kill_all, over, pass_time, send
 
 from streams import (
     Batch,
@@ -27,13 +25,10 @@ from streams import (
 )
 from streams.jobs.identity import JobKey
 from streams.jobs.outcome import Outcome
-from streams.jobs.registry import Registry
 from streams.jobs.states import State
 from streams.testing.cluster import MemoryCluster
 from streams.testing.sandbox import Sandbox
-from streams.wire.envelope import Envelope, encode
 from streams.wire.state import OpenEntry
-from streams.worker.ports import Append
 
 ONCE_MORE = Retry(attempts=3, backoff=Fixed("1s"))
 
@@ -71,8 +66,8 @@ told: list[str] = []
 
 
 @pytest.fixture(autouse=True)
-def nothing_yet() -> None:
-    for each in (calls, contexts, told):
+def nothing_yet(all_ends: None) -> None:
+    for each in (calls, contexts, told, now_running, most_at_once):
         each.clear()
     fails.clear()
 
@@ -139,14 +134,14 @@ async def test_after_a_worker_has_died_jobs_run_in_calls_and_after_the_second_ti
         await box.advance("2s")
         await kill_all(box)
         for n in range(1, 11):
-            put_in(box.cluster, Document(n=n))
+            send(box.cluster, Document(n=n))
         await crash(box)
         await box.advance("2s")
         assert [len(call) for call in calls] == [1, 10]
         # given jobs that were there at two such ends
         await kill_all(box)
         for n in range(11, 16):
-            put_in(box.cluster, Document(n=n))
+            send(box.cluster, Document(n=n))
         await crash(box)
         await box.cluster.settle()
         assert [entry.starts for entry in box._open().values()] == [1] * 5
@@ -313,7 +308,6 @@ class Slow(JobPayload, name="slow_row", key="k"):
     n: int
 
 
-clusters: list[MemoryCluster] = []
 now_running: list[int] = []
 most_at_once: list[int] = []
 
@@ -323,57 +317,16 @@ async def slow(items: list[Slow], ctx: BatchContext) -> None:
     calls.append([(item.k, item.n) for item in items])
     now_running.append(1)
     most_at_once.append(len(now_running))
-    over = asyncio.Event()
-    clock = clusters[0].clock
-    alarm = clock.call_at(clock.now() + 3_000, over.set)
     try:
-        await over.wait()
+        await for_a_while(3_000)
         told.extend(f"{item.k} {item.n}" for item in items)
     finally:
-        alarm.cancel()
         now_running.pop()
 
 
 @pytest.fixture
-async def cluster() -> AsyncIterator[MemoryCluster]:
-    made = MemoryCluster(Registry.build([slow.__job_definition__], ["default"]), partitions=4)
-    clusters[:] = [made]
-    now_running.clear()
-    most_at_once.clear()
-    yield made
-    for worker in list(made.workers):
-        await made.kill(worker)
-
-
-def send(cluster: MemoryCluster, payload: Slow) -> None:
-    envelope = Envelope(
-        id=f"{payload.k}-{payload.n}",
-        name=payload.__job_name__,
-        source="test",
-        time=cluster.clock.now(),
-        payload=payload.model_dump_json().encode(),
-        key=str(payload.k),
-        queue="default",
-    )
-    record_key, value, headers = encode(envelope)
-    place = cluster.partition_of(record_key or b"")
-    cluster.log.write(Append(cluster.names.queue("default"), place, record_key, value, headers))
-
-
-async def pass_time(cluster: MemoryCluster, ms: int) -> None:
-    until = cluster.clock.now() + ms
-    while cluster.clock.now() < until:
-        for _ in range(40):
-            for worker in cluster.workers:
-                worker.pump()
-            await asyncio.sleep(0)
-        due = cluster.clock.next_alarm()
-        cluster.clock.set(until if due is None else min(max(due, cluster.clock.now() + 1), until))
-
-
-def over(cluster: MemoryCluster) -> int:
-    ledger = cluster.latest(cluster.names.ledger("default"))
-    return sum(not key.startswith(b"#") for key in ledger)
+def cluster() -> MemoryCluster:
+    return cluster_of(slow)
 
 
 @pytest.mark.parametrize("near_ms", [0, 10_000])
@@ -417,10 +370,7 @@ async def test_a_call_that_has_lost_some_of_its_jobs_to_another_worker_goes_on_w
 async def looks(items: list[Stuck], ctx: BatchContext) -> None:
     calls.append([item.n for item in items])
     for item, each in zip(items, ctx.jobs, strict=True):
-        over = asyncio.Event()
-        clock = clusters[0].clock
-        clock.call_at(clock.now() + 1_000, over.set)
-        await over.wait()
+        await for_a_while(1_000)
         each.raise_if_cancelled()
         told.append(f"did {item.n}")
 

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
+from steps import cluster_of, for_a_while, over, pass_time, send
 
 from streams import JobPayload, job
-from streams.jobs.registry import Registry
 from streams.jobs.states import State
-from streams.testing.cluster import MemoryCluster
 from streams.testing.sandbox import Sandbox
-from streams.wire.envelope import Envelope, encode
-from streams.worker.ports import Append
 
 
 class Export(JobPayload, name="export", key="k"):
@@ -31,30 +26,15 @@ class Instant(JobPayload, name="instant"):
     n: int
 
 
-clusters: list[MemoryCluster] = []
 running: list[int] = []
 most_at_once: list[int] = []
 notes: list[int] = []
 
 
 @pytest.fixture(autouse=True)
-async def all_ends() -> AsyncIterator[None]:
-    clusters.clear()
-    yield
-    for cluster in clusters:
-        for worker in list(cluster.workers):
-            await cluster.kill(worker)
-    clusters.clear()  # what they had in hand goes with them
-
-
-async def for_a_while(ms: int) -> None:
-    over = asyncio.Event()
-    clock = clusters[0].clock
-    alarm = clock.call_at(clock.now() + ms, over.set)
-    try:
-        await over.wait()
-    finally:
-        alarm.cancel()
+def nothing_yet(all_ends: None) -> None:
+    for each in (running, most_at_once, notes):
+        each.clear()
 
 
 @job(cluster_concurrency=3, timeout="1h")
@@ -76,58 +56,13 @@ async def note(payload: Note) -> None:
     notes.append(payload.n)
 
 
-def begin(cluster: MemoryCluster) -> None:
-    clusters[:] = [cluster]
-    for each in (running, most_at_once, notes):
-        each.clear()
-
-
-def send(cluster: MemoryCluster, id: int, payload: JobPayload) -> None:
-    key = getattr(payload, "k", None)
-    envelope = Envelope(
-        id=f"j{id}",
-        name=payload.__job_name__,
-        source="test",
-        time=cluster.clock.now(),
-        payload=payload.model_dump_json().encode(),
-        key=None if key is None else str(key),
-        queue="default",
-    )
-    record_key, value, headers = encode(envelope)
-    place = cluster.partition_of(record_key or b"")
-    cluster.log.write(Append(cluster.names.queue("default"), place, record_key, value, headers))
-
-
-async def pass_time(cluster: MemoryCluster, ms: int) -> None:
-    until = cluster.clock.now() + ms
-    while cluster.clock.now() < until:
-        for _ in range(40):
-            for worker in cluster.workers:
-                worker.pump()
-            await asyncio.sleep(0)
-        due = cluster.clock.next_alarm()
-        cluster.clock.set(until if due is None else min(max(due, cluster.clock.now() + 1), until))
-
-
-def over(cluster: MemoryCluster) -> int:
-    ledger = cluster.latest(cluster.names.ledger("default"))
-    return sum(not key.startswith(b"#") for key in ledger)
-
-
-def cluster_of(*handlers: Any) -> MemoryCluster:
-    registry = Registry.build([each.__job_definition__ for each in handlers], ["default"])
-    cluster = MemoryCluster(registry, partitions=4)
-    begin(cluster)
-    return cluster
-
-
 async def test_two_workers_share_the_slots_and_nobody_else_waits_for_them():
     cluster = cluster_of(export, note)
     for name in ("a", "b"):
         await cluster.start_worker(name)
     for k in range(40):
-        send(cluster, k, Export(k=k))
-        send(cluster, 100 + k, Note(n=k))
+        send(cluster, Export(k=k), f"{k}")
+        send(cluster, Note(n=k), f"note-{k}")
     await pass_time(cluster, 2_000)
     assert len(notes) == 40 and len(running) == 3
     await pass_time(cluster, 48_000)
@@ -136,7 +71,7 @@ async def test_two_workers_share_the_slots_and_nobody_else_waits_for_them():
     await pass_time(cluster, 5_000)
     held = [w.engine.executor._limits.of_cluster["slots:export"].granted for w in cluster.workers]
     assert held == [0, 0]
-    send(cluster, 1_000, Export(k=1, ms=1))
+    send(cluster, Export(k=1, ms=1), "later")
     await pass_time(cluster, 300)
     assert over(cluster) == 81
 
@@ -147,7 +82,7 @@ async def test_slots_of_a_killed_worker_are_free_after_its_lease(near_ms: int):
     cluster.near_ms = near_ms
     first = await cluster.start_worker("a")
     for k in range(3):
-        send(cluster, k, Export(k=k, ms=1_000_000))
+        send(cluster, Export(k=k, ms=1_000_000), f"{k}")
     await pass_time(cluster, 1_000)
     assert len(running) == 3
     await cluster.kill(first)
@@ -163,7 +98,7 @@ async def test_a_worker_that_leaves_gives_its_slots_back_at_once():
     cluster = cluster_of(export)
     first = await cluster.start_worker("a")
     for k in range(40):
-        send(cluster, k, Export(k=k, ms=2_000))
+        send(cluster, Export(k=k, ms=2_000), f"{k}")
     await pass_time(cluster, 1_000)
     leaving = asyncio.create_task(first.leave())
     await pass_time(cluster, 4_000)
@@ -188,7 +123,8 @@ async def test_it_is_kept_through_crashes_and_rebalances(seed: int, near_ms: int
     left = list(enumerate(jobs))
     while left or over(cluster) < len(jobs):
         for _ in range(min(rng.choice([0, 1, 2, 40]), len(left))):
-            send(cluster, *left.pop(0))
+            n, payload = left.pop(0)
+            send(cluster, payload, f"{n}")
         what = rng.random() if left else 1.0
         if what < 0.04 and len(cluster.workers) > 1:
             await cluster.kill(rng.choice(cluster.workers))
@@ -213,12 +149,10 @@ async def test_in_the_sandbox_jobs_that_end_at_once_need_no_time():
 
 
 async def test_what_will_not_go_on_soon_leaves_the_hand_as_soon_as_that_is_known():
-    registry = Registry.build([export.__job_definition__, note.__job_definition__], ["default"])
-    cluster = MemoryCluster(registry, partitions=1)
-    begin(cluster)
+    cluster = cluster_of(export, note, partitions=1)
     for n in range(6_000):  # more than a partition has in hand
-        send(cluster, n, Export(k=n, ms=3_600_000))
-    send(cluster, 6_000, Note(n=1))
+        send(cluster, Export(k=n, ms=3_600_000), f"{n}")
+    send(cluster, Note(n=1))
     worker = await cluster.start_worker("w1")
     await pass_time(cluster, 10_000)
     assert len(running) == 3

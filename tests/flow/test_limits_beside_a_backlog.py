@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
-
 import pytest
-from steps import send
+from steps import cluster_of, for_a_while, pass_time, send, time_now
 
 from streams import JobPayload, RateLimit, job
-from streams.jobs.registry import Registry
-from streams.testing.cluster import MemoryCluster
 
 
 class Rated(JobPayload, name="rated_beside"):
@@ -25,56 +20,32 @@ class Busy(JobPayload, name="busy_beside"):
     n: int
 
 
-clusters: list[MemoryCluster] = []
 starts: list[tuple[str, int]] = []
 
 
 @pytest.fixture(autouse=True)
-async def all_ends() -> AsyncIterator[None]:
-    clusters.clear()
+def nothing_yet(all_ends: None) -> None:
     starts.clear()
-    yield
-    for cluster in clusters:
-        for worker in list(cluster.workers):
-            await cluster.kill(worker)
-    clusters.clear()  # what they had in hand goes with them
 
 
-async def for_a_while(what: str) -> None:
-    clock = clusters[0].clock
-    starts.append((what, clock.now()))
-    over = asyncio.Event()
-    alarm = clock.call_at(clock.now() + 100, over.set)
-    try:
-        await over.wait()
-    finally:
-        alarm.cancel()
+async def start(what: str) -> None:
+    starts.append((what, time_now()))
+    await for_a_while(100)
 
 
 @job(rate_limit=RateLimit(20, per="1s"))
 async def rated_beside(payload: Rated) -> None:
-    await for_a_while("limited")
+    await start("limited")
 
 
 @job(cluster_concurrency=3)
 async def slotted_beside(payload: Slotted) -> None:
-    await for_a_while("limited")
+    await start("limited")
 
 
 @job
 async def busy_beside(payload: Busy) -> None:
-    await for_a_while("busy")
-
-
-async def pass_time(cluster: MemoryCluster, ms: int) -> None:
-    until = cluster.clock.now() + ms
-    while cluster.clock.now() < until:
-        for _ in range(40):
-            for worker in cluster.workers:
-                worker.pump()
-            await asyncio.sleep(0)
-        due = cluster.clock.next_alarm()
-        cluster.clock.set(until if due is None else min(max(due, cluster.clock.now() + 1), until))
+    await start("busy")
 
 
 @pytest.mark.parametrize("ahead", [0, 100])
@@ -82,10 +53,7 @@ async def pass_time(cluster: MemoryCluster, ms: int) -> None:
 async def test_it_is_not_starved_by_what_needs_no_asking(
     payload: type[Rated | Slotted], ahead: int
 ):
-    handlers = (rated_beside, slotted_beside, busy_beside)
-    registry = Registry.build([each.__job_definition__ for each in handlers], ["default"])
-    cluster = MemoryCluster(registry)
-    clusters[:] = [cluster]
+    cluster = cluster_of(rated_beside, slotted_beside, busy_beside, partitions=2)
     cluster.concurrency = 10
     for n in range(2_000):  # 20 seconds of all slots
         if n == ahead:

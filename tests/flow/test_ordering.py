@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from steps import ask, crash, pipeline, send
+from steps import ask, crash, pass_time, pipeline, rest, send
 
 from streams import Fixed, JobContext, JobPayload, PermanentError, Retry, RetryAfter, Snooze, job
 from streams.errors import AppendFailed
@@ -56,26 +56,6 @@ async def turns(cluster: MemoryCluster, condition: Callable[[], bool]) -> None:
             for worker in cluster.workers:
                 worker.pump()
             await asyncio.sleep(0)
-
-
-async def rest(cluster: MemoryCluster) -> None:
-    """Give the workers time to do what they should not."""
-    for _ in range(50):
-        cluster.clock.set(cluster.clock.now())
-        for worker in cluster.workers:
-            worker.pump()
-        await asyncio.sleep(0)
-
-
-async def pass_time(cluster: MemoryCluster, ms: int) -> None:
-    """Let time pass while jobs run that do not end."""
-    await rest(cluster)
-    end = cluster.clock.now() + ms
-    while (due := cluster.clock.next_alarm()) is not None and due <= end:
-        cluster.clock.set(due)
-        await rest(cluster)
-    cluster.clock.set(end)
-    await rest(cluster)
 
 
 class Watch:

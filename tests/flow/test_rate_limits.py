@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import random
-from argparse import Namespace
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from steps import send
+from steps import cluster_of, clusters, for_a_while, over, pass_time, send, time_now
 from windows import most_in_any_window
 
 from streams import Fixed, JobContext, JobPayload, RateLimit, Retry, job
-from streams.jobs.registry import Registry
 from streams.jobs.states import State
-from streams.testing.cluster import MemoryCluster
 from streams.testing.sandbox import Sandbox
 from streams.worker.control import pause_record
 from streams.worker.limit_log import LimitLog
@@ -55,11 +52,15 @@ class Other(JobPayload, name="unlimited"):
 
 
 starts: list[tuple[int, str]] = []
-box_now: list[Any] = []
+
+
+@pytest.fixture(autouse=True)
+def nothing_yet(all_ends: None) -> None:
+    starts.clear()
 
 
 def note(what: str) -> None:
-    starts.append((box_now[0].cluster.clock.now(), what))
+    starts.append((time_now(), what))
 
 
 @job(rate_limit=RateLimit(5, per="1m"))
@@ -101,9 +102,8 @@ async def unlimited(payload: Other) -> None:
 
 
 async def test_a_rate_is_kept_and_used_and_holds_nobody_else_up():
-    starts.clear()
     async with Sandbox(limited, loose_limited, unlimited) as box:
-        box_now[:] = [box]
+        clusters[:] = [box.cluster]
         for n in range(30):
             await box.enqueue(Limited(k=n % 3, n=n))
         await box.enqueue(Other(n=1))
@@ -134,34 +134,29 @@ async def pause(box: Sandbox, since: int | None) -> None:
 
 
 async def test_a_queue_that_is_paused_uses_up_no_starts_of_its_rates():
-    starts.clear()
     async with Sandbox(few_an_hour, unlimited) as box:
-        box_now[:] = [box]
+        clusters[:] = [box.cluster]
         for n in range(12):
             await box.enqueue(Few(n=n))
         assert len(starts) == 3
         await pause(box, 1)
-        now = box.cluster.clock.now
         for _ in range(150):
-            await pass_time(box.cluster, now() + 60_000)
+            await pass_time(box.cluster, 60_000)
             for worker in box.cluster.workers:  # other queues have work meanwhile
                 worker.engine.executor.go_on()
         assert len(starts) == 3
         await pause(box, None)
-        await pass_time(box.cluster, now() + 5_000)
+        await pass_time(box.cluster, 5_000)
         assert len(starts) == 6
 
 
 async def test_a_log_of_asks_that_was_made_anew_stops_nobody():
-    starts.clear()
-    registry = Registry.build([loose_limited.__job_definition__], ["default"])
-    cluster = MemoryCluster(registry)
-    box_now[:] = [Namespace(cluster=cluster)]
+    cluster = cluster_of(loose_limited, partitions=2)
     worker = await cluster.start_worker()
     asks = cluster.log.topics[(cluster.names.limits, 0)]
     for n in range(30):
         send(cluster, Loose(n=n))
-        await pass_time(cluster, cluster.clock.now() + 1_500)
+        await pass_time(cluster, 1_500)
     assert len(starts) == 30
     # given a snapshot of what the log said that is gone
     await worker.engine.control.keep_snapshot_of_limits(worker.engine.asks._known.encode())
@@ -169,43 +164,33 @@ async def test_a_log_of_asks_that_was_made_anew_stops_nobody():
     # when a worker asks that has read it
     for n in range(30, 35):
         send(cluster, Loose(n=n))
-    await pass_time(cluster, cluster.clock.now() + 2_000)
+    await pass_time(cluster, 2_000)
     assert len(starts) == 35
     # then there is another snapshot, before the log is as long as it was
     kept = LimitLog.decode(worker.engine.control.snapshot_of_limits())
     assert kept.position <= len(asks) < 30
-    await cluster.kill(worker)
 
 
 @pytest.mark.parametrize("limit", ["concurrency", "cluster_concurrency"])
 async def test_a_rate_is_used_though_no_more_than_one_of_its_jobs_runs_at_a_time(limit: str):
-    starts.clear()
-
     @job(rate_limit=RateLimit(6, per="10s"), **{limit: 1})
     async def one_at_a_time(payload: Loose) -> None:
         note("one")
-        over = asyncio.Event()
-        clock = box_now[0].cluster.clock
-        clock.call_at(clock.now() + 1_500, over.set)
-        await over.wait()
+        await for_a_while(1_500)
 
-    registry = Registry.build([one_at_a_time.__job_definition__], ["default"])
-    cluster = MemoryCluster(registry)
-    box_now[:] = [Namespace(cluster=cluster)]
-    worker = await cluster.start_worker()
+    cluster = cluster_of(one_at_a_time, partitions=2)
+    await cluster.start_worker()
     for n in range(100):
         send(cluster, Loose(n=n))
-    await pass_time(cluster, cluster.clock.now() + 60_000)
+    await pass_time(cluster, 60_000)
     times = [at for at, _ in starts]
     assert most_in_any_window(times, 10_000) <= 6
     assert len(times) >= 0.9 * 6 * 6  # a start that is asked for and can't be used is lost
-    await cluster.kill(worker)
 
 
 @pytest.mark.parametrize("seed", range(12))
 @pytest.mark.parametrize("near_ms", [0, 10_000])
 async def test_a_rate_is_kept_through_crashes_and_rebalances(seed: int, near_ms: int):
-    starts.clear()
     payloads = [Limited(k=n % 5, n=n) if n % 8 == 0 else Loose(n=n) for n in range(600)]
     await run_through_faults(seed, near_ms, (limited, loose_limited), payloads)
     for what_, most, per in (("limited", 5, 60_000), ("loose", 10, 1_000)):
@@ -218,10 +203,8 @@ async def run_through_faults(
 ) -> None:
     """Send all of these, in bursts, while workers come and are killed, until all are over."""
     rng = random.Random(seed)
-    registry = Registry.build([each.__job_definition__ for each in handlers], ["default"])
-    cluster = MemoryCluster(registry, partitions=4)
+    cluster = cluster_of(*handlers)
     cluster.near_ms = near_ms
-    box_now[:] = [Namespace(cluster=cluster)]
     names = iter(range(1_000))
     left = list(enumerate(payloads))
 
@@ -243,61 +226,41 @@ async def run_through_faults(
         elif what < 0.05 and len(cluster.workers) > 1:
             leaving = rng.choice(cluster.workers)
             left_at = asyncio.create_task(leaving.leave())
-            await pass_time(cluster, cluster.clock.now() + 30_000)
+            await pass_time(cluster, 30_000)
             await left_at
             cluster.workers.remove(leaving)
-        await pass_time(cluster, cluster.clock.now() + rng.randrange(1, 4_000))
+        await pass_time(cluster, rng.randrange(1, 4_000))
     while over(cluster) < len(payloads) or left:
-        await pass_time(cluster, cluster.clock.now() + 5_000)
+        await pass_time(cluster, 5_000)
         assert cluster.clock.now() < ends + 3_600_000
 
 
 @pytest.mark.parametrize("how", ["killed", "left", "moved"])
 async def test_a_start_that_was_interrupted_counts_for_its_key_wherever_it_runs_next(how: str):
-    starts.clear()
-    registry = Registry.build([hourly.__job_definition__], ["default"])
-    cluster = MemoryCluster(registry)
-    box_now[:] = [Namespace(cluster=cluster)]
+    cluster = cluster_of(hourly, partitions=2)
     first = await cluster.start_worker("w1")
     for k in range(4):
         send(cluster, Hourly(k=k), f"j{k}")
-    await pass_time(cluster, cluster.clock.now() + 1_000)
+    await pass_time(cluster, 1_000)
     assert len(starts) == 4
     if how == "killed":
         await cluster.kill(first)
     elif how == "left":
         leaving = asyncio.create_task(first.leave())
-        await pass_time(cluster, cluster.clock.now() + 60_000)
+        await pass_time(cluster, 60_000)
         await leaving
         cluster.workers.remove(first)
     await cluster.start_worker("w2")
-    await pass_time(cluster, starts[0][0] + 3_600_000)
+    await pass_time(cluster, starts[0][0] + 3_600_000 - time_now())
     assert len(starts) == 4
-    await pass_time(cluster, starts[0][0] + 3_800_000)
+    await pass_time(cluster, 200_000)
     moved = sum(len(pipeline.hand) for pipeline in cluster.workers[-1].engine.queues.values())
     assert 0 < len(starts) - 4 == moved
 
 
-def over(cluster: MemoryCluster) -> int:
-    ledger = cluster.latest(cluster.names.ledger("default"))
-    return sum(not key.startswith(b"#") for key in ledger)
-
-
-async def pass_time(cluster: MemoryCluster, until: int) -> None:
-    """Let time pass without waiting for what waits for a rate."""
-    while cluster.clock.now() < until:
-        for _ in range(40):
-            for worker in cluster.workers:
-                worker.pump()
-            await asyncio.sleep(0)
-        due = cluster.clock.next_alarm()
-        cluster.clock.set(until if due is None else min(max(due, cluster.clock.now() + 1), until))
-
-
 async def test_each_key_has_a_rate_of_its_own_which_retries_use_too():
-    starts.clear()
     async with Sandbox(of_key_limited, aside_limited) as box:
-        box_now[:] = [box]
+        clusters[:] = [box.cluster]
         for n in range(6):
             for k in range(3):
                 await box.enqueue(OfKey(k=k, n=n, fails=1 if k == 2 else 0))
@@ -324,7 +287,6 @@ async def test_each_key_has_a_rate_of_its_own_which_retries_use_too():
 @pytest.mark.parametrize("seed", range(12))
 @pytest.mark.parametrize("near_ms", [0, 10_000])
 async def test_rates_of_keys_are_kept_through_crashes_and_rebalances(seed: int, near_ms: int):
-    starts.clear()
     payloads = [
         OfKey(k=n % 3, n=n, fails=n % 2) if n % 2 else Aside(k=n % 5, n=n) for n in range(120)
     ]
