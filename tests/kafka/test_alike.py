@@ -9,16 +9,12 @@ from pathlib import Path
 
 from aiokafka import ConsumerRecord
 from alike_handlers import Debounced, Single, Throttled
-from fleet import Fleet
-from group import Group
-from topics import create_topics, read_all
+from fleet_of_two import PARTITIONS, two_workers
+from topics import read_all
 
-from streams.client import JobClient
 from streams.wire.state import LedgerRecord, decode_ledger
 from streams.wire.topics import TopicNames
 
-PARTITIONS = 4
-SETTINGS = {"handlers": "alike_handlers", "STREAMS_PARTITIONS": str(PARTITIONS)}
 KINDS = (Throttled, Debounced, Single)
 ACCOUNTS, ROUNDS = 10, 8
 QUIET_MS, AT_MOST_MS = 2_000, 10_000
@@ -45,34 +41,27 @@ async def test_of_those_that_are_alike_one_runs_though_a_worker_is_killed(
     kafka: str, prefix: str, tmp_path: Path
 ) -> None:
     names = TopicNames(prefix)
-    await create_topics(kafka, prefix, PARTITIONS, queues=["default"])
-    with Fleet(kafka, prefix, tmp_path, **SETTINGS) as fleet:
-        async with JobClient(kafka, source="test", prefix=prefix) as client:
-            # given two workers, and jobs of each kind and key
-            for name in ("a", "b"):
-                fleet.start(name, WORKER=name)
-            await Group(kafka, f"{prefix}workers").until_members(2, fleet.logs)
+    async with two_workers(kafka, prefix, tmp_path, "alike_handlers") as (fleet, client):
+        # given jobs of each kind and key
+        async def send(n: int) -> list:  # type: ignore[type-arg]
+            return [
+                await client.enqueue(
+                    kind(account=account, n=n), id=f"{kind.__job_name__}-{account}-{n}"
+                )
+                for account in range(ACCOUNTS)
+                for kind in KINDS
+            ]
 
-            async def send(n: int) -> list:  # type: ignore[type-arg]
-                return [
-                    await client.enqueue(
-                        kind(account=account, n=n), id=f"{kind.__job_name__}-{account}-{n}"
-                    )
-                    for account in range(ACCOUNTS)
-                    for kind in KINDS
-                ]
-
-            handles = await send(0)
-            await fleet.until(lambda lines: len({line[4] for line in lines}) == 2)
-            # when one worker is killed in the middle of it, and more come meanwhile
-            fleet.workers["a"].kill()
-            for n in range(1, ROUNDS):
-                handles += await send(n)
-            # then each one is over
-            await asyncio.gather(
-                *(handle.result(timeout="120s") for handle in handles), return_exceptions=True
-            )
-        assert fleet.workers["b"].stop() == 0, fleet.workers["b"].log
+        handles = await send(0)
+        await fleet.until(lambda lines: len({line[4] for line in lines}) == 2)
+        # when one worker is killed in the middle of it, and more come meanwhile
+        fleet.workers["a"].kill()
+        for n in range(1, ROUNDS):
+            handles += await send(n)
+        # then each one is over
+        await asyncio.gather(
+            *(handle.result(timeout="120s") for handle in handles), return_exceptions=True
+        )
     over: dict[str, list[LedgerRecord]] = defaultdict(list)
     for record in await read_all(kafka, names.ledger("default"), PARTITIONS):
         if record.value is not None and not record.key.startswith(b"#"):

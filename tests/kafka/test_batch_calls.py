@@ -5,20 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from effects import Lines
-from fleet import Fleet
-from group import Group
+from fleet_of_two import two_workers
 from limit_handlers import Row
-from topics import create_topics
 
-from streams.client import JobClient
-
-PARTITIONS = 4
-QUEUES = ("critical", "default", "bulk")
-SETTINGS = {
-    "handlers": "limit_handlers",
-    "STREAMS_PARTITIONS": str(PARTITIONS),
-    "STREAMS_QUEUES": ",".join(QUEUES),
-}
 TABLES = 60
 JOBS = 3_000
 
@@ -39,20 +28,14 @@ def is_whole(found: Lines) -> bool:
 async def test_each_job_runs_in_a_call_in_the_order_of_its_key_though_a_worker_is_killed(
     kafka: str, prefix: str, tmp_path: Path
 ) -> None:
-    await create_topics(kafka, prefix, PARTITIONS, queues=QUEUES)
-    with Fleet(kafka, prefix, tmp_path, **SETTINGS) as fleet:
-        async with JobClient(kafka, source="test", prefix=prefix) as client:
-            for name in ("a", "b"):
-                fleet.start(name, WORKER=name)
-            await Group(kafka, f"{prefix}workers").until_members(2, fleet.logs)
-            sent = await client.enqueue_many(Row(table=n % TABLES, n=n) for n in range(JOBS))
-            await fleet.until(lambda found: sum(map(len, did(found).values())) > 300)
-            fleet.workers["a"].kill()
-            await fleet.until(is_whole)
-            assert await sent[-1].result(timeout="30s") is None
+    async with two_workers(kafka, prefix, tmp_path, "limit_handlers") as (fleet, client):
+        sent = await client.enqueue_many(Row(table=n % TABLES, n=n) for n in range(JOBS))
+        await fleet.until(lambda found: sum(map(len, did(found).values())) > 300)
+        fleet.workers["a"].kill()
+        await fleet.until(is_whole)
+        assert await sent[-1].result(timeout="30s") is None
         for numbers in did(fleet.lines).values():
             once = list(dict.fromkeys(numbers))
             assert once == sorted(once)
         sizes = [int(line[2]) for line in fleet.lines if line[0] == "call"]
         assert max(sizes) == 20
-        assert fleet.workers["b"].stop() == 0, fleet.workers["b"].log
