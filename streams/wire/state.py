@@ -65,6 +65,7 @@ class OpenEntry:
     held: str | None = None  # the limit that it waits for: see worker/limits.py
     starts: int = 0  # recorded starts without an outcome: see worker/suspects.py
     is_supposed: bool = False  # running, for all that is known: nobody has seen it run
+    started_by: int | None = None  # when it had started at the latest, if that was recorded ahead
     commanded: int = -1  # the offset of the last command that was obeyed: a copy changes nothing
     enqueued: int = 0  # when the broker took the record that it comes from
     origin: tuple[str, int, int] = ("", 0, 0)  # topic, partition, offset
@@ -245,6 +246,7 @@ def encode_open(entry: OpenEntry) -> tuple[bytes, bytes]:
             "history": _history(entry.history),
             **({} if entry.held is None else {"held": entry.held}),
             **({} if entry.told is entry.state else {"supposed": True}),
+            **({} if entry.started_by is None else {"started_by": entry.started_by}),
             **_notes(entry.notes),
             **({} if entry.tally is None else {"tally": entry.tally.plain()}),
             **plain_single(entry.single),
@@ -286,6 +288,7 @@ def decode_open(key: bytes, value: bytes) -> OpenEntry:
             held=m.get("held"),
             starts=m.get("starts", 0),
             is_supposed=m.get("supposed", False),
+            started_by=m.get("started_by"),
             commanded=m.get("commanded", -1),
             enqueued=m.get("enqueued", m["time"]),
             origin=(m["origin"][0], m["origin"][1], m["origin"][2]),

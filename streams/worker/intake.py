@@ -109,7 +109,13 @@ class Intake:
         match verdict:
             case Verdict.ADMIT if owned.suspicion.covers_arrival(record.offset):
                 entry = new_entry(
-                    job, record, envelope, State.QUEUED, arrival=record.offset, single=single
+                    job,
+                    record,
+                    envelope,
+                    State.QUEUED,
+                    arrival=record.offset,
+                    due=envelope.not_before,
+                    single=single,
                 )
                 settle.record_start(entry, lane, settlement, owned.suspicion, now)
                 settlement.finished.append(record.offset)

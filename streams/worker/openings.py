@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
 
@@ -55,11 +55,11 @@ class Openings:
         self._held_cursors: dict[str, bytes] = {}  # below it what a limit holds is in hand
         self._are_limits_known = False
 
-    def touch(self, lanes: set[bytes]) -> None:
-        """Look at these keys in the next turn: something about them changed."""
+    def touch(self, lanes: Iterable[bytes]) -> None:
+        """Look at these keys in the next turn, in this order: something about them changed."""
         if self._owned.tables.counts.blocking:  # else nothing is open that could start
             has_lane = self._owned.hand.has_lane  # then the end of what runs touches it again
-            self._touched.update({lane: None for lane in sorted(lanes) if not has_lane(lane)})
+            self._touched.update({lane: None for lane in lanes if not has_lane(lane)})
 
     def note(self, entry: OpenEntry) -> None:
         """An entry was written: it may be due before all that was looked at."""
@@ -219,19 +219,27 @@ class Openings:
             self._look(lane, settlement, now)
 
     def _look_at_swept(self, settlement: Settlement, now: int) -> None:
-        """After opening: the first job of each key, some keys at a time."""
+        """After opening: the first job of each key, some keys at a time.
+
+        What waits for a time comes up as that comes, and what is overdue in that order.
+        """
         if self._sweep is None:
             return
         heads = self._owned.tables.lane_heads(self._sweep)
         for seen, (after, lane) in enumerate(heads):
             if seen == SWEPT_AT_ONCE or not self._has_room:
                 return
-            self._look(lane, settlement, now)
+            self._look(lane, settlement, now, is_timed=False)
             self._sweep = after
         self._sweep = None
 
-    def _look(self, lane: bytes, settlement: Settlement, now: int) -> None:
-        """Start the first open job of a key, if none of the key runs and its time has come."""
+    def _look(
+        self, lane: bytes, settlement: Settlement, now: int, *, is_timed: bool = True
+    ) -> None:
+        """Start the first open job of a key, if none of the key runs and its time has come.
+
+        `is_timed`: also if it waits for a time, and not for its turn alone.
+        """
         owned = self._owned
         if owned.hand.has_lane(lane) or lane in settlement.blocking:
             return  # in the latter case this turn touches it again
@@ -249,7 +257,7 @@ class Openings:
             # Earlier jobs of the key may not have been read yet.
             heapq.heappush(self._early, (entry.arrival, lane))
             return
-        if entry.due is None or entry.due <= now:
+        if entry.due is None or (is_timed and entry.due <= now):
             self._start(entry, lane, settlement, now)
             if entry.state is State.PARKED and owned.hand.has_lane(lane):
                 self._take_along(blockers, lane, settlement, now)

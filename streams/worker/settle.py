@@ -114,7 +114,7 @@ def _finish(attempt: Attempt, settlement: Settlement) -> None:
     if attempt.offset is not None:
         settlement.finished.append(attempt.offset)
     if attempt.entry is not None and (lane := lane_of(attempt.entry)) is not None:
-        settlement.touched.add(lane)  # also if its definition was strict once, and is not now
+        settlement.touched[lane] = None  # also if its definition was strict once, and is not now
 
 
 _STATES: Final = {
@@ -270,7 +270,9 @@ def record_start(
     started = replace(
         entry,
         state=State.RUNNING,
-        due=suspicion.opened_at,  # until then it may have run: a rate of its key counts from there
+        # In the order in which they would have started; a rate of its key counts from `started_by`.
+        due=min(entry.time if entry.due is None else entry.due, suspicion.opened_at),
+        started_by=suspicion.opened_at,
         held=None,
         blocks=lane is not None,
         starts=entry.starts + 1,
@@ -381,6 +383,7 @@ def _entry_after(
         attempts=used,
         starts=0,
         is_supposed=False,
+        started_by=None,
         held=None,
         history=history,
         notes=attempt.notes,
@@ -427,6 +430,7 @@ def held_entry(
         entry,
         state=State.PARKED,
         is_supposed=False,
+        started_by=None,
         held=limit,
         reason=reason,
         due=None,

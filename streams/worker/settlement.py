@@ -53,7 +53,7 @@ class Settlement:
     blocking: set[bytes] = field(default_factory=set)  # lanes that an entry of this turn blocks
     singles: dict[str, dict[bytes, None]] = field(default_factory=dict)  # by scope: state keys
     passed: set[bytes] = field(default_factory=set)  # lanes of which one ended and the next began
-    touched: set[bytes] = field(default_factory=set)  # lanes to look at afterwards
+    touched: dict[bytes, None] = field(default_factory=dict)  # lanes to look at, in this order
     events: list[LifecycleEvent] = field(default_factory=list)
     awaited: list[asyncio.Future[None]] = field(default_factory=list)  # until it is durable
     left: list[Attempt] = field(default_factory=list)  # of keys with rates, out of hand
@@ -90,7 +90,7 @@ class Settlement:
         if entry.single is not None:
             self.singles.setdefault(entry.single.scope, {})[state_key] = None
         if lane is not None:
-            self.touched.add(lane)
+            self.touched[lane] = None
             if entry.blocks:
                 self.blocking.add(lane)
 
@@ -109,7 +109,7 @@ class Settlement:
             self.opens.pop(state_key, None)
             self.closes.add(state_key)
         if lane is not None:
-            self.touched.add(lane)
+            self.touched[lane] = None
 
     def has(self, state_key: bytes) -> bool:
         """Whether it says something about this job: what state has of it is of the past."""

@@ -33,7 +33,8 @@ def starts_of(entry: OpenEntry) -> Iterator[int]:
     """When attempts of an open job started, in milliseconds since the epoch."""
     yield from _started(entry.history)
     if entry.state is State.RUNNING and entry.due is not None:
-        yield entry.due  # see `TakeOvers.take_over` and `settle.record_start`
+        # See `TakeOvers.take_over` and `settle.record_start`.
+        yield entry.due if entry.started_by is None else entry.started_by
 
 
 def _started(history: Iterable[AttemptRecord]) -> Iterator[int]:

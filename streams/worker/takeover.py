@@ -97,6 +97,7 @@ class TakeOvers:
             _entry_of(attempt),
             state=State.RUNNING,
             is_supposed=False,
+            started_by=None,
             # Whoever opens this partition next starts it at once; and a rate counts from there.
             due=now if attempt.started is None else attempt.started,
             held=None,

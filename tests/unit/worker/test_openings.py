@@ -189,7 +189,7 @@ def test_nothing_starts_twice_and_all_that_can_run_runs_in_order(
             settlement.closes.add(each.state_key)
             settlement.opens.pop(each.state_key, None)
             if each.lane is not None:
-                settlement.touched.add(each.lane)
+                settlement.touched[each.lane] = None
             assert owned.hand.put_down(each, is_blocked=False) == ()
         settle(owned, openings, settlement)
     ran = [each for jobs in order.values() for each in jobs]
