@@ -6,10 +6,10 @@ import sys
 
 import uvloop
 
+from streams.durations import to_ms
 from streams.errors import StreamsError
 from streams.jobs.definition import QueueDefaults
 from streams.jobs.discovery import handler_modules, handlers_among, load_named, load_values
-from streams.jobs.durations import to_ms
 from streams.jobs.listening import listeners_among
 from streams.jobs.registry import Registry
 from streams.kafka.worker import JobsApp

@@ -37,9 +37,9 @@ from streams.client_request import (
 )
 from streams.client_story import Place, Story, read_story
 from streams.client_watch import Change, Wanted, watch_changes
+from streams.durations import Duration, to_ms
 from streams.errors import ObjectsUnavailable, StreamsError
 from streams.jobs.batches import Awaits, When, check_batch
-from streams.jobs.durations import Duration, to_ms
 from streams.jobs.identity import JobKey
 from streams.jobs.outcome import StoredResult
 from streams.jobs.states import State

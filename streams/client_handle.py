@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import orjson
 
 from streams.client_request import new_due
+from streams.durations import Duration, to_ms
 from streams.errors import JobFailed, ResultTimeout
-from streams.jobs.durations import Duration, to_ms
 from streams.jobs.identity import JobKey
 from streams.jobs.notes import LogLine, Notes, Progress
 from streams.jobs.outcome import StoredResult

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import orjson
 from pydantic_core import PydanticSerializationError, ValidationError
 
+from streams.durations import Duration, to_ms
 from streams.errors import PayloadInvalid, PayloadTooLarge
 from streams.jobs.batches import ChildOf
-from streams.jobs.durations import Duration, to_ms
 from streams.jobs.identity import JobKey, batch_child_id, new_id
 from streams.jobs.option_names import OF_A_JOB, OF_AN_EVENT, refuse_options
 from streams.jobs.retry import Exponential, Fixed

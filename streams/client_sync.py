@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from streams.client_handle import Handle, JobStatus
     from streams.client_watch import Change
     from streams.contracts import Event, JobPayload
-    from streams.jobs.durations import Duration
+    from streams.durations import Duration
 
 T = TypeVar("T")
 

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from streams.durations import to_ms
 from streams.errors import SettingsError
-from streams.jobs.durations import to_ms
 
 Words = Annotated[tuple[str, ...], NoDecode]  # in a variable separated by commas, not JSON
 _BOOTSTRAP: Final = "KAFKA_BOOTSTRAP_SERVERS"

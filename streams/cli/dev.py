@@ -38,9 +38,9 @@ def dev() -> None:
 
 
 def _checked_handlers(settings: Settings) -> Registry:
+    from streams.durations import to_ms
     from streams.jobs.definition import QueueDefaults
     from streams.jobs.discovery import handler_modules, load_handlers
-    from streams.jobs.durations import to_ms
     from streams.jobs.registry import Registry
 
     defaults = QueueDefaults(unique_for=settings.unique_for)
@@ -87,7 +87,7 @@ def _run(settings: Settings, registry: Registry) -> int | None:
 
 
 def _grace(settings: Settings) -> str:
-    from streams.jobs.durations import to_ms
+    from streams.durations import to_ms
 
     return f"{to_ms(settings.grace) / 1000:g} s"
 
@@ -97,7 +97,7 @@ def _stop(
 ) -> None:
     """The worker first: it needs the broker in order to hand back what it has not done."""
     from streams.dev.children import end
-    from streams.jobs.durations import to_ms
+    from streams.durations import to_ms
 
     if worker is not None:
         end(worker, to_ms(settings.grace) / 1000 + _AFTER_GRACE_S)

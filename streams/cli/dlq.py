@@ -109,7 +109,7 @@ def replay(
     timeout: str = typer.Option("30s", help="How long to wait for the workers."),
 ) -> None:
     """Replay one letter, or all; exit code 1 if a worker did not take one up in time."""
-    from streams.jobs.durations import to_ms
+    from streams.durations import to_ms
 
     if (letter is None) is not all:
         fail("name one LETTER, or give --all", exits.USAGE)

@@ -197,7 +197,7 @@ async def _find(id: str, name: str | None, queue: str | None) -> Found:
 async def _wait(id: str, name: str | None, queue: str | None, timeout: str) -> Found:
     from streams.cli.find import is_negative
     from streams.client_story import Place, read_story
-    from streams.jobs.durations import to_ms
+    from streams.durations import to_ms
     from streams.jobs.states import State
     from streams.settings import Settings
     from streams.wire.topics import TopicNames

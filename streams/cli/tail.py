@@ -29,7 +29,7 @@ def tail(
     as_json: bool = typer.Option(False, "--json", help="A line of JSON for each change."),
 ) -> None:
     """Print each change of a job's state as it happens, until Ctrl-C."""
-    from streams.jobs.durations import to_ms
+    from streams.durations import to_ms
     from streams.jobs.states import State
 
     if unknown := [one for one in state if one not in list(State)]:

@@ -44,7 +44,7 @@ def worker(
 
 
 async def _run(count: int, settings: Settings) -> int:
-    from streams.jobs.durations import to_ms
+    from streams.durations import to_ms
     from streams.observe.logs import configure
     from streams.supervisor.children import Children
     from streams.supervisor.web import SupervisorWeb

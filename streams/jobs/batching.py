@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
+from streams.durations import Duration, to_ms
 from streams.jobs.context import JobContext
-from streams.jobs.durations import Duration, to_ms
 
 SIZE_MAX: Final = 1_000
 WAIT_MAX_MS: Final = 60_000

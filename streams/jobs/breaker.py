@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from streams.jobs.durations import Duration, to_ms
+from streams.durations import Duration, to_ms
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,11 +19,11 @@ from typing import (
 from pydantic import ValidationError
 
 from streams.contracts import Event, JobPayload
+from streams.durations import Duration
 from streams.errors import PayloadInvalid, StreamsError
 from streams.jobs.batching import Batch, batch_mistakes
 from streams.jobs.breaker import Breaker, breaker_mistakes
 from streams.jobs.definition import JobDefinition, QueueDefaults, Stated
-from streams.jobs.durations import Duration
 from streams.jobs.middleware import Middleware, middleware_mistakes
 from streams.jobs.option_names import NOT_YET, closest, meant_at_definition
 from streams.jobs.placement import cancel_on_mistakes, concurrency_mistakes, place_of

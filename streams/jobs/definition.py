@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from streams.contracts import Event, JobPayload
+from streams.durations import Duration, to_ms
 from streams.jobs.batching import Batch
 from streams.jobs.breaker import Breaker
-from streams.jobs.durations import Duration, to_ms
 from streams.jobs.middleware import Middleware
 from streams.jobs.placement import RunsIn
 from streams.jobs.rate import RateLimit

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from streams.jobs.durations import Duration, to_ms
+from streams.durations import Duration, to_ms
 
 PER_MIN_MS: Final = 1_000
 PER_MAX_MS: Final = 24 * 60 * 60 * 1000

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
+from streams.durations import format_ms
 from streams.errors import RegistrationError
 from streams.jobs.definition import JobDefinition, QueueDefaults, Stated
-from streams.jobs.durations import format_ms
 from streams.jobs.middleware import Middleware, middleware_mistakes
 from streams.jobs.placement import unreachable
 from streams.jobs.resource import factory_mistakes

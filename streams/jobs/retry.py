@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from streams.durations import Duration, to_ms
 from streams.errors import Discard, PermanentError, RetryAfter, Snooze
-from streams.jobs.durations import Duration, to_ms
 from streams.jobs.outcome import (
     MESSAGE_KEPT,
     Dead,

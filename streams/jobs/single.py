@@ -12,7 +12,7 @@ from typing import Any, Literal
 import orjson
 
 from streams.contracts import Event, JobPayload
-from streams.jobs.durations import Duration
+from streams.durations import Duration
 
 
 class Kind(StrEnum):

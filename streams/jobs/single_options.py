@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from streams.contracts import Event, JobPayload
-from streams.jobs.durations import Duration, format_ms, to_ms
+from streams.durations import Duration, format_ms, to_ms
 from streams.jobs.single import Debounce, Kind, SingleRule, Unique
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import threading
 
 import faust
 
-from streams.jobs.durations import to_ms
+from streams.durations import to_ms
 from streams.settings import SUPERVISED
 
 logger = logging.getLogger(__name__)

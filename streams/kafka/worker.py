@@ -14,8 +14,8 @@ from typing import Any
 import faust
 from faust.types import TP
 
+from streams.durations import to_ms
 from streams.errors import ResourceFailed, SettingsError
-from streams.jobs.durations import to_ms
 from streams.jobs.lifecycle import Listener
 from streams.jobs.listening import ListenerDefinition
 from streams.jobs.registry import Registry

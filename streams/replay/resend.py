@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
+from streams.durations import Duration, to_ms
 from streams.errors import StreamsError, UndecodableRecord
-from streams.jobs.durations import Duration, to_ms
 from streams.replay.letters import Letter
 from streams.replay.reader import open_reader, partition_counts
 from streams.wire.producer import close_producer, open_producer, send

@@ -9,8 +9,8 @@ from typing import Any, Self
 import orjson
 
 from streams.contracts import Event, JobPayload
+from streams.durations import Duration, to_ms
 from streams.jobs.discovery import handlers_among
-from streams.jobs.durations import Duration, to_ms
 from streams.jobs.identity import JobKey, new_id
 from streams.jobs.lifecycle import LifecycleEvent
 from streams.jobs.listening import listeners_among

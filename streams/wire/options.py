@@ -7,8 +7,8 @@ from typing import Any
 
 import orjson
 
+from streams.durations import to_ms
 from streams.errors import UndecodableRecord
-from streams.jobs.durations import to_ms
 from streams.jobs.retry import Exponential, Fixed
 
 

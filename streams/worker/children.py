@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final, Protocol
 
 from streams.contracts import Event, JobPayload
+from streams.durations import to_ms
 from streams.jobs.batches import Awaits, ChildOf, When
 from streams.jobs.context import JobContext
-from streams.jobs.durations import to_ms
 from streams.jobs.identity import JobKey, batch_child_id, batch_id, child_id
 from streams.wire.envelope import Envelope, encode
 from streams.wire.topics import TopicNames

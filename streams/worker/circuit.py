@@ -6,7 +6,7 @@ import logging
 from collections import deque
 from dataclasses import dataclass, field
 
-from streams.jobs.durations import format_ms
+from streams.durations import format_ms
 from streams.jobs.outcome import Completed, Dead, Held, Outcome, Retrying
 from streams.worker.attempt import Attempt
 from streams.worker.limit import FREED_AT_ONCE, Limit

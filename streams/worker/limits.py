@@ -12,9 +12,9 @@ from heapq import heappop, heappush
 from itertools import count, islice
 from typing import Final
 
+from streams.durations import to_ms
 from streams.jobs.breaker import Breaker
 from streams.jobs.definition import JobDefinition
-from streams.jobs.durations import to_ms
 from streams.jobs.rate import RateLimit
 from streams.worker.attempt import Attempt
 from streams.worker.circuit import Circuit

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.jobs.durations import format_ms, to_ms
+from streams.durations import format_ms, to_ms
 
 
 @pytest.mark.parametrize(
