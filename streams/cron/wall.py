@@ -37,10 +37,9 @@ def times(pattern: Pattern, tz: ZoneInfo, after: int) -> Iterator[int]:
         limit = stretch.end + stretch.offset
         if searched <= low and limit <= found:
             continue
-        searched, found = low, limit
         for local in _locals(pattern, low):
-            found = local
             if local >= limit:
+                searched, found = limit, local
                 break
             at = max(stretch.start, local - stretch.offset)
             if at > last:

@@ -19,7 +19,7 @@ _LAST_YEAR: Final = 9998
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stretch:
-    """From one change of a zone's clock to the next; in seconds since the epoch."""
+    """A time without a change of a zone's clock, a year at most; in seconds since the epoch."""
 
     start: int
     end: int
@@ -65,12 +65,11 @@ def stretches(tz: ZoneInfo, since: int) -> Iterator[Stretch]:
     start = since - 2 * _DAY_S
     offset = before = _offset(tz, start)
     for year in range(_year(start), _LAST_YEAR):
-        for at in _changes(tz, year):
-            if at <= start:
-                continue
-            yield Stretch(start=start, end=at, offset=offset, before=before)
-            start, before, offset = at, offset, _offset(tz, at)
-    yield Stretch(start=start, end=_start_of(_LAST_YEAR), offset=offset, before=before)
+        # A zone may have no further change: its years are told one by one.
+        for at in (*_changes(tz, year), _start_of(year + 1)):
+            if at > start:
+                yield Stretch(start=start, end=at, offset=offset, before=before)
+                start, before, offset = at, offset, _offset(tz, at)
 
 
 @lru_cache(maxsize=4096)
@@ -113,7 +112,7 @@ def _advice(name: str) -> str:
         if "/" in each:
             cities.setdefault(each.rpartition("/")[2].lower(), each)
     wanted = name.strip().lower().replace(" ", "_")
-    found = [known[near] for near in get_close_matches(wanted, known, n=3, cutoff=0.8)]
+    found = [known[near] for near in get_close_matches(wanted, known, n=1, cutoff=0.8)]
     found = found or [cities[near] for near in get_close_matches(wanted, cities, n=2, cutoff=0.8)]
     if found:
         return f"did you mean {' or '.join(found)}?"
