@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from streams.contracts import Event, JobPayload
+    from streams.cron.schedule import Cron, Every
+    from streams.cron.tick import Tick
     from streams.errors import Discard, ItemsFailed, PermanentError, RetryAfter, Snooze
     from streams.jobs.batches import BatchCounts
     from streams.jobs.batching import Batch, BatchContext
@@ -38,6 +40,10 @@ __all__ = [
     "Middleware",
     "on",
     "LifecycleEvent",
+    # schedules
+    "Cron",
+    "Every",
+    "Tick",
     # limits
     "RateLimit",
     "Breaker",
@@ -60,6 +66,9 @@ _HOME = {
     "Event": "streams.contracts",
     "JobPayload": "streams.contracts",
     "job": "streams.jobs.decorator",
+    "Cron": "streams.cron.schedule",
+    "Every": "streams.cron.schedule",
+    "Tick": "streams.cron.tick",
     "JobContext": "streams.jobs.context",
     "SyncJobContext": "streams.jobs.context",
     "Batch": "streams.jobs.batching",
@@ -85,7 +94,7 @@ _HOME = {
     "ItemsFailed": "streams.errors",
 }
 
-_NOT_YET = frozenset({"Cron", "Step", "Tick", "workflow"})
+_NOT_YET = frozenset({"Step", "workflow"})
 
 
 def __getattr__(name: str) -> Any:

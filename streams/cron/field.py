@@ -35,10 +35,6 @@ class Field:
         named = f" or {self.names[0]}-{self.names[-1]}" if self.names else ""
         return f"{self.low}-{self.high}{named}"
 
-    @property
-    def all(self) -> frozenset[int]:
-        return frozenset(range(self.low, self.high + 1))
-
 
 SECOND: Final = Field(name="second", low=0, high=59)
 MINUTE: Final = Field(name="minute", low=0, high=59)

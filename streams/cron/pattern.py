@@ -24,7 +24,6 @@ from streams.cron.field import (
     SECOND,
     WEEKDAY,
     Fault,
-    Field,
     Values,
     read_field,
 )
@@ -72,9 +71,7 @@ class Pattern:
     def expression(self) -> str:
         """The same in the six fields that cronsim takes."""
         values = (self.seconds, self.minutes, self.hours, self.days, self.months, self.weekdays)
-        return " ".join(
-            _expression(field, value) for field, value in zip(FIELDS, values, strict=True)
-        )
+        return " ".join(_expression(each) for each in values)
 
 
 @lru_cache(maxsize=1024)
@@ -157,12 +154,12 @@ def _check_days(pattern: Pattern, text: str, at: int) -> None:
         )
 
 
-def _expression(field: Field, values: Values) -> str:
+def _expression(values: Values) -> str:
+    if values.text == "*":
+        return "*"
     terms = [str(number) for number in sorted(values.numbers)]
     terms += ["L"] * values.last_day + ["LW"] * values.last_workday
     terms += [f"{day}L" if n == LAST else f"{day}#{n}" for day, n in sorted(values.nth)]
-    if not values.is_starred:
-        return ",".join(terms)
-    if values.numbers >= field.all - {7 if field is WEEKDAY else field.low - 1}:
-        return "*"
-    return ",".join([values.text.partition(",")[0], *terms])  # cronsim too goes by the star
+    if values.is_starred:  # cronsim too goes by the star
+        terms.insert(0, values.text.partition(",")[0])
+    return ",".join(terms)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import AwareDatetime, ConfigDict
 
+from streams.contracts import JobPayload
 from streams.cron.missed import Firing
 from streams.cron.schedule import Cron, Schedule
 from streams.cron.zone import zone
@@ -13,7 +14,7 @@ from streams.cron.zone import zone
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class Tick(BaseModel):
+class Tick(JobPayload):
     """One run of a schedule: the time it is for, which is not the time at which it runs.
 
     Times are in the zone of the schedule. `missed`: how many ticks this run stands for whose time

@@ -86,7 +86,7 @@ def _steps(field: Field, numbers: tuple[int, ...]) -> str | None:
     """ "every 5 minutes", where that is what it is: all through, with no odd rest at the end."""
     size = field.high + 1
     step = size // len(numbers)
-    if size % len(numbers) or numbers != tuple(range(0, size, step)) or len(numbers) == 1:
+    if numbers != tuple(range(0, size, step)) or len(numbers) == 1:
         return None
     return f"every {field.name}" if step == 1 else f"every {step} {field.name}s"
 

@@ -19,16 +19,19 @@ from typing import (
 from pydantic import ValidationError
 
 from streams.contracts import Event, JobPayload
+from streams.cron.schedule import Schedule
+from streams.cron.tick import Tick
 from streams.durations import Duration
 from streams.errors import PayloadInvalid, StreamsError
 from streams.jobs.batching import Batch, batch_mistakes
 from streams.jobs.breaker import Breaker, breaker_mistakes
 from streams.jobs.definition import JobDefinition, QueueDefaults, Stated
 from streams.jobs.middleware import Middleware, middleware_mistakes
-from streams.jobs.option_names import NOT_YET, closest, meant_at_definition
+from streams.jobs.option_names import closest, meant_at_definition
 from streams.jobs.placement import cancel_on_mistakes, concurrency_mistakes, place_of
 from streams.jobs.rate import RateLimit, rate_mistakes
 from streams.jobs.retry import Retry
+from streams.jobs.scheduled import cron_mistakes, unique_of_ticks
 from streams.jobs.signature import Signature, read_signature
 from streams.jobs.single import Debounce, Unique
 from streams.jobs.single_options import single_rule
@@ -107,6 +110,7 @@ def job(
     throttle: Duration | None = None,
     debounce: Duration | Debounce | None = None,
     unique: Unique | None = None,
+    cron: Schedule | None = None,
     ledger: bool = True,
     middleware: Sequence[Middleware] = (),
     key: str | None = None,
@@ -135,6 +139,7 @@ def job(
     throttle: Duration | None = None,
     debounce: Duration | Debounce | None = None,
     unique: Unique | None = None,
+    cron: Schedule | None = None,
     ledger: bool = True,
     middleware: Sequence[Middleware] = (),
     key: str | None = None,
@@ -177,6 +182,8 @@ def job(
         debounce: of a burst for a key the last job runs, once no other has come for this time; the
             others are discarded. `Debounce("5s", at_most="1m")` bounds how long that may take.
         unique: while a job waits or runs, others like it are discarded, as in `Unique(by="key")`.
+        cron: when it is enqueued by the clock, as in `Cron("0 7 * * mon-fri", tz="Europe/Berlin")`
+            or `Every("10m")`; its handler takes a `Tick`.
         ledger: False: a job that completes leaves no record, for idempotent work in bulk without
             an order. It has no status and no result, a copy of it runs again, and so does what
             completed behind a running job when its partition moves to another worker.
@@ -207,6 +214,7 @@ def job(
             key=key,
             mistakes=told,
             is_batched=batch is not None,
+            cron=cron,
         )
         if _is_method(fn):
             mistakes.append(
@@ -259,6 +267,17 @@ def job(
             )
         if cancel_on is not None:
             mistakes += cancel_on_mistakes(cancel_on, kind)
+        if cron is not None:
+            mistakes += cron_mistakes(
+                cron,
+                kind,
+                others={
+                    "throttle": throttle,
+                    "debounce": debounce,
+                    "unique": unique,
+                    "batch": batch,
+                },
+            )
         single = single_rule(
             kind,
             mistakes,
@@ -266,7 +285,7 @@ def job(
             ledger=ledger,
             throttle=throttle,
             debounce=debounce,
-            unique=unique,
+            unique=unique_of_ticks(cron, kind) or unique,
         )
         mistakes += middleware_mistakes(middleware)
         is_event = issubclass(kind, Event)
@@ -292,6 +311,7 @@ def job(
             fair_by=fair_by,
             cancel_on=cancel_on,
             single=single,
+            cron=cron,
             ledger=bool(ledger),
             file=code.co_filename,
             line=code.co_firstlineno,
@@ -317,7 +337,7 @@ def _contradictions(
 ) -> list[str]:
     mistakes = []
     kind = signature.payload_type
-    if issubclass(kind, JobPayload) and not signature.plain:
+    if issubclass(kind, JobPayload) and not signature.plain and not issubclass(kind, Tick):
         if queue:
             mistakes.append(
                 f"queue={queue!r}: {kind.__name__} goes to {kind.__queue__!r}, as its contract "
@@ -336,8 +356,6 @@ def _contradictions(
 
 
 def _unknown_option(option: str) -> str:
-    if option in NOT_YET:
-        return f"@job({option}=...) is not available yet"
     if (meant := meant_at_definition(option)) is not None:
         return f"@job({option}=...): {meant}"
     near = closest(option, _OPTIONS)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from streams.contracts import Event, JobPayload
+from streams.cron.schedule import Schedule
 from streams.durations import Duration, to_ms
 from streams.jobs.batching import Batch
 from streams.jobs.breaker import Breaker
@@ -82,6 +83,7 @@ class JobDefinition:
     cancel_on: type[Event] | None = None  # ends those of its key
     fair_by: str | None = None  # a field of the payload, whose values have their turns
     single: SingleRule | None = None  # of jobs that are alike only one is to run
+    cron: Schedule | None = None  # it is enqueued by the clock
     ledger: bool = True  # False: one that completes leaves no record
     file: str
     line: int

@@ -7,10 +7,9 @@ from difflib import get_close_matches
 from functools import lru_cache
 from typing import Final
 
-# What `enqueue` takes of one job, what a definition decides, and what is to come.
+# What `enqueue` takes of one job, and what a definition decides.
 OF_A_JOB: Final = ("id", "queue", "delay", "run_at", "attempts", "timeout", "expires", "backoff")
 OF_AN_EVENT: Final = ("id", "time")
-NOT_YET: Final = ("cron",)
 
 _DEFINITION: Final = "the definition has it: @job({}=...)"
 _DELAY: Final = 'write delay="10s" (or run_at= with a time)'
@@ -40,6 +39,7 @@ _REMEDIES: Final[Mapping[str, str]] = {
     "cancelon": _DEFINITION.format("cancel_on"),
     "fairby": _DEFINITION.format("fair_by"),
     "ratelimit": _DEFINITION.format("rate_limit"),
+    "cron": _DEFINITION.format("cron"),
     "breaker": _DEFINITION.format("breaker"),
     "batch": "enqueue_batch sends many with a callback; @job(batch=...) takes many in one call",
     "middleware": _DEFINITION.format("middleware"),
@@ -177,8 +177,6 @@ def _why_not(name: str, known: tuple[str, ...]) -> str | None:
     same = next((option for option in (*OF_A_JOB, *OF_AN_EVENT) if _plain(option) == plain), None)
     if same is not None:
         return f"write {same}=" if same in known else _elsewhere(same)
-    if plain in map(_plain, NOT_YET):
-        return f"{name} is not available yet"
     if plain in _REMEDIES:
         remedy = _REMEDIES[plain]
         return remedy if not is_event or plain in _OF_BOTH else f"{_FACT}; for a job, {remedy}"

@@ -13,9 +13,12 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 from pydantic import create_model
 
 from streams.contracts import Event, JobPayload
+from streams.cron.schedule import Schedule
+from streams.cron.tick import Tick
 from streams.jobs.batching import BatchContext
 from streams.jobs.context import JobContext
 from streams.jobs.resource import Factory, Wanted
+from streams.jobs.scheduled import tick_contract
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,11 +40,13 @@ def read_signature(
     key: str | None,
     mistakes: list[str],
     is_batched: bool = False,
+    cron: Schedule | None = None,
 ) -> Signature:
     """The signature of a handler; one that `is_batched` takes a list of payloads.
 
-    `name`, `queue` and `key` are for the contract that plain parameters make; `local_names` is
-    where types are found that live inside a function. What is wrong goes to `mistakes`.
+    `name`, `queue` and `key` are for the contract that plain parameters make, or a tick;
+    `local_names` is where types are found that live inside a function. What is wrong goes to
+    `mistakes`.
     """
     parameters = list(inspect.signature(fn).parameters.values())
     # The first that asks for one; with `from __future__ import annotations` and an import for
@@ -66,6 +71,8 @@ def read_signature(
             "batch=...: its handler takes a list of payloads, as in documents: list[Document]"
         )
     contract = _contract(hint)
+    if contract is Tick:
+        contract = tick_contract(fn.__name__, fn.__module__, name=name, queue=queue, cron=cron)
     if is_batched and contract is None and not mistakes:
         mistakes.append(f"batch=...: {hint!r} is no contract: a list of events or of payloads")
     if contract is None:

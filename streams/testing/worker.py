@@ -88,6 +88,7 @@ class MemoryWorker:
         self._tasks = [
             self._spawn(self.membership.run(), "membership"),
             self._spawn(self._read_commands(), "commands"),
+            self._spawn(self.engine.schedules.run(), "schedules"),
         ]
 
     async def ready(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 import orjson
 
@@ -63,6 +63,7 @@ class Control:
         self._topic = topic
         self._values: dict[bytes, bytes] = {}
         self._claims: dict[bytes, tuple[int, str]] = {}  # by queue: first claim and its group
+        self.schedules_version = 0  # rises with each record about a schedule
         self._position = 0
         self._reading = asyncio.Lock()
 
@@ -81,6 +82,8 @@ class Control:
             self._values.pop(key, None)
         else:
             self._values[key] = record.value
+        if key.startswith(b"cron"):
+            self.schedules_version += 1
         if key.startswith(_OWNER):
             self._note_claim(key, record.value, record.offset)
 
@@ -93,6 +96,14 @@ class Control:
         found = (read_pause(key, value) for key, value in self._values.items())
         return dict(each for each in found if each is not None)
 
+    def named(self, prefix: bytes) -> dict[str, bytes]:
+        """The values of all keys that begin so, by the rest of the key."""
+        return {
+            key[len(prefix) :].decode(errors="replace"): value
+            for key, value in self._values.items()
+            if key.startswith(prefix)
+        }
+
     def snapshot_of_limits(self) -> bytes | None:
         """What was given of all rates up to some position in the log of asks."""
         return self._values.get(_LIMITS)
@@ -103,7 +114,15 @@ class Control:
         Raises:
             AppendFailed: it may not be kept.
         """
-        await self._log.append([Append(self._topic, 0, _LIMITS, snapshot)])
+        await self.write([(_LIMITS, snapshot)])
+
+    async def write(self, records: Iterable[tuple[bytes, bytes | None]]) -> None:
+        """Keep some values, or remove them.
+
+        Raises:
+            AppendFailed: it may not be done.
+        """
+        await self._log.append([Append(self._topic, 0, key, value) for key, value in records])
         await self.refresh()
 
     def commit(self, key: bytes) -> int:

@@ -31,6 +31,7 @@ from streams.worker.purge import purges_among
 from streams.worker.recovery import Recovery
 from streams.worker.resources import Resources
 from streams.worker.results import STORED_MAX, Results
+from streams.worker.schedules import Schedules
 from streams.worker.settlement import Place
 from streams.worker.suspects import Suspects, Suspicion
 from streams.worker.tables import Tables
@@ -118,6 +119,16 @@ class Engine:
         self._started = clock.now()
         self._resources = Resources(registry.definitions(), replaced)
         self.results = Results(objects, options.result_max)
+        self.schedules = Schedules(
+            registry,
+            options.names,
+            log=log,
+            clock=clock,
+            control=self.control,
+            partitions=options.partitions,
+            owns=self._owns_schedules,
+        )
+        self._schedules_version = 0
         self.asks = LimitAsks(log, options.names.limits, clock, self.control, on_failure)
         self.executor = LoopExecutor(
             clock,
@@ -149,6 +160,9 @@ class Engine:
         """Note which queues there are; start nothing of those that somebody has paused."""
         await self.control.refresh()
         self._queues_known |= self.control.queues()
+        if self.control.schedules_version != self._schedules_version:
+            self._schedules_version = self.control.schedules_version
+            self.schedules.look()
         paused = self.control.paused()
         if paused.keys() != self._paused:
             for what in paused.keys() - self._paused:
@@ -160,6 +174,11 @@ class Engine:
                 {queue for queue, job in paused if not job},
                 {(queue, job) for queue, job in paused if job},
             )
+
+    def _owns_schedules(self, queue: str) -> bool:
+        """Whoever owns the first partition of a queue enqueues the ticks of its schedules."""
+        pipeline = self.queues.get((queue, 0))
+        return pipeline is not None and not pipeline.is_draining
 
     async def _follow_control(self) -> None:
         while True:
@@ -180,6 +199,7 @@ class Engine:
             ("trimming", self.trimmer.run(self.options.kept)),
             ("presence", self._presence.run()),
             ("control", self._follow_control()),
+            ("schedules", self.schedules.run()),
             ("results", self.results.run(self._clock, self.options.kept.ledger_ms)),
         ):
             self._services.append(asyncio.create_task(self._serve(name, work), name=name))
@@ -259,6 +279,7 @@ class Engine:
         pipeline.foresee(purges)
         self.queues[(queue, partition)] = pipeline
         pipeline.start()
+        self.schedules.look()
         return pipeline
 
     def open_recovery(self, queue: str, partition: int) -> Recovery:
@@ -355,6 +376,7 @@ class Engine:
         for pipeline in self.queues.values():
             pipeline.resume(ends=self._ends)
         self.executor.resume()
+        self.schedules.look()
 
     async def shut_down(self, settle_within: float | None = None) -> bool:
         """Let running attempts end within the grace period, settle them, hand back the rest.
@@ -396,6 +418,7 @@ class Engine:
             all(p.quiet for p in self.queues.values())
             and all(f.quiet for f in self.fan_outs.values())
             and not self.asks.is_asking
+            and not self.schedules.is_firing
         )
 
     def _notify(self, event: LifecycleEvent) -> None:

@@ -200,6 +200,11 @@ class Pipeline:
         return len(self.hand)
 
     @property
+    def is_draining(self) -> bool:
+        """Whether it is being given up, perhaps."""
+        return self._draining
+
+    @property
     def kept_commit(self) -> int:
         """The commit that is kept in state: everything below it is settled or taken over."""
         return self._kept

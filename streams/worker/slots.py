@@ -62,7 +62,7 @@ class _Line:
     let_go: deque[Attempt | Fair] = field(
         default_factory=deque
     )  # by a limit: they had their turn before
-    turn: int = 0  # whose turn it was
+    turn: int = -1  # whose turn it was
 
     def __bool__(self) -> bool:
         return bool(self.due or self.arrived or self.overdue or self.let_go)

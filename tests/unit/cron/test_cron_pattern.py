@@ -67,6 +67,8 @@ def test_names_of_whole_patterns(macro: str, meant: str) -> None:
         ("0 0 * * fri-mon", "fri-mon", "write fri-sat,sun-mon"),
         ("0 0 * * 5-0", "5-0", "write 5-7"),
         ("*/90 * * * *", "90", 'Every("90m")'),
+        ("*/60 * * * *", "60", "so that */60 is 0 alone: write 0"),
+        ("0 0 * 3-5/3 *", "3", "so that 3-5/3 is 3 alone: write 3"),
         ("*/0 * * * *", "0", "is no step"),
         ("5/10 * * * *", "5/10", "write 5-59/10"),
         ("1,,2 * * * *", ",", "a minute is missing"),

@@ -119,6 +119,8 @@ def test_start_is_within_and_end_is_not() -> None:
     ):
         assert list(ticks_between(schedule, 0, _ms(2027, 1, 1))) == wanted
         assert next_tick(schedule, wanted[-1]) is None
+        assert latest_ticks(schedule, 0, _ms(2027, 1, 1), 5) == wanted
+        assert count_ticks(schedule, 0, _ms(2027, 1, 1)) == Count(number=2)
 
 
 def test_an_interval_is_counted_by_arithmetic() -> None:
@@ -126,6 +128,12 @@ def test_an_interval_is_counted_by_arithmetic() -> None:
 
     assert count_ticks(Every("1s"), 0, month) == Count(number=2_592_000)
     assert latest_ticks(Every("1s"), 0, month, 2) == [month - 1_000, month]
+
+
+def test_the_latest_of_a_pattern_are_found_from_the_end() -> None:
+    wanted = [DAY - 4 * 60_000, DAY - 3 * 60_000, DAY - 2 * 60_000, DAY - 60_000, DAY]
+
+    assert latest_ticks(Cron("* * * * *"), 0, DAY, 5) == wanted
 
 
 def test_a_pattern_is_counted_up_to_a_bound() -> None:

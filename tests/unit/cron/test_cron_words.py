@@ -61,7 +61,7 @@ def test_an_interval_in_words(duration: str, told: str) -> None:
     assert words(Every(duration)) == told
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=80)
 @given(st.lists(cron_patterns, min_size=2, max_size=40))
 def test_patterns_that_differ_are_told_in_other_words(patterns: list[str]) -> None:
     meant: dict[str, object] = {}

@@ -351,18 +351,6 @@ def test_enqueue_without_a_loop_says_so_instead_of_doing_nothing() -> None:
         resize.enqueue(image_id=7)
 
 
-@pytest.mark.parametrize(
-    "option",
-    [
-        "cron",
-    ],
-)
-def test_an_option_that_is_to_come_says_so(option: str) -> None:
-    options: dict[str, Any] = {option: 1}
-    with pytest.raises(TypeError, match=rf"@job\({option}=...\) is not available yet"):
-        job(**options)
-
-
 def test_a_misspelt_option_names_the_right_one() -> None:
     with pytest.raises(TypeError, match=r"did you mean timeout=\?"):
         job(tiemout="1s")  # type: ignore[call-overload]

@@ -1,0 +1,174 @@
+"""Schedules as the control topic has them: how far each is, which were added or paused."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from hashlib import blake2b
+from typing import Any, Final
+
+import orjson
+
+from streams.cron.schedule import Cron, Every, Schedule
+from streams.errors import UndecodableRecord
+from streams.values import immutable
+
+TICKED: Final = b"cron:"
+ADDED: Final = b"cron-added:"
+PAUSED: Final = b"cron-pause:"
+
+
+@immutable(frozen=True, slots=True, kw_only=True)
+class Ticked:
+    """How far a schedule is; times in milliseconds since the epoch."""
+
+    last: int  # the latest tick that was decided; of a new schedule when it was first seen
+    shape: str  # of the schedule then: another one begins anew
+    queue: str
+    fired: int = 0  # ticks that were enqueued
+    missed: int = 0  # ticks whose time passed while nobody was there to start them
+    skipped: int = 0  # those of them that were not run, nor stood for
+    gone: int | None = None  # since when no worker knows it any more
+
+
+@immutable(frozen=True, slots=True, kw_only=True)
+class Added:
+    """A schedule that was added at run time, and the job that it enqueues."""
+
+    schedule: Schedule
+    job: str
+    queue: str
+    key: str | None  # with its scope
+    payload: bytes | None  # JSON; None: the job takes a tick
+
+
+@immutable(frozen=True, slots=True, kw_only=True)
+class Halt:
+    """A schedule that was paused at a time (ms since the epoch), or went on then."""
+
+    at: int
+    is_paused: bool
+    reason: str = ""
+
+
+def shape_of(schedule: Schedule) -> str:
+    """The same for schedules that have the same ticks."""
+    told = _plain(schedule)
+    for option in ("jitter", "missed", "overlap", "most"):
+        told.pop(option, None)
+    return blake2b(orjson.dumps(told, option=orjson.OPT_SORT_KEYS), digest_size=8).hexdigest()
+
+
+def encode_ticked(name: str, ticked: Ticked) -> tuple[bytes, bytes]:
+    """Key and value of a record."""
+    told = {
+        "last": ticked.last,
+        "shape": ticked.shape,
+        "queue": ticked.queue,
+        "fired": ticked.fired,
+        "missed": ticked.missed,
+        "skipped": ticked.skipped,
+        **({} if ticked.gone is None else {"gone": ticked.gone}),
+    }
+    return TICKED + name.encode(), orjson.dumps(told)
+
+
+def decode_ticked(value: bytes) -> Ticked:
+    """What `encode_ticked` wrote.
+
+    Raises:
+        UndecodableRecord: these bytes are something else.
+    """
+    try:
+        told = orjson.loads(value)
+        gone = told.get("gone")
+        return Ticked(
+            last=int(told["last"]),
+            shape=str(told["shape"]),
+            queue=str(told["queue"]),
+            fired=int(told["fired"]),
+            missed=int(told["missed"]),
+            skipped=int(told["skipped"]),
+            gone=None if gone is None else int(gone),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UndecodableRecord(f"it does not say how far a schedule is: {error}") from error
+
+
+def encode_added(name: str, added: Added | None) -> tuple[bytes, bytes | None]:
+    """Key and value of a record; None removes it."""
+    if added is None:
+        return ADDED + name.encode(), None
+    told = {
+        "schedule": _plain(added.schedule),
+        "job": added.job,
+        "queue": added.queue,
+        "key": added.key,
+        "payload": None if added.payload is None else orjson.Fragment(added.payload),
+    }
+    return ADDED + name.encode(), orjson.dumps(told)
+
+
+def decode_added(value: bytes) -> Added:
+    """What `encode_added` wrote.
+
+    Raises:
+        UndecodableRecord: these bytes are something else.
+    """
+    try:
+        told = orjson.loads(value)
+        payload = told["payload"]
+        return Added(
+            schedule=_read(told["schedule"]),
+            job=str(told["job"]),
+            queue=str(told["queue"]),
+            key=told["key"],
+            payload=None if payload is None else orjson.dumps(payload),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UndecodableRecord(f"it is no schedule: {error}") from error
+
+
+def encode_halt(name: str, halt: Halt) -> tuple[bytes, bytes]:
+    """Key and value of a record."""
+    told = {"at": halt.at, "paused": halt.is_paused, "reason": halt.reason}
+    return PAUSED + name.encode(), orjson.dumps(told)
+
+
+def decode_halt(value: bytes) -> Halt:
+    """What `encode_halt` wrote.
+
+    Raises:
+        UndecodableRecord: these bytes are something else.
+    """
+    try:
+        told = orjson.loads(value)
+        return Halt(at=int(told["at"]), is_paused=bool(told["paused"]), reason=str(told["reason"]))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UndecodableRecord(f"it pauses no schedule: {error}") from error
+
+
+_OPTIONS: Final = ("missed", "overlap", "most")
+
+
+def _plain(schedule: Schedule) -> dict[str, Any]:
+    if isinstance(schedule, Every):
+        told: dict[str, Any] = {"every": schedule.ms}
+    else:
+        told = {"cron": schedule.pattern, "tz": schedule.tz}
+    told |= {option: getattr(schedule, option) for option in _OPTIONS}
+    told["jitter"] = schedule.jitter_ms or None
+    for option, moment in (("start", schedule.start), ("end", schedule.end)):
+        told[option] = None if moment is None else moment.isoformat()
+    return {option: value for option, value in told.items() if value is not None}
+
+
+def _read(told: dict[str, Any]) -> Schedule:
+    options: dict[str, Any] = {option: told[option] for option in _OPTIONS}
+    if "jitter" in told:
+        options["jitter"] = f"{int(told['jitter'])}ms"
+    for option in ("start", "end"):
+        if option in told:
+            options[option] = datetime.fromisoformat(told[option])
+    if "every" in told:
+        return Every(f"{int(told['every'])}ms", **options)
+    return Cron(str(told["cron"]), tz=str(told["tz"]), **options)

@@ -1,0 +1,301 @@
+"""Enqueues the ticks of schedules: whoever owns the first partition of a queue has its schedules.
+
+Two workers that both take themselves for the owner write the same ticks: a tick's id and time
+follow from the schedule, so that the second copy is a redelivery. Which ticks were decided is kept
+in the control topic, behind the jobs: a crash between them repeats these.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Final, TypeVar
+
+from streams.cron.missed import Due, Firing, decide
+from streams.cron.schedule import Schedule
+from streams.cron.tick import make_tick
+from streams.cron.ticks import due_at, next_tick, tick_id
+from streams.errors import AppendFailed, UndecodableRecord
+from streams.jobs.definition import JobDefinition
+from streams.jobs.identity import JobKey
+from streams.jobs.registry import Registry
+from streams.values import immutable
+from streams.wire.envelope import Envelope, encode
+from streams.wire.partition import partition_of
+from streams.wire.schedules import (
+    ADDED,
+    PAUSED,
+    TICKED,
+    Added,
+    Halt,
+    Ticked,
+    decode_added,
+    decode_halt,
+    decode_ticked,
+    encode_ticked,
+    shape_of,
+)
+from streams.wire.state import Command, encode_command
+from streams.wire.topics import TopicNames
+from streams.worker.control import Control
+from streams.worker.ports import Alarm, Append, Clock, Log
+
+logger = logging.getLogger(__name__)
+
+GRACE_MS: Final = 30_000
+"""A tick that is later than this was missed: longer than it takes to replace an owner."""
+GONE_AFTER_MS: Final = 15 * 60_000
+"""In a rolling deploy a schedule that this worker does not know is known to the next one."""
+RETRY_MS: Final = 1_000
+SOURCE: Final = "cron"
+
+T = TypeVar("T")
+
+
+@immutable(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """A schedule, and the job that each of its ticks is."""
+
+    name: str
+    schedule: Schedule
+    job: str
+    queue: str
+    key: str | None
+    payload: bytes | None  # JSON; None: it takes a tick
+    cancels: bool = False  # what runs or waits of it
+
+
+def planned_in_code(definition: JobDefinition) -> Planned | None:
+    """The schedule of a definition, if it has one."""
+    if definition.cron is None:
+        return None
+    is_keyed = definition.payload_type.__key__ is not None
+    return Planned(
+        name=definition.name,
+        schedule=definition.cron,
+        job=definition.name,
+        queue=definition.queue,
+        key=f"{definition.key_scope}:{definition.name}" if is_keyed else None,
+        payload=None,
+        cancels=definition.cron.overlap == "cancel_previous",
+    )
+
+
+def planned_at_run_time(name: str, added: Added) -> Planned:
+    """A schedule that was added."""
+    return Planned(
+        name=name,
+        schedule=added.schedule,
+        job=added.job,
+        queue=added.queue,
+        key=added.key,
+        payload=added.payload,
+    )
+
+
+def tick_envelope(planned: Planned, firing: Firing) -> Envelope:
+    """The job that a tick is."""
+    payload = planned.payload
+    if payload is None:
+        payload = make_tick(planned.schedule, planned.name, firing).model_dump_json().encode()
+    return Envelope(
+        id=tick_id(planned.name, firing.tick_ms),
+        name=planned.job,
+        source=SOURCE,
+        time=firing.tick_ms,
+        queue=planned.queue,
+        payload=payload,
+        key=planned.key,
+    )
+
+
+class Schedules:
+    """Those of one worker's queues."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        names: TopicNames,
+        *,
+        log: Log,
+        clock: Clock,
+        control: Control,
+        partitions: int,
+        owns: Callable[[str], bool],
+    ) -> None:
+        self._in_code = {
+            planned.name: planned
+            for definition in registry.definitions()
+            if (planned := planned_in_code(definition)) is not None
+        }
+        self._names = names
+        self._log = log
+        self._clock = clock
+        self._control = control
+        self._partitions = partitions  # of each queue
+        self._owns = owns
+        self._wake = asyncio.Event()
+        self._alarm: Alarm | None = None
+        self._is_firing = False
+        self._owned: set[str] = set()  # queues, when it last looked
+        self._version = -1  # of the control topic's schedules, as they are known here
+        self._planned: dict[str, Planned] = {}
+        self._ticked: dict[str, Ticked] = {}
+        self._halts: dict[str, Halt] = {}
+        self._unknown_since: dict[str, int] = {}
+
+    @property
+    def is_firing(self) -> bool:
+        """Whether it has something to do before time passes."""
+        return self._is_firing or self._wake.is_set()
+
+    def look(self) -> None:
+        """Look again: a partition or the control topic is another one than before."""
+        if self._in_code or self._control.schedules_version:
+            self._wake.set()
+
+    async def run(self) -> None:
+        """Enqueue what is due, again and again."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            self._is_firing = True
+            try:
+                at = await self._fire_all()
+            except (AppendFailed, OSError) as error:  # nothing is decided: it is repeated
+                logger.warning("schedules: %s; trying again", error)
+                at = self._clock.now() + RETRY_MS
+            finally:
+                self._is_firing = False
+            if self._alarm is not None:
+                self._alarm.cancel()
+            self._alarm = None if at is None else self._clock.call_at(at, self._wake.set)
+
+    async def _fire_all(self) -> int | None:
+        """Enqueue all that is due; when there is more to do."""
+        owned = {queue for queue in self._queues() if self._owns(queue)}
+        if not owned <= self._owned:  # what the last owner decided may not be known here yet
+            await self._control.refresh()
+        self._owned = owned
+        self._read_control()
+        now = self._clock.now()
+        jobs: list[Append] = []
+        ticked: dict[str, Ticked] = {}
+        times: list[int] = []
+        for planned in self._planned.values():
+            if planned.queue not in owned:
+                continue
+            halt = self._halts.get(planned.name)
+            known = self._begin(planned, halt, now)
+            if halt is None or not halt.is_paused:
+                due = decide(planned.schedule, planned.name, known.last, now, GRACE_MS)
+                for firing in due.firings:
+                    jobs += await self._appends(planned, firing)
+                known = _after(known, due)
+                if (tick := next_tick(planned.schedule, known.last)) is not None:
+                    times.append(due_at(planned.schedule, planned.name, tick))
+            if known != self._ticked.get(planned.name):
+                ticked[planned.name] = known
+        ticked |= self._retired(owned, now)
+        times += [since + GONE_AFTER_MS for since in self._unknown_since.values()]
+        if jobs:
+            await self._log.append(jobs)
+        if ticked:
+            # Behind the jobs, and perhaps repeated by the next owner: then they are there twice.
+            await self._control.write(encode_ticked(*each) for each in ticked.items())
+        return min(times, default=None)
+
+    def _queues(self) -> set[str]:
+        return {
+            each.queue
+            for known in (self._in_code, self._planned, self._ticked)
+            for each in known.values()
+        }
+
+    def _read_control(self) -> None:
+        """What was added, paused and decided, if that has changed."""
+        if self._version == self._control.schedules_version:
+            return
+        self._version = self._control.schedules_version
+        self._planned = dict(self._in_code)
+        for name, added in decoded(self._control.named(ADDED), decode_added).items():
+            if name not in self._in_code:
+                self._planned[name] = planned_at_run_time(name, added)
+        self._ticked = decoded(self._control.named(TICKED), decode_ticked)
+        self._halts = decoded(self._control.named(PAUSED), decode_halt)
+
+    def _begin(self, planned: Planned, halt: Halt | None, now: int) -> Ticked:
+        """How far it is; one that is new, or another one than before, begins now."""
+        known = self._ticked.get(planned.name)
+        shape = shape_of(planned.schedule)
+        if known is None:
+            return Ticked(last=now, shape=shape, queue=planned.queue)
+        if known.shape != shape:
+            return replace(known, last=now, shape=shape, queue=planned.queue, gone=None)
+        last = known.last
+        for since in (known.gone, None if halt is None or halt.is_paused else halt.at):
+            if since is not None:  # what was due meanwhile was not missed
+                last = max(last, since)
+        return replace(known, last=last, queue=planned.queue, gone=None)
+
+    async def _appends(self, planned: Planned, firing: Firing) -> list[Append]:
+        key, value, headers = encode(tick_envelope(planned, firing))
+        tick = Append(self._names.queue(planned.queue), None, key, value, headers)
+        return [await self._cancel(planned, firing), tick] if planned.cancels else [tick]
+
+    async def _cancel(self, planned: Planned, firing: Firing) -> Append:
+        """The command that ends what runs or waits of earlier ticks."""
+        assert planned.key is not None
+        partition = partition_of(planned.key.encode(), self._partitions)
+        end = await self._log.end(self._names.queue(planned.queue), partition)
+        key, value = encode_command(
+            Command(
+                kind="purge",
+                job=JobKey(name=planned.job, ordering_key=planned.key, id=""),
+                reason=f"the next tick came: {tick_id(planned.name, firing.tick_ms)}",
+                until=end,
+                sent_by=firing.tick_ms - 1,
+                interrupts=True,
+            )
+        )
+        return Append(self._names.commands(planned.queue), partition, key, value)
+
+    def _retired(self, owned: set[str], now: int) -> dict[str, Ticked]:
+        """Those that are neither in the code nor were added: noted once that is sure."""
+        unknown = {
+            name: ticked
+            for name, ticked in self._ticked.items()
+            if name not in self._planned and ticked.queue in owned and ticked.gone is None
+        }
+        self._unknown_since = {name: self._unknown_since.get(name, now) for name in unknown}
+        gone = {}
+        for name, since in list(self._unknown_since.items()):
+            if now >= since + GONE_AFTER_MS:
+                logger.info("schedule %s is gone from the code: retired", name)
+                gone[name] = replace(unknown[name], gone=now)
+                del self._unknown_since[name]
+        return gone
+
+
+def _after(known: Ticked, due: Due) -> Ticked:
+    missed = sum(firing.missed for firing in due.firings) + due.skipped
+    return replace(
+        known,
+        last=max(known.last, due.until_ms),
+        fired=known.fired + len(due.firings),
+        missed=known.missed + missed,
+        skipped=known.skipped + due.skipped,
+    )
+
+
+def decoded(values: Mapping[str, bytes], decode: Callable[[bytes], T]) -> dict[str, T]:
+    """What records say, by name; one that can't be read is left out, and told of."""
+    found = {}
+    for name, value in values.items():
+        try:
+            found[name] = decode(value)
+        except UndecodableRecord as error:
+            logger.warning("schedule %s: %s", name, error)
+    return found

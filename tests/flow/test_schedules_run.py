@@ -1,0 +1,216 @@
+"""Jobs that the clock enqueues: each tick once, whoever crashes; missed ones by their policy."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from steps import cluster_of, crash, for_a_while, kill_all, pass_time
+
+from streams import Cron, Every, JobContext, Tick, job
+from streams.cron.schedule import Overlap
+from streams.errors import PermanentError
+from streams.testing.sandbox import Sandbox
+from streams.wire.schedules import Halt, decode_ticked, encode_halt
+from streams.worker.ports import Append
+
+MINUTE = 60_000
+
+ran: list[tuple[str, Tick]] = []
+boxes: list[Sandbox] = []
+
+
+@pytest.fixture(autouse=True)
+def forget() -> None:
+    ran.clear()
+    boxes.clear()
+
+
+def times(name: str = "") -> list[str]:
+    return [f"{tick.time:%H:%M}" for who, tick in ran if not name or who == name]
+
+
+@job(name="each_ten", cron=Cron("*/10 * * * *"))
+async def each_ten(tick: Tick, ctx: JobContext) -> str:
+    ran.append(("each_ten", tick))
+    return ctx.id
+
+
+@job(name="five", queue="bulk", cron=Every("5m", missed="run_all", overlap="allow"))
+async def five(tick: Tick) -> None:
+    ran.append(("five", tick))
+
+
+@job(name="strict", cron=Cron("0 * * * *", missed="skip", overlap="queue"))
+async def strict(tick: Tick) -> None:
+    ran.append(("strict", tick))
+
+
+# The world of tests begins at 22:13:20.
+
+
+async def test_each_tick_runs_at_its_time_and_is_told_what_it_is_for():
+    async with Sandbox(each_ten) as box:
+        await box.advance("399999ms")
+        assert ran == []
+        await box.advance("1ms")
+        assert times() == ["22:20"]
+        await box.advance("30m")
+        assert times() == ["22:20", "22:30", "22:40", "22:50"]
+        _, tick = ran[0]
+        assert tick.schedule == "each_ten"
+        assert tick.time == datetime(2023, 11, 14, 22, 20, tzinfo=UTC)
+        assert (tick.missed, tick.is_manual) == (0, False)
+        ids = {each.job.id for each in box.jobs(state="completed")}
+        assert "each_ten:2023-11-14T22:20:00Z" in ids
+
+
+@pytest.mark.parametrize("loses_disk", [False, True])
+async def test_what_was_missed_in_an_outage(loses_disk: bool):
+    async with Sandbox(each_ten, five, strict, queues=("default", "bulk")) as box:
+        await box.advance("10m")
+        assert times("each_ten") == ["22:20"]
+        await kill_all(box)
+        box.cluster.clock.set(box.cluster.clock.now() + 120 * MINUTE)
+        ran.clear()
+        await crash(box, loses_disk=loses_disk)
+        await box.cluster.settle()
+        # one run for all of them, which knows that
+        assert times("each_ten") == ["00:20"]
+        _, tick = next(each for each in ran if each[0] == "each_ten")
+        assert tick.missed == 12
+        assert tick.first_missed == datetime(2023, 11, 14, 22, 30, tzinfo=UTC)
+        assert tick.last_missed == datetime(2023, 11, 15, 0, 20, tzinfo=UTC)
+        # all of them, in their order
+        assert len(times("five")) == 24
+        assert times("five")[:2] == ["22:25", "22:30"]
+        # none of them
+        assert times("strict") == []
+        # and then they go on
+        await box.advance("40m")
+        assert times("each_ten")[1:] == ["00:30", "00:40", "00:50", "01:00"]
+        assert times("strict") == ["01:00"]
+        told = decode_ticked(box.cluster.latest("jobs.control")[b"cron:strict"])
+        assert (told.fired, told.missed, told.skipped) == (1, 2, 2)
+
+
+async def test_a_crash_between_the_jobs_and_their_record_runs_none_twice():
+    async with Sandbox(each_ten) as box:
+        await box.advance("7m")
+        control = box.cluster.log.records("jobs.control")
+        before = [each for each in control if each.key == b"cron:each_ten"][-2].value
+        assert before is not None
+        await kill_all(box)
+        box.cluster.log.write(Append("jobs.control", 0, b"cron:each_ten", before))
+        await crash(box)
+        await box.cluster.settle()
+        await box.advance("10m")
+        assert times() == ["22:20", "22:30"]
+
+
+async def test_two_workers_run_each_tick_once():
+    cluster = cluster_of(each_ten, strict)
+    await cluster.start_worker("a")
+    await cluster.start_worker("b")
+    for n in range(6):
+        await pass_time(cluster, 20 * MINUTE)
+        await cluster.kill(cluster.workers[n % 2])
+        await cluster.start_worker(f"c{n}")
+    await pass_time(cluster, MINUTE)
+    assert len(times("each_ten")) == len(set(times("each_ten")))
+    assert len(times("each_ten")) >= 11
+    for worker in list(cluster.workers):
+        await cluster.kill(worker)
+
+
+async def test_a_pause_drops_what_is_due_and_a_new_pattern_begins_anew():
+    async with Sandbox(each_ten) as box:
+        await box.advance("10m")
+        await pause(box, "each_ten", is_paused=True)
+        await box.advance("1h")
+        assert times() == ["22:20"]
+        await pause(box, "each_ten", is_paused=False)
+        await box.advance("10m")
+        assert times() == ["22:20", "23:30"]
+
+
+async def pause(box: Sandbox, name: str, *, is_paused: bool) -> None:
+    key, value = encode_halt(name, Halt(at=box.cluster.clock.now(), is_paused=is_paused))
+    box.cluster.log.write(Append("jobs.control", 0, key, value))
+    await box.cluster.workers[0].engine.look_at_control()
+    await box.cluster.settle()
+
+
+def overlapping(policy: Overlap, said: list[str]) -> Any:
+    @job(name="slow", cron=Every("1m", overlap=policy))
+    async def slow(tick: Tick) -> None:
+        said.append(f"{tick.time:%M} begins")
+        try:
+            await for_a_while(150_000)
+        except asyncio.CancelledError:
+            said.append(f"{tick.time:%M} is cancelled")
+            raise
+        said.append(f"{tick.time:%M} ends")
+
+    return slow
+
+
+@pytest.mark.usefixtures("all_ends")
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    [
+        ("allow", ["14 begins", "15 begins", "16 begins", "14 ends", "17 begins"]),
+        ("skip", ["14 begins", "14 ends", "17 begins"]),
+        ("queue", ["14 begins", "14 ends", "15 begins"]),
+        (
+            "cancel_previous",
+            ["14 begins", "14 is cancelled", "15 begins", "15 is cancelled", "16 begins"],
+        ),
+    ],
+)
+async def test_a_run_that_finds_the_one_before_it_open(policy: Overlap, expected: list[str]):
+    said: list[str] = []
+    cluster = cluster_of(overlapping(policy, said))
+    await cluster.start_worker("a")
+    await pass_time(cluster, 5 * MINUTE)
+    assert said[: len(expected)] == expected
+
+
+async def test_a_dead_run_does_not_end_its_schedule():
+    @job(name="fails", cron=Every("10m"))
+    async def fails(tick: Tick) -> None:
+        ran.append(("fails", tick))
+        raise PermanentError("for good")
+
+    async with Sandbox(fails) as box:
+        await box.advance("31m")
+        assert len(times("fails")) == 3
+        assert len(box.jobs(state="dead")) == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ({"cron": Cron("61 * * * *")}, "61 is no minute"),
+        ({"cron": Cron("0 7 * * *", tz="Europe/Berln")}, "did you mean Europe/Berlin"),
+        ({"cron": Every("0s")}, "shorter than"),
+        ({"cron": "0 7 * * *"}, "write cron=Cron"),
+        ({"cron": Every("1m"), "throttle": "1h"}, "contradict each other"),
+    ],
+)
+def test_a_schedule_that_makes_no_sense_is_a_mistake(options: dict[str, Any], why: str):
+    @job(name="wrong", **options)
+    async def wrong(tick: Tick) -> None: ...
+
+    assert any(why in mistake for mistake in wrong.__job_definition__.mistakes), (
+        wrong.__job_definition__.mistakes
+    )
+
+
+def test_a_schedule_without_a_tick_is_a_mistake():
+    @job(name="wrong", cron=Every("1m"))
+    async def wrong(n: int) -> None: ...
+
+    assert "takes a Tick" in wrong.__job_definition__.mistakes[0]
