@@ -23,6 +23,7 @@ class Summary:
     jobs: int = 0
     attempts: int = 0
     crashes: int = 0
+    purged: int = 0
     seconds: float = 0.0  # of one core
     failed: list[Report] = field(default_factory=list)
     coverage: Coverage = field(default_factory=Coverage)
@@ -33,6 +34,7 @@ class Summary:
         self.jobs += other.jobs
         self.attempts += other.attempts
         self.crashes += other.crashes
+        self.purged += other.purged
         self.seconds += other.seconds
         self.failed += other.failed
         self.coverage.update(other.coverage)
@@ -82,6 +84,7 @@ def _run_chunk(seeds: Sequence[int]) -> Summary:
             summary.jobs += report.jobs
             summary.attempts += report.attempts
             summary.crashes += report.crashes
+            summary.purged += report.purged
             summary.coverage.update(report.coverage)
             if report.faults:
                 summary.failed.append(report)

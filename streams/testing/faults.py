@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from streams.testing.world import World
 
 DELAYS: Final = (1, 3, 5, 5, 8, 10, 20, 30)
+COMMAND_DELAYS: Final = (0, 0, 5, 40, 2_000)
 SLOW_MS: Final = 3_000  # less than the margin of a lease
 APPENDS: Final = (
     "entries",
@@ -182,6 +183,11 @@ class FaultyNetwork:
     def fetch_delay(self) -> int:
         """How long after a record was written it is handed over."""
         return 5 + int(self._random() * 3) * 15
+
+    def command_delay(self) -> int:
+        """How long after commands were written they are handed over."""
+        rng = self._world.purging_rng
+        return 0 if rng is None else rng.choice(COMMAND_DELAYS)
 
     def batch_size(self) -> int:
         """How many records are handed over at a time."""

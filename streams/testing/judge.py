@@ -17,6 +17,7 @@ def judge(world: World) -> None:
     """Add what does not hold to the oracle's faults."""
     for job in world.oracle.jobs.values():
         _judge_job(world, job)
+    world.oracle.purges.judge()
     _judge_letters(world)
     _judge_commits(world)
 
@@ -30,7 +31,7 @@ def _judge_job(world: World, job: Watched) -> None:
     elif not job.settled:
         fault("liveness", f"{job.id} is still {job.state}")
     elif job.kind == "unknown":
-        if job.state != "dead":
+        if job.state != "dead" and not (job.state == "cancelled" and job.was_purged):
             fault("safety", f"{job.id} is {job.state}, and no handler knows it")
     elif job.must_cancel:
         if job.state != "cancelled":
@@ -49,7 +50,7 @@ def _judge_ending(world: World, job: Watched) -> None:
         allowed.add("dead")
     if job.disturbed or job.work.fickle:
         allowed |= {"completed", "discarded", "dead"}
-    if job.cancelled:
+    if job.cancelled or job.was_purged:
         allowed.add("cancelled")
     if job.expires is not None:
         allowed.add("expired")

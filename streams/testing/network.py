@@ -34,6 +34,10 @@ class Network(Protocol):
         """How long after a record was written it is handed over."""
         ...
 
+    def command_delay(self) -> int:
+        """How long after commands were written they are handed over."""
+        ...
+
     def batch_size(self) -> int:
         """How many records are handed over at a time."""
         ...
@@ -64,6 +68,10 @@ class NoDelay:
         return 0
 
     def fetch_delay(self) -> int:
+        """At once."""
+        return 0
+
+    def command_delay(self) -> int:
         """At once."""
         return 0
 

@@ -10,6 +10,7 @@ import orjson
 from streams.jobs.context import JobContext
 from streams.testing.coordinator import Partition
 from streams.testing.process import PROCESS, Life, Process
+from streams.testing.purges import Purge, Purges
 from streams.testing.watched import OVER, Epoch, Lane, Run, Watched
 from streams.testing.workload import ATTEMPTS, callback_n, child_work
 from streams.wire.envelope import Record
@@ -38,6 +39,7 @@ class Oracle:
         self._recorded: dict[Process, dict[Watched, None]] = defaultdict(dict)
         self._running: dict[Run, None] = {}
         self._lanes: dict[tuple[str, int], Lane] = defaultdict(Lane)
+        self.purges = Purges(self.fault)
 
     def fault(self, kind: str, text: str) -> None:
         """Something that was promised did not hold."""
@@ -47,6 +49,10 @@ class Oracle:
         """A job that the schedule knows."""
         self.by_n[job.n] = job
         return self.jobs.setdefault(job.id, job)
+
+    def purge(self, purge: Purge) -> None:
+        """A command that purges is in its topic."""
+        self.purges.written(purge, self.jobs.values(), {run.job for run in self._running})
 
     # -- what is written -----------------------------------------------------------------------
 
@@ -84,11 +90,13 @@ class Oracle:
         if job.state in OVER and m["time"] <= job.time and m["generation"] <= job.generation:
             self.fault("safety", f"{job.id} was opened again after it was {job.state}")
         self._set(job, m)
+        job.is_supposed = m.get("supposed", False)
         job.due = m["due"]
         if m["starts"]:
             self._note_start(job)
         if job.state == "dead":
             self._judge_death(job)
+            self.purges.died(job)
             self._settle(job)
 
     def over(self, record: Record) -> None:
@@ -104,6 +112,7 @@ class Oracle:
         self.ended[job.id][(m["time"], m["generation"])] = m["ended"]
         if len(endings) > 1:
             self.fault("safety", f"{job.id} was settled twice: {sorted(endings)}")
+        self.purges.ended(job, m)
         self._set(job, m)
         job.due = None
         self._settle(job)
@@ -135,6 +144,7 @@ class Oracle:
     @staticmethod
     def _set(job: Watched, m: dict[str, Any]) -> None:
         job.state, job.time, job.generation = m["state"], m["time"], m["generation"]
+        job.is_stirred = False
         if job.generation or job.state == "scheduled":
             job.plain = False
 
@@ -159,6 +169,8 @@ class Oracle:
             self.fenced += 1
             return None
         job.attempts += 1
+        job.is_stirred = True
+        self.purges.began(job, epoch)
         self._judge_time(job, process)
         self._judge_checkpoint(job, ctx)
         if job.kind == "gathered":

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Final
 
 from streams.jobs.identity import JobKey, fan_out_id
 from streams.testing.mishaps import Mishaps
+from streams.testing.purging import Purging
 from streams.testing.watched import Watched
-from streams.testing.workload import QUEUE, UNIQUE_MS, Work
+from streams.testing.workload import KEYS, QUEUE, UNIQUE_MS, Work
 from streams.wire.envelope import Envelope, encode
 from streams.wire.state import Command, encode_command
 from streams.worker.ports import Append
@@ -18,7 +19,6 @@ from streams.worker.ports import Append
 if TYPE_CHECKING:
     from streams.testing.world import World
 
-KEYS: Final = 8
 BOTH: Final = ("discard", "replay")
 LASTS_MS: Final = (0, 0, 0, 0, 0, 0, 0, 20, 20, 200, 200, 2_000, 2_000, 12_000)
 JOBS_END: Final = 20_000
@@ -74,6 +74,8 @@ class Schedule:
         for _ in range(rng.randint(1, 3)):
             self._at(rng.randint(10_000, FAULTS_END), self.replay_some)
         self._at(FAULTS_END, self._calm_down)
+        if world.purging_rng is not None:
+            Purging(world, world.purging_rng).arrange(self._began, FAULTS_END)
 
     def _at(self, when: int, what: Callable[[], object]) -> None:
         self._world.clock.call_at(self._began + when, what)

@@ -31,6 +31,7 @@ class Report:
     attempts: int = 0
     crashes: int = 0
     copies: int = 0
+    purged: int = 0  # jobs that a purge has cancelled
     injected: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
     coverage: Coverage = field(default_factory=Coverage)
@@ -80,6 +81,7 @@ def _run(world: World, size: Size, seed: int) -> Report:
         attempts=oracle.attempts,
         crashes=world.crashes,
         copies=schedule.copies,
+        purged=oracle.purges.cancelled,
         injected=schedule.faults,
         faults=oracle.faults + world.loop.errors,
         coverage=world.coverage,

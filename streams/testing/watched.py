@@ -19,6 +19,7 @@ class Epoch:
     process: Process
     place: Partition
     is_owned: Callable[[], bool]
+    commands_taken: Callable[[], int]  # behind the last one that it knew when it began, or obeyed
     closed: bool = False
 
     @property
@@ -41,6 +42,8 @@ class Watched:
     expires: int | None = None
     cancelled: bool = False  # somebody asks for it at some time
     must_cancel: bool = False
+    may_be_purged: bool = False
+    was_purged: bool = False
     disturbed: bool = False  # an attempt failed of what the schedule did, not of its own act
     times: list[int] = field(default_factory=list)  # of each enqueueing that is no copy
     place: Partition = ("", 0)
@@ -49,6 +52,8 @@ class Watched:
     time: int = 0
     generation: int = 0
     due: int | None = None
+    is_supposed: bool = False  # running, but nobody has seen it run
+    is_stirred: bool = False  # an attempt began, of which nothing is durable yet
     decided: Epoch | None = None  # in which its end is decided, durable or not
     attempts: int = 0
     replays: set[int] = field(default_factory=set)  # generations that somebody asked to replay
@@ -65,7 +70,22 @@ class Watched:
     @property
     def may_vanish(self) -> bool:
         """Whether it may end without an attempt that says so."""
-        return self.cancelled or self.expires is not None
+        return self.cancelled or self.may_be_purged or self.expires is not None
+
+    @property
+    def has_run(self) -> bool:
+        """Whether it runs, durably, or is known to have run when its worker ended."""
+        return self.state == "running" and not self.is_supposed
+
+    @property
+    def waits(self) -> bool:
+        """Whether it waits for all that its topics say, if no attempt of it runs."""
+        return not self.settled and not self.has_run and not self.is_stirred
+
+    @property
+    def ordering_key(self) -> str | None:
+        """The key that it shares with others, as it crosses the wire."""
+        return None if self.lane is None else f"{self.lane[0]}:{self.lane[1]}"
 
 
 @dataclass(eq=False, slots=True)

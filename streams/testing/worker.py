@@ -272,6 +272,9 @@ class MemoryWorker:
         names = self.cluster.names
         while True:
             await self._commands_wake.wait()
+            delay = self.network.command_delay()
+            if delay:
+                await asyncio.sleep(delay / 1000)
             self._commands_wake.clear()
             for queue, partition in list(self._commands):
                 log = self.cluster.log.topics[(names.commands(queue), partition)]

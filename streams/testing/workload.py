@@ -19,6 +19,7 @@ BACKOFF_MS: Final = 2_000
 TIMEOUT_MS: Final = 20_000
 UNIQUE_MS: Final = 20_000
 QUEUE: Final = "default"
+KEYS: Final = 8
 RETRY: Final = Retry(attempts=ATTEMPTS, backoff=Fixed("2s"))
 
 
@@ -99,6 +100,10 @@ class Stage(Protocol):
         """An act by chance."""
         ...
 
+    def unwinds(self) -> int:
+        """How long an attempt goes on that is interrupted."""
+        ...
+
     def keeps(self, n: int, ctx: JobContext, part: int) -> None:
         """A checkpoint is asked for."""
         ...
@@ -157,6 +162,8 @@ async def perform(n: int, account: int, ctx: JobContext) -> int:
     except asyncio.CancelledError:
         if how != "hang":
             how = "interrupted"
+        if unwinds := current[0].unwinds():
+            await asyncio.sleep(unwinds / 1000)
         raise
     finally:
         ended(how)

@@ -14,13 +14,15 @@ from streams.testing.loop import VirtualLoop
 from streams.testing.memory import MemoryAlarm
 from streams.testing.oracle import Oracle
 from streams.testing.process import PROCESS, Life
+from streams.testing.purging import has_purges
 from streams.testing.watched import Epoch
 from streams.testing.worker import MemoryWorker
-from streams.testing.workload import REGISTRY, Work
+from streams.testing.workload import QUEUE, REGISTRY, Work
 from streams.wire.envelope import Record
 from streams.worker.pipeline import GATHER_MS
 
 PARTITIONS = 2
+UNWINDING_MS = (0, 0, 0, 30, 3_000)
 
 
 class World(MemoryCluster):
@@ -32,6 +34,7 @@ class World(MemoryCluster):
         self.gather_ms = GATHER_MS if seed % 2 else 0
         self.batches = bool(seed // 4 % 2)  # children have a callback
         self.parts = 3 if seed // 2 % 2 else 0  # of some jobs, with a checkpoint after each
+        self.purging_rng = random.Random(f"purges {seed}") if has_purges(seed) else None
         self.loop = VirtualLoop(self.clock)  # type: ignore[abstract]  # what it needs is there
         self.oracle = Oracle()
         self.coverage: Coverage = Coverage()
@@ -227,6 +230,10 @@ class World(MemoryCluster):
         """An act by chance."""
         return self.rng.choice(("ok", "ok", "fail", "permanent", "discard"))
 
+    def unwinds(self) -> int:
+        """How long an attempt goes on that is interrupted."""
+        return 0 if self.purging_rng is None else self.purging_rng.choice(UNWINDING_MS)
+
     def keeps(self, n: int, ctx: JobContext, part: int) -> None:
         """A checkpoint is asked for."""
         self.oracle.keeps(n, ctx, part)
@@ -245,9 +252,25 @@ class World(MemoryCluster):
     def _opened(self, process: WorkerProcess, place: Partition) -> None:
         self.oracle.taken(place)
         owner, name = self.coordinator.owner, process.name
-        epoch = Epoch(process, place, lambda: (o := owner(place)) is not None and o.name == name)
+        epoch = Epoch(
+            process,
+            place,
+            lambda: (o := owner(place)) is not None and o.name == name,
+            self._commands_taken(process, place),
+        )
         self.oracle.epochs[(id(process), place)] = epoch
         self._may_die(process, "open")
+
+    def _commands_taken(self, process: WorkerProcess, place: Partition) -> Callable[[], int]:
+        """How far whoever has just opened a partition of a queue knows or obeys its commands."""
+        partition = place[1]
+        known = len(self.log.topics[(self.names.commands(QUEUE), partition)])
+
+        def taken() -> int:
+            pipeline = process.worker.engine.queues.get((QUEUE, partition))
+            return known if pipeline is None else max(known, pipeline.commands_taken)
+
+        return taken
 
     def _closed(self, process: WorkerProcess, place: Partition) -> None:
         epoch = self.oracle.epochs.pop((id(process), place), None)

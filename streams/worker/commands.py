@@ -40,7 +40,7 @@ class Commands:
         self.purges = Purges(owned, outcomes, self._ending)
         self._arrived: deque[tuple[Command, int, int]] = deque()
         self._ahead: dict[bytes, tuple[Command, int, int]] = {}
-        self._end = 0  # the offset after the last command that was taken
+        self.taken = 0  # the offset after the last command that was taken
 
     def __bool__(self) -> bool:
         return bool(self._arrived)
@@ -83,13 +83,13 @@ class Commands:
         while self._arrived:
             command, offset, queue_end = self._arrived.popleft()
             if offset >= owned.tables.applied(owned.place.commands):
-                self._end = offset + 1
+                self.taken = offset + 1
                 self._obey(command, offset, queue_end, settlement, now)
         self._callbacks.take_reports(settlement, now)
         self._note(settlement)
 
     def _note(self, settlement: Settlement) -> None:
-        if not self._end:
+        if not self.taken:
             return
         owned = self._owned
         for state_key, (_, _, queue_end) in list(self._ahead.items()):
@@ -98,7 +98,7 @@ class Commands:
         self._callbacks.forget_passed(owned.watermark.position)
         held = [offset for _, offset, _ in self._ahead.values()]
         kept = (*held, *self._callbacks.kept, *self.purges.kept, *self._ending.kept())
-        obeyed = min([self._end, *kept])
+        obeyed = min([self.taken, *kept])
         if obeyed > owned.tables.applied(owned.place.commands):
             settlement.commands_read = obeyed
 

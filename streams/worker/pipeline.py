@@ -210,6 +210,11 @@ class Pipeline:
         return self._kept
 
     @property
+    def commands_taken(self) -> int:
+        """The offset behind the last command that was obeyed, or has begun; 0: none yet."""
+        return self._commands.taken
+
+    @property
     def position(self) -> int:
         """The offset behind the last record that was delivered; at first where it begins."""
         return max(self._delivered, self.watermark.position)

@@ -18,6 +18,7 @@ from streams.jobs.definition import JobDefinition
 from streams.testing import workload
 from streams.testing.batch import Summary, run_seeds
 from streams.testing.faults import BOUNDARIES
+from streams.testing.purging import has_purges
 from streams.testing.simulator import simulate
 from streams.worker.attempt import Attempt
 from streams.worker.executor import LoopExecutor
@@ -47,6 +48,10 @@ def test_schedules_that_found_a_fault_hold(seed: int):
     assert simulate(seed).faults == []
 
 
+def test_many_jobs_are_purged(summary: Summary):
+    assert summary.purged > 2_000
+
+
 def test_workers_died_at_every_await_of_a_write(summary: Summary):
     missed = [boundary for boundary in BOUNDARIES if not summary.coverage[boundary]]
     assert missed == []
@@ -55,6 +60,14 @@ def test_workers_died_at_every_await_of_a_write(summary: Summary):
 def test_crashes_while_a_store_is_built_without_its_log(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("streams.worker.recovery.BUILT_FROM", 1)
     assert_held(run_seeds(range(150), processes=1))
+
+
+def test_purges_that_look_at_few_jobs_in_a_turn(monkeypatch: pytest.MonkeyPatch):
+    """So much happens between two looks: jobs come due, keys become free, workers die."""
+    monkeypatch.setattr("streams.worker.purge.AT_ONCE", 1)
+    purging = run_seeds(list(filter(has_purges, range(600))), processes=1)
+    assert_held(purging)
+    assert purging.purged > 500
 
 
 def test_jobs_that_limits_hold(monkeypatch: pytest.MonkeyPatch):
@@ -111,8 +124,10 @@ def test_jobs_that_run_in_calls_with_others(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(JobDefinition, "timeout_ms", 60 * 60 * 1000)
     monkeypatch.setattr(JobDefinition, "call", in_order)
     summary = run_seeds(range(150), processes=1)
-    for report in summary.failed:  # in one call it may expire behind those before it
-        report.faults = [each for each in report.faults if "ran after it had expired" not in each]
+    # In one call it may expire, or be purged, behind those before it.
+    behind = ("ran after it had expired", "began after the purge")
+    for report in summary.failed:
+        report.faults = [each for each in report.faults if not any(why in each for why in behind)]
     summary.failed = [report for report in summary.failed if report.faults]
     assert_held(summary)
     assert sizes[3] > 500 and sizes[2] > 500
