@@ -9,7 +9,7 @@ from streams.jobs.lifecycle import Happening
 from streams.jobs.states import State
 from streams.wire.envelope import decode
 from streams.wire.state import Command, OpenEntry, awaits
-from streams.worker import settle
+from streams.worker import open_jobs
 from streams.worker.admission import could_start, entry_record
 from streams.worker.owned import Owned
 from streams.worker.settlement import Settlement
@@ -85,7 +85,7 @@ class Callbacks:
                 if entry.state is not State.SLEEPING:
                     owned.tell(settlement, Happening.SLEEPING, entry.job, now)
             case Verdict.NEVER:
-                settle.cancel_open(
+                open_jobs.cancel(
                     entry,
                     "not all of its jobs can be completed any more",
                     settlement,

@@ -10,7 +10,7 @@ from streams.jobs.identity import JobKey
 from streams.jobs.outcome import Cancelled
 from streams.jobs.states import State
 from streams.wire.state import Command, OpenEntry, is_debounced
-from streams.worker import settle
+from streams.worker import open_jobs
 from streams.worker.callbacks import Callbacks
 from streams.worker.ending import Ending
 from streams.worker.outcomes import Outcomes
@@ -123,9 +123,7 @@ class Commands:
                     self._outcomes.conclude(attempt, Cancelled(reason), settlement, now)
             case "cancel" if entry is not None and entry.state is not State.DEAD:
                 unique_for_ms = owned.unique_for_ms(command.job)
-                settle.cancel_open(
-                    entry, command.reason, settlement, owned.place, now, unique_for_ms
-                )
+                open_jobs.cancel(entry, command.reason, settlement, owned.place, now, unique_for_ms)
             case "cancel" if entry is None and owned.watermark.position < queue_end:
                 # Not read yet, or read and over: then what is enqueued again is meant.
                 self._ahead[state_key] = (command, offset, queue_end)
@@ -171,12 +169,12 @@ class Commands:
             and entry.generation == command.generation
         )
         if entry is None or not is_valid:
-            settle.remove_letter(command.job, command.generation, settlement, place)
+            open_jobs.remove_letter(command.job, command.generation, settlement, place)
         elif command.kind == "replay":
             lane = self._owned.lane_of_entry(entry)
-            settle.replay(replace(entry, commanded=offset), lane, settlement, place, now)
+            open_jobs.replay(replace(entry, commanded=offset), lane, settlement, place, now)
             if lane is not None:  # what waits in hand is behind it now, durably
                 park_attempts(self._owned, self._owned.hand.give_back(lane), settlement, now)
         else:
             unique_for_ms = self._owned.unique_for_ms(command.job)
-            settle.discard(entry, command.reason, settlement, place, now, unique_for_ms)
+            open_jobs.discard(entry, command.reason, settlement, place, now, unique_for_ms)

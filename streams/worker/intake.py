@@ -17,7 +17,7 @@ from streams.wire.partition import partition_of
 from streams.wire.single import Single
 from streams.wire.state import OpenEntry, undecodable_letter
 from streams.wire.topics import MAX_JOB_BYTES
-from streams.worker import settle
+from streams.worker import open_jobs, settle
 from streams.worker.admission import attempt_of, new_entry
 from streams.worker.callbacks import Callbacks
 from streams.worker.commands import Commands
@@ -91,9 +91,7 @@ class Intake:
                 hold_unknown(owned, entry, lane, settlement, now)
             else:
                 for_ = owned.place.unique_for_ms
-                settle.cancel_open(
-                    entry, reason, settlement, owned.place, now, for_, was_open=False
-                )
+                open_jobs.cancel(entry, reason, settlement, owned.place, now, for_, was_open=False)
             settlement.finished.append(record.offset)
             return
         attempt = attempt_of(job, record, envelope, definition, lane=lane, single=single)
@@ -117,7 +115,7 @@ class Intake:
                     due=envelope.not_before,
                     single=single,
                 )
-                settle.record_start(entry, lane, settlement, owned.suspicion, now)
+                open_jobs.record_start(entry, lane, settlement, owned.suspicion, now)
                 settlement.finished.append(record.offset)
             case Verdict.ADMIT:
                 self._take_overs.watch(attempt)

@@ -13,7 +13,7 @@ from streams.jobs.lifecycle import Happening
 from streams.jobs.states import State
 from streams.wire.envelope import decode
 from streams.wire.state import OpenEntry, is_debounced
-from streams.worker import settle
+from streams.worker import open_jobs
 from streams.worker.admission import attempt_of, entry_record
 from streams.worker.callbacks import Callbacks
 from streams.worker.due_rows import LATE_MS, DueRows
@@ -311,14 +311,14 @@ class Openings:
         is_covered = suspicion.covers_entry(state_key, entry)
         if is_covered and is_given_up(entry.starts, definition.retry.attempts):
             halts = definition.on_dead == "halt"
-            settle.bury_killer(entry, lane, settlement, owned.place, now, halts=halts)
+            open_jobs.bury_killer(entry, lane, settlement, owned.place, now, halts=halts)
             return
         # Before its start is recorded: one that only waits must not count as started.
         if not suspicion.suspects.may_start(state_key, entry.starts + is_covered, now):
             self._waiting_suspects[state_key] = None
             return
         if is_covered:
-            settle.record_start(entry, lane, settlement, suspicion, now)
+            open_jobs.record_start(entry, lane, settlement, suspicion, now)
             return
         record = entry_record(entry)
         envelope = entry.envelope or decode(record)
@@ -374,7 +374,7 @@ class Openings:
         if is_debounced(entry) and self._must_be_read_first(row, entry.due, settlement):
             return
         if entry.state is State.DEAD:
-            settle.send_letter(entry, settlement, owned.place)  # a crash left it pending
+            open_jobs.send_letter(entry, settlement, owned.place)  # a crash left it pending
             return
         lane = owned.lane_of_entry(entry)
         if lane is None:
@@ -400,7 +400,7 @@ def hold_unknown(
     since = entry.unknown_since or now
     waited = now - since
     if waited >= UNKNOWN_FOR_MS:
-        settle.bury_unknown(entry, lane, settlement, owned.place, now)
+        open_jobs.bury_unknown(entry, lane, settlement, owned.place, now)
         return
     look = now + min(max(waited, UNKNOWN_FIRST_LOOK_MS), UNKNOWN_FOR_MS - waited)
     held = replace(

@@ -24,7 +24,7 @@ from streams.jobs.identity import JobKey
 from streams.jobs.outcome import Cancelled
 from streams.jobs.states import State
 from streams.wire.state import Command, OpenEntry, decode_command
-from streams.worker import settle
+from streams.worker import open_jobs
 from streams.worker.attempt import Attempt
 from streams.worker.ending import Ending
 from streams.worker.outcomes import Outcomes
@@ -168,7 +168,7 @@ class Purges:
 
     def _end_open(self, entry: OpenEntry, reason: str, settlement: Settlement, now: int) -> None:
         unique_for_ms = self._owned.unique_for_ms(entry.job)
-        settle.cancel_open(entry, reason, settlement, self._owned.place, now, unique_for_ms)
+        open_jobs.cancel(entry, reason, settlement, self._owned.place, now, unique_for_ms)
 
     def go_on(self, settlement: Settlement, now: int) -> None:
         """Look at some more entries; forget those purges that are done."""

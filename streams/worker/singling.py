@@ -14,7 +14,7 @@ from streams.jobs.states import State
 from streams.wire.envelope import Envelope, Record
 from streams.wire.single import Single
 from streams.wire.state import OpenEntry, counted, is_debounced
-from streams.worker import settle
+from streams.worker import open_jobs, settle
 from streams.worker.admission import new_entry
 from streams.worker.attempt import Attempt
 from streams.worker.owned import Owned
@@ -131,7 +131,7 @@ class Singling:
         if definition is not None:
             unique_for_ms = definition.unique_for_ms
         why = why_dropped(Kind.DEBOUNCE, by)
-        settle.replace_waiting(entry, why, settlement, owned.place, now, unique_for_ms)
+        open_jobs.replace_waiting(entry, why, settlement, owned.place, now, unique_for_ms)
 
     def _has_none(self, scope: str, settlement: Settlement) -> bool:
         owned = self._owned

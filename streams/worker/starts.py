@@ -33,7 +33,7 @@ def starts_of(entry: OpenEntry) -> Iterator[int]:
     """When attempts of an open job started, in milliseconds since the epoch."""
     yield from _started(entry.history)
     if entry.state is State.RUNNING and entry.due is not None:
-        # See `TakeOvers.take_over` and `settle.record_start`.
+        # See `TakeOvers.take_over` and `open_jobs.record_start`.
         yield entry.due if entry.started_by is None else entry.started_by
 
 

@@ -184,7 +184,7 @@ def letter_never_repeated(patch: Patch) -> None:
         settlement.opens[entry.job.encode()] = sent
         settlement.letters.append(Append(place.dead, None, *letter_of(entry, place.queue)))
 
-    patch.setattr("streams.worker.settle.send_letter", send)
+    patch.setattr("streams.worker.open_jobs.send_letter", send)
 
 
 def checkpoint_not_awaited(patch: Patch) -> None:

@@ -23,7 +23,7 @@ from streams.jobs.identity import JobKey
 from streams.jobs.outcome import Completed
 from streams.jobs.states import State
 from streams.wire.envelope import Record
-from streams.worker import settle
+from streams.worker import open_jobs, settle
 from streams.worker.admission import attempt_of, new_entry
 from streams.worker.attempt import Attempt
 from streams.worker.owned import Owned
@@ -83,7 +83,7 @@ def test_one_that_ended_without_having_run_counts_no_more_in_the_same_turn(
         turn = Settlement()
         assert partition.first_like(partition.arrive(2), turn) == "r1"
     # when it is cancelled
-    settle.cancel_open(entry, "cancelled", turn, PLACE, NOW, 0)
+    open_jobs.cancel(entry, "cancelled", turn, PLACE, NOW, 0)
     # then nobody gives way to it any more
     assert partition.first_like(partition.arrive(2), turn) is None
     write(partition.owned, turn)
