@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import random
-import threading
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +16,7 @@ from uuid import uuid4
 from pydantic import ValidationError
 
 from streams.jobs.batching import BatchContext
-from streams.jobs.context import JobContext, Send, SyncJobContext
+from streams.jobs.context import JobContext, Send
 from streams.jobs.definition import JobDefinition
 from streams.jobs.lifecycle import Happening, LifecycleEvent, Listener
 from streams.jobs.outcome import Cancelled, Completed, Dead, Expired, Held, Outcome
@@ -27,17 +26,16 @@ from streams.worker.around import call_within, tell_outcome
 from streams.worker.attempt import Attempt
 from streams.worker.batch_calls import BatchCalls
 from streams.worker.batch_calls import Engine as BatchEngine
+from streams.worker.contexts import Contexts
 from streams.worker.deadlines import Deadlines
 from streams.worker.limit import NEAR_MS
 from streams.worker.limit_looks import AskCluster, LimitLooks
 from streams.worker.limits import LEASE_MS, Limits, Paused
-from streams.worker.noted import AttemptSays
-from streams.worker.plain_run import drive
 from streams.worker.ports import Alarm, Clock, Hears, Holder, Processes
 from streams.worker.results import Results, dumped, misfit
 from streams.worker.slots import Slots
 from streams.worker.tasks import Tasks
-from streams.worker.threads import Threads, waiting_on
+from streams.worker.threads import Threads
 
 Done = Callable[[Attempt, Outcome], None]
 
@@ -93,7 +91,6 @@ class LoopExecutor:
     ) -> None:
         self._clock = clock
         self._notify = notify
-        self._send = send
         self._results = results or Results(None)
         self._opened = opened  # resources
         self._random = (rng or random.Random()).random
@@ -112,11 +109,12 @@ class LoopExecutor:
             start_next=self._start_next,
             go_on=self.go_on,
         )
+        self._contexts = Contexts(send)
         self._batches = BatchCalls(
             BatchEngine(
                 clock=clock,
                 results=self._results,
-                context_of=self._context_of,
+                context_of=self._contexts.of,
                 tell_started=self._tell_started,
                 watch=self._watch,
                 call=self._returned,
@@ -126,11 +124,6 @@ class LoopExecutor:
                 line_up=self._line_up_ticket,
             )
         )
-        self._contexts: dict[str, Callable[..., JobContext]] = {
-            "loop": JobContext,
-            "thread": _thread_context,
-            "process": partial(SyncJobContext, wait=drive),
-        }
         self._processes = processes
         self.threads = Threads(
             partial(self._add_slots, self._slots["thread"]), abandoned_max=abandoned_threads
@@ -467,7 +460,7 @@ class LoopExecutor:
         except ValidationError as error:
             return Dead(misfit(error), is_permanent=True)
         deadline = now + attempt.timeout_ms
-        context = running.context = self._context_of(attempt, now, deadline)
+        context = running.context = self._contexts.of(attempt, now, deadline)
         self._tell_started(attempt, now)
         self._deadlines.add(deadline, running, self.running)
         try:
@@ -477,27 +470,6 @@ class LoopExecutor:
             return await call_within(attempt.definition.middleware, context, payload, call)
         except (Exception, SystemExit) as error:  # a handler's sys.exit() ends no worker
             return self._failed(attempt, error)
-
-    def _context_of(self, attempt: Attempt, now: int, deadline: int) -> JobContext:
-        running: _Running = attempt.handle
-        return self._contexts[attempt.definition.runs_in](
-            id=attempt.job.id,
-            name=attempt.job.name,
-            attempt=attempt.number,
-            max_attempts=attempt.retry.attempts,
-            key=attempt.job.ordering_key,
-            enqueued_at=attempt.envelope.time,
-            due=max(attempt.envelope.time, attempt.envelope.not_before or 0),
-            started=now,
-            deadline=deadline,
-            generation=attempt.generation,
-            traceparent=attempt.envelope.traceparent,
-            batch=attempt.batch,
-            send=self._send,
-            says=AttemptSays(
-                attempt, running.hears, asyncio.get_running_loop(), threading.get_ident()
-            ),
-        )
 
     def _tell_started(self, attempt: Attempt, now: int) -> None:
         self._notify(
@@ -574,10 +546,6 @@ class LoopExecutor:
             retry=attempt.retry,
             random=self._random,
         )
-
-
-def _thread_context(**known: Any) -> JobContext:
-    return SyncJobContext(wait=waiting_on(asyncio.get_running_loop()), **known)
 
 
 def _is_over(running: _Running) -> bool:
