@@ -16,6 +16,7 @@ from streams.testing.workload import ATTEMPTS, callback_n, child_work
 from streams.wire.envelope import Record
 from streams.wire.headers import CE_ID, CE_TYPE
 
+ON_TIME_MS = 30_000  # in which what is due starts, once nothing goes wrong
 KILLED_MOST = 3  # ends of processes that a job is blamed for before it is dead
 
 
@@ -297,6 +298,8 @@ class Oracle:
         # Once an owner's clock has released it (it is parked, say), no other clock counts.
         if now < job.not_before and job.state in ("", "scheduled"):
             self.fault("safety", f"{job.id} ran {job.not_before - now} ms before its time")
+        if job.start_at is not None and not 0 <= now - job.start_at <= ON_TIME_MS:
+            self.fault("safety", f"{job.id} ran {now - job.start_at} ms after the time it got last")
         if job.due is not None and now < job.due:
             self.fault("safety", f"{job.id} ran {job.due - now} ms before it was due")
         if job.expires is not None and now > job.expires:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from streams.jobs.identity import JobKey, fan_out_id
 from streams.testing.mishaps import Mishaps
 from streams.testing.purging import Purging
+from streams.testing.rescheduling import Rescheduling
 from streams.testing.watched import Watched
 from streams.testing.workload import KEYS, QUEUE, UNIQUE_MS, Work
 from streams.wire.envelope import Envelope, encode
@@ -76,6 +77,8 @@ class Schedule:
         self._at(FAULTS_END, self._calm_down)
         if world.purging_rng is not None:
             Purging(world, world.purging_rng).arrange(self._began, FAULTS_END)
+        if world.rescheduling_rng is not None:
+            Rescheduling(world, world.rescheduling_rng).arrange(self._began, FAULTS_END)
 
     def _at(self, when: int, what: Callable[[], object]) -> None:
         self._world.clock.call_at(self._began + when, what)

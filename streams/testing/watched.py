@@ -39,6 +39,7 @@ class Watched:
     lane: tuple[str, int] | None = None
     plain: bool = True  # in order with its lane: not delayed, snoozed aside, replayed, ...
     not_before: int = 0
+    start_at: int | None = None  # when it is to start, as somebody said last
     expires: int | None = None
     cancelled: bool = False  # somebody asks for it at some time
     must_cancel: bool = False

@@ -15,6 +15,7 @@ from streams.testing.memory import MemoryAlarm
 from streams.testing.oracle import Oracle
 from streams.testing.process import PROCESS, Life
 from streams.testing.purging import has_purges
+from streams.testing.rescheduling import has_rescheduling
 from streams.testing.watched import Epoch
 from streams.testing.worker import MemoryWorker
 from streams.testing.workload import QUEUE, REGISTRY, Work
@@ -35,6 +36,9 @@ class World(MemoryCluster):
         self.batches = bool(seed // 4 % 2)  # children have a callback
         self.parts = 3 if seed // 2 % 2 else 0  # of some jobs, with a checkpoint after each
         self.purging_rng = random.Random(f"purges {seed}") if has_purges(seed) else None
+        self.rescheduling_rng = (
+            random.Random(f"reschedules {seed}") if has_rescheduling(seed) else None
+        )
         self.loop = VirtualLoop(self.clock)  # type: ignore[abstract]  # what it needs is there
         self.oracle = Oracle()
         self.coverage: Coverage = Coverage()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 from controls import CONTROLS
+from due_controls import DUE_CONTROLS
 from purge_controls import PURGE_CONTROLS
 
 from streams.testing.batch import first_failure
 from streams.testing.purging import has_purges
+from streams.testing.rescheduling import has_rescheduling
 from streams.testing.simulator import Report
 
 
@@ -21,6 +23,12 @@ def test_a_broken_rule_is_found(name: str, monkeypatch: pytest.MonkeyPatch):
 def test_a_broken_rule_of_purges_is_found(name: str, monkeypatch: pytest.MonkeyPatch):
     PURGE_CONTROLS[name](monkeypatch)
     assert_found(first_failure(filter(has_purges, range(4_000))))
+
+
+@pytest.mark.parametrize("name", DUE_CONTROLS)
+def test_a_broken_rule_of_due_times_is_found(name: str, monkeypatch: pytest.MonkeyPatch):
+    DUE_CONTROLS[name](monkeypatch)
+    assert_found(first_failure(filter(has_rescheduling, range(4_000))))
 
 
 def assert_found(found: Report | None) -> None:
