@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import typer
 
-from streams.cli import bench, dev, dlq, exits, jobs, queues, send, topics, worker, workers
+from streams.cli import bench, dev, dlq, doctor, exits, jobs, queues, send, topics, worker, workers
 from streams.errors import BrokerUnavailable, StreamsError
 from streams.version import VERSION
 
@@ -38,6 +38,7 @@ def streams(
 
 app.command("bench", epilog=exits.EPILOG)(bench.bench)
 app.command("dev", epilog=exits.EPILOG)(dev.dev)
+app.command("doctor", epilog=exits.EPILOG)(doctor.doctor)
 app.command("emit", epilog=exits.EPILOG)(send.emit)
 app.command("enqueue", epilog=exits.EPILOG)(send.enqueue)
 app.command("worker", epilog=exits.EPILOG)(worker.worker)

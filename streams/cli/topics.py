@@ -21,19 +21,20 @@ def plan(as_json: bool = JSON) -> None:
     """Say what `apply` would do; exit code 1 if anything."""
     from streams.wire.admin import Verdict
 
-    changes = asyncio.run(_changes(apply=False))
-    _show(changes, as_json)
-    if any(change.verdict is not Verdict.OK for change in changes):
+    found = asyncio.run(changes(apply=False))
+    _show(found, as_json)
+    if any(change.verdict is not Verdict.OK for change in found):
         raise typer.Exit(exits.NEGATIVE)
 
 
 @app.command(epilog=exits.EPILOG)
 def apply(as_json: bool = JSON) -> None:
     """Create what is missing and set what differs; changes nothing if a topic contradicts."""
-    _show(asyncio.run(_changes(apply=True)), as_json)
+    _show(asyncio.run(changes(apply=True)), as_json)
 
 
-async def _changes(*, apply: bool) -> list[TopicChange]:
+async def changes(*, apply: bool) -> list[TopicChange]:
+    """What differs from what should be, after it was set right if `apply`."""
     from streams.jobs.discovery import handler_modules, load_handlers
     from streams.jobs.registry import Registry
     from streams.settings import Settings
@@ -53,7 +54,7 @@ async def _changes(*, apply: bool) -> list[TopicChange]:
         return await (apply_topics if apply else plan_topics)(admin, wanted)
 
 
-def _show(changes: list[TopicChange], as_json: bool) -> None:
+def _show(found: list[TopicChange], as_json: bool) -> None:
     if as_json:
         print_json(
             [
@@ -64,7 +65,7 @@ def _show(changes: list[TopicChange], as_json: bool) -> None:
                     "wanted": change.wanted,
                     "remedy": change.remedy,
                 }
-                for change in changes
+                for change in found
             ]
         )
         return
@@ -72,6 +73,6 @@ def _show(changes: list[TopicChange], as_json: bool) -> None:
         ("topic", "verdict", "found", "wanted", "remedy"),
         [
             (change.spec.name, change.verdict.value, change.found, change.wanted, change.remedy)
-            for change in changes
+            for change in found
         ],
     )
