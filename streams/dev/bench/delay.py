@@ -210,6 +210,7 @@ async def _restarts(
 ) -> dict[str, _Restart]:
     """Start it on its disk, then on an empty one."""
     await _all_are_taken_over(ground)
+    await asyncio.sleep(_AWAY_MS / 1000)
     restarts = {}
     for name in ("same_disk", "empty_disk"):
         if name == "empty_disk":
@@ -219,10 +220,10 @@ async def _restarts(
         with ground.worker() as worker:
             await _wait(ground, worker, sent)
             restarts[name] = _Restart(began, left)
-            left = await _leave_due(ground, sent)
+            left = await _leave_due(ground, sent) if name == "same_disk" else []
             await worker.stop()
         await _all_are_taken_over(ground)
-        await asyncio.sleep(_AWAY_MS / 1000)
+        await asyncio.sleep(_AWAY_MS / 1000 if left else 0)
     return restarts
 
 
