@@ -44,6 +44,9 @@ logger = logging.getLogger(__name__)
 ADMITTED_MAX = 5_000  # jobs in hand for a partition; past it the queue is held back
 HELD_MAX = 100_000  # offsets between the commit and the read position
 ARRIVED_MAX = 4  # batches that wait for their turn
+# Entries that arrivals may make in a turn, and arrivals looked at before that is asked: what many
+# delayed jobs are while they are written is much more than what they are in memory afterwards.
+OPENED_AT_ONCE = 1_000
 COMMIT_MS = 500  # how often a commit is kept in state
 GATHER_MS = 20  # from one turn on, in which what ends is gathered for the next one
 _OVER: Final = (Completed, Discarded, Expired)  # whatever is decided next
@@ -402,9 +405,12 @@ class Pipeline:
         self._note_sent_letters(settlement)
         if not self._draining:
             self._openings.release(settlement, now)
-            while self._arrived and self._has_room:
-                for record in self._arrived.popleft():
+            while self._arrived and self._has_room and len(settlement.opens) < OPENED_AT_ONCE:
+                records = self._arrived.popleft()
+                for record in records[:OPENED_AT_ONCE]:
                     self._intake.admit(record, settlement, now)
+                if len(records) > OPENED_AT_ONCE:
+                    self._arrived.appendleft(records[OPENED_AT_ONCE:])
             self._take_overs.take_over_long(settlement, now)
             self._noted.keep_all(settlement, now)
         else:

@@ -58,7 +58,7 @@ async def run(stage: Stage, jobs: int) -> Figures:
         "rss_empty_mb": empty,
         "together": _together(burst, started),
         **waiting,
-        **{name: _after_restart(each, started) for name, each in restarts.items()},
+        **{name: _after_restart(each, started, empty) for name, each in restarts.items()},
     }
 
 
@@ -195,6 +195,7 @@ class _Restart:
 
     began: int
     due: list[str]
+    resident: float  # MB in use, once all was quiet
 
 
 async def _leave_due(ground: Ground, sent: _Sent) -> list[str]:
@@ -219,7 +220,8 @@ async def _restarts(
         began = time.time_ns()
         with ground.worker() as worker:
             await _wait(ground, worker, sent)
-            restarts[name] = _Restart(began, left)
+            await asyncio.sleep(_QUIET_S)
+            restarts[name] = _Restart(began, left, resident_mb(worker.pid))
             left = await _leave_due(ground, sent) if name == "same_disk" else []
             await worker.stop()
         await _all_are_taken_over(ground)
@@ -232,9 +234,13 @@ async def _all_are_taken_over(ground: Ground) -> None:
         raise BenchFailed(f"{left} jobs were not taken over before the worker stopped")
 
 
-def _after_restart(restart: _Restart, started: Mapping[str, Any]) -> Figures:
+def _after_restart(restart: _Restart, started: Mapping[str, Any], empty: float) -> Figures:
     waits = [(started[id_] - restart.began) / 1e9 for id_ in restart.due]
-    return {"first_release_seconds": min(waits), "last_release_seconds": max(waits)}
+    return {
+        "first_release_seconds": min(waits),
+        "last_release_seconds": max(waits),
+        "rss_growth_mb": restart.resident - empty,
+    }
 
 
 async def _started(ground: Ground, sent: _Sent) -> dict[str, Any]:
@@ -254,7 +260,8 @@ BENCH: Final = Bench(
         "rss_growth_mb is the most memory that the worker had in use, less what it had when it "
         "was ready and empty. With --pending so many others wait for a year meanwhile, and the "
         "worker is started again on its disk and on an empty one: from the start of its process "
-        "to the first lines of jobs that had come due."
+        "to the first lines of jobs that had come due, and the memory that it has in use then, "
+        "less what it had when it was empty."
     ),
     jobs=10_000,
     rounds=1,
