@@ -175,11 +175,13 @@ class Schedules:
 
     async def _fire_all(self) -> int | None:
         """Enqueue all that is due; when there is more to do."""
-        owned = {queue for queue in self._queues() if self._owns(queue)}
+        self._read_control()  # which may name queues that had no schedule
+        owned = self._owned_queues()
         if not owned <= self._owned:  # what the last owner decided may not be known here yet
             await self._control.refresh()
+            self._read_control()
+            owned = self._owned_queues()
         self._owned = owned
-        self._read_control()
         now = self._clock.now()
         jobs: list[Append] = []
         ticked: dict[str, Ticked] = {}
@@ -207,12 +209,10 @@ class Schedules:
             await self._control.write(encode_ticked(*each) for each in ticked.items())
         return min(times, default=None)
 
-    def _queues(self) -> set[str]:
-        return {
-            each.queue
-            for known in (self._in_code, self._planned, self._ticked)
-            for each in known.values()
-        }
+    def _owned_queues(self) -> set[str]:
+        queues = {each.queue for each in self._planned.values()}
+        queues |= {each.queue for each in self._ticked.values()}
+        return {queue for queue in queues if self._owns(queue)}
 
     def _read_control(self) -> None:
         """What was added, paused and decided, if that has changed."""

@@ -13,7 +13,7 @@ from streams import Cron, Every, JobContext, Tick, job
 from streams.cron.schedule import Overlap
 from streams.errors import PermanentError
 from streams.testing.sandbox import Sandbox
-from streams.wire.schedules import Halt, decode_ticked, encode_halt
+from streams.wire.schedules import Added, Halt, decode_ticked, encode_added, encode_halt
 from streams.worker.ports import Append
 
 MINUTE = 60_000
@@ -137,8 +137,28 @@ async def test_a_pause_drops_what_is_due_and_a_new_pattern_begins_anew():
 
 
 async def pause(box: Sandbox, name: str, *, is_paused: bool) -> None:
-    key, value = encode_halt(name, Halt(at=box.cluster.clock.now(), is_paused=is_paused))
-    box.cluster.log.write(Append("jobs.control", 0, key, value))
+    await tell(box, encode_halt(name, Halt(at=box.cluster.clock.now(), is_paused=is_paused)))
+
+
+async def test_the_first_schedule_of_a_queue_may_be_one_that_was_added():
+    @job(name="taker", queue="bulk")
+    async def taker(tick: Tick) -> None:
+        ran.append((tick.schedule, tick))
+
+    async with Sandbox(taker, queues=("default", "bulk")) as box:
+        await tell(box, encode_added("beat", beat(queue="bulk")))
+        await box.advance("10m")
+        assert times("beat") == ["22:20"]
+
+
+def beat(queue: str = "default") -> Added:
+    """Every ten minutes, for a job that takes ticks."""
+    schedule = Every("10m", overlap="allow")
+    return Added(schedule=schedule, job="taker", queue=queue, key=None, payload=None)
+
+
+async def tell(box: Sandbox, record: tuple[bytes, bytes | None]) -> None:
+    box.cluster.log.write(Append("jobs.control", 0, *record))
     await box.cluster.workers[0].engine.look_at_control()
     await box.cluster.settle()
 
