@@ -28,6 +28,7 @@ class Ticked:
     missed: int = 0  # ticks whose time passed while nobody was there to start them
     skipped: int = 0  # those of them that were not run, nor stood for
     gone: int | None = None  # since when no worker knows it any more
+    is_added: bool = False  # at run time: without that record it was removed
 
 
 @immutable(frozen=True, slots=True, kw_only=True)
@@ -68,6 +69,7 @@ def encode_ticked(name: str, ticked: Ticked) -> tuple[bytes, bytes]:
         "missed": ticked.missed,
         "skipped": ticked.skipped,
         **({} if ticked.gone is None else {"gone": ticked.gone}),
+        **({"added": True} if ticked.is_added else {}),
     }
     return TICKED + name.encode(), orjson.dumps(told)
 
@@ -89,6 +91,7 @@ def decode_ticked(value: bytes) -> Ticked:
             missed=int(told["missed"]),
             skipped=int(told["skipped"]),
             gone=None if gone is None else int(gone),
+            is_added=bool(told.get("added", False)),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UndecodableRecord(f"it does not say how far a schedule is: {error}") from error

@@ -65,6 +65,7 @@ class Planned:
     key: str | None
     payload: bytes | None  # JSON; None: it takes a tick
     cancels: bool = False  # what runs or waits of it
+    is_added: bool = False  # at run time
 
 
 def planned_in_code(definition: JobDefinition) -> Planned | None:
@@ -92,6 +93,7 @@ def planned_at_run_time(name: str, added: Added) -> Planned:
         queue=added.queue,
         key=added.key,
         payload=added.payload,
+        is_added=True,
     )
 
 
@@ -204,9 +206,11 @@ class Schedules:
         times += [since + GONE_AFTER_MS for since in self._unknown_since.values()]
         if jobs:
             await self._log.append(jobs)
-        if ticked:
+        records: list[tuple[bytes, bytes | None]] = [encode_ticked(*e) for e in ticked.items()]
+        records += [(TICKED + name.encode(), None) for name in self._removed(owned)]
+        if records:
             # Behind the jobs, and perhaps repeated by the next owner: then they are there twice.
-            await self._control.write(encode_ticked(*each) for each in ticked.items())
+            await self._control.write(records)
         return min(times, default=None)
 
     def _owned_queues(self) -> set[str]:
@@ -231,14 +235,15 @@ class Schedules:
         known = self._ticked.get(planned.name)
         shape = shape_of(planned.schedule)
         if known is None:
-            return Ticked(last=now, shape=shape, queue=planned.queue)
+            return Ticked(last=now, shape=shape, queue=planned.queue, is_added=planned.is_added)
+        known = replace(known, queue=planned.queue, is_added=planned.is_added)
         if known.shape != shape:
-            return replace(known, last=now, shape=shape, queue=planned.queue, gone=None)
+            return replace(known, last=now, shape=shape, gone=None)
         last = known.last
         for since in (known.gone, None if halt is None or halt.is_paused else halt.at):
             if since is not None:  # what was due meanwhile was not missed
                 last = max(last, since)
-        return replace(known, last=last, queue=planned.queue, gone=None)
+        return replace(known, last=last, gone=None)
 
     async def _appends(self, planned: Planned, firing: Firing) -> list[Append]:
         key, value, headers = encode(tick_envelope(planned, firing))
@@ -262,12 +267,26 @@ class Schedules:
         )
         return Append(self._names.commands(planned.queue), partition, key, value)
 
+    def _removed(self, owned: set[str]) -> list[str]:
+        """Those that were added, and are no more.
+
+        Whoever removed one has removed its record too, but the last tick may have written it again.
+        """
+        return [
+            name
+            for name, ticked in self._ticked.items()
+            if ticked.is_added and name not in self._planned and ticked.queue in owned
+        ]
+
     def _retired(self, owned: set[str], now: int) -> dict[str, Ticked]:
         """Those that are neither in the code nor were added: noted once that is sure."""
         unknown = {
             name: ticked
             for name, ticked in self._ticked.items()
-            if name not in self._planned and ticked.queue in owned and ticked.gone is None
+            if name not in self._planned
+            and ticked.queue in owned
+            and ticked.gone is None
+            and not ticked.is_added
         }
         self._unknown_since = {name: self._unknown_since.get(name, now) for name in unknown}
         gone = {}

@@ -157,6 +157,26 @@ def beat(queue: str = "default") -> Added:
     return Added(schedule=schedule, job="taker", queue=queue, key=None, payload=None)
 
 
+async def test_one_that_was_added_runs_until_it_is_removed_and_leaves_nothing():
+    @job(name="taker")
+    async def taker(tick: Tick) -> None:
+        ran.append((tick.schedule, tick))
+
+    async with Sandbox(taker) as box:
+        await tell(box, encode_added("beat", beat()))
+        await box.advance("10m")
+        assert times("beat") == ["22:20"]
+        latest = box.cluster.latest("jobs.control")[b"cron:beat"]
+        # when it is removed, and its worker writes how far it is before it has seen that
+        for key, _ in (encode_added("beat", None), (b"cron:beat", None)):
+            box.cluster.log.write(Append("jobs.control", 0, key, None))
+        await tell(box, (b"cron:beat", latest))
+        # then nothing of it is left
+        await box.advance("30m")
+        assert times("beat") == ["22:20"]
+        assert box.cluster.latest("jobs.control").get(b"cron:beat") is None
+
+
 async def tell(box: Sandbox, record: tuple[bytes, bytes | None]) -> None:
     box.cluster.log.write(Append("jobs.control", 0, *record))
     await box.cluster.workers[0].engine.look_at_control()
