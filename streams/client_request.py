@@ -170,6 +170,21 @@ def _no_contract(given: object, call: str, base: str, raw: str) -> str:
     )
 
 
+def read_json(contract: type[Model], text: str) -> Model:
+    """A payload that somebody wrote.
+
+    Raises:
+        PayloadInvalid: naming the field at fault.
+    """
+    try:
+        return contract.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = ".".join(str(part) for part in first["loc"])
+        where = f"{contract.__name__}.{field}" if field else contract.__name__
+        raise PayloadInvalid(f"{where}: {first['msg']}", field=field) from None
+
+
 def checked(model: Model) -> tuple[Model, bytes]:
     """The payload's bytes, and the model as its reader will see it.
 

@@ -3,6 +3,7 @@
 StreamsError
 ├── SettingsError        a setting is missing or makes no sense
 ├── RegistrationError    handlers contradict each other or their contracts
+├── ScheduleInvalid      a schedule makes no sense, or does not fit the handlers
 ├── HandlerImportError   a module with handlers can't be imported
 ├── BrokerUnavailable    Kafka did not answer in time; the outcome is unknown
 ├── PayloadInvalid       a payload does not fit its contract
@@ -37,6 +38,10 @@ class SettingsError(StreamsError):
 
 class RegistrationError(StreamsError):
     """Handlers contradict each other or their contracts; the message lists every mistake."""
+
+
+class ScheduleInvalid(StreamsError):
+    """A schedule makes no sense, or does not fit the handlers; of a pattern it says where."""
 
 
 class HandlerImportError(StreamsError):

@@ -8,7 +8,20 @@ from collections.abc import Sequence
 
 import typer
 
-from streams.cli import bench, dev, dlq, doctor, exits, jobs, queues, send, topics, worker, workers
+from streams.cli import (
+    bench,
+    cron,
+    dev,
+    dlq,
+    doctor,
+    exits,
+    jobs,
+    queues,
+    send,
+    topics,
+    worker,
+    workers,
+)
 from streams.errors import BrokerUnavailable, StreamsError
 from streams.version import VERSION
 
@@ -46,6 +59,7 @@ app.add_typer(topics.app, name="topics")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(dlq.app, name="dlq")
 app.add_typer(queues.app, name="queues")
+app.add_typer(cron.app, name="cron")
 app.add_typer(workers.app, name="workers")
 
 

@@ -70,7 +70,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     Console(width=max(width, least(shown))).print(shown, crop=False)
 
 
-_WRAPPED: Final = frozenset({"found", "wanted", "remedy"})
+_WRAPPED: Final = frozenset({"found", "wanted", "remedy", "in words", "next runs"})
 _LEAST: Final = 20  # characters of an error
 
 

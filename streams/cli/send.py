@@ -99,6 +99,7 @@ async def _send_all(
     send: Callable[[JobClient, BaseModel], Awaitable[str]],
 ) -> None:
     from streams.client import JobClient
+    from streams.client_request import read_json
     from streams.jobs.discovery import handler_modules, load_handlers
     from streams.jobs.registry import Registry
     from streams.settings import Settings
@@ -108,7 +109,7 @@ async def _send_all(
     settings = Settings()
     handlers = load_handlers(handler_modules(settings.handlers))
     contract = contract_in(Registry.build(handlers, settings.queues))
-    one = None if payload == "-" else _read(contract, payload)
+    one = None if payload == "-" else read_json(contract, payload)
     async with JobClient(
         settings.bootstrap_servers, source="cli", prefix=settings.prefix
     ) as client:
@@ -164,23 +165,10 @@ def _chunks(lines: Iterable[str]) -> Iterable[list[tuple[int, str]]]:
 
 
 def _read_or_refuse(contract: Contract, line: str) -> Any:
+    from streams.client_request import read_json
     from streams.errors import PayloadInvalid
 
     try:
-        return _read(contract, line)
+        return read_json(contract, line)
     except PayloadInvalid as error:
         return error
-
-
-def _read(contract: Contract, text: str) -> BaseModel:
-    from pydantic import ValidationError
-
-    from streams.errors import PayloadInvalid
-
-    try:
-        return contract.model_validate_json(text)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        field = ".".join(str(part) for part in first["loc"])
-        where = f"{contract.__name__}.{field}" if field else contract.__name__
-        raise PayloadInvalid(f"{where}: {first['msg']}", field=field) from None

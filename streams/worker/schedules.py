@@ -113,6 +113,20 @@ def tick_envelope(planned: Planned, firing: Firing) -> Envelope:
     )
 
 
+def cancel_command(planned: Planned, tick_ms: int, end: int) -> tuple[bytes, bytes]:
+    """What ends the runs of earlier ticks, if their queue ended at `end`."""
+    return encode_command(
+        Command(
+            kind="purge",
+            job=JobKey(name=planned.job, ordering_key=planned.key, id=""),
+            reason=f"the next tick came: {tick_id(planned.name, tick_ms)}",
+            until=end,
+            sent_by=tick_ms - 1,
+            interrupts=True,
+        )
+    )
+
+
 class Schedules:
     """Those of one worker's queues."""
 
@@ -255,16 +269,7 @@ class Schedules:
         assert planned.key is not None
         partition = partition_of(planned.key.encode(), self._partitions)
         end = await self._log.end(self._names.queue(planned.queue), partition)
-        key, value = encode_command(
-            Command(
-                kind="purge",
-                job=JobKey(name=planned.job, ordering_key=planned.key, id=""),
-                reason=f"the next tick came: {tick_id(planned.name, firing.tick_ms)}",
-                until=end,
-                sent_by=firing.tick_ms - 1,
-                interrupts=True,
-            )
-        )
+        key, value = cancel_command(planned, firing.tick_ms, end)
         return Append(self._names.commands(planned.queue), partition, key, value)
 
     def _removed(self, owned: set[str]) -> list[str]:

@@ -1,0 +1,71 @@
+"""What the control topic and the handlers say of schedules, together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from streams import Every, Tick, job
+from streams.jobs.discovery import handlers_among
+from streams.jobs.registry import Registry
+from streams.schedules.book import Known, read_book
+from streams.schedules.control import forgotten
+from streams.wire.envelope import Record
+from streams.wire.schedules import (
+    Added,
+    Halt,
+    Ticked,
+    encode_added,
+    encode_halt,
+    encode_ticked,
+)
+from streams.worker.control import Control
+
+
+@job(name="hourly", cron=Every("1h"))
+async def hourly(tick: Tick) -> None: ...
+
+
+REGISTRY = Registry.build(handlers_among([hourly]), ("default", "bulk"))
+ADDED = Added(schedule=Every("1m"), job="bill", queue="bulk", key=None, payload=b"{}")
+
+
+def ticked(*, is_added: bool = False) -> Ticked:
+    return Ticked(last=1_000, shape="?", queue="bulk", is_added=is_added)
+
+
+def book_of(*records: tuple[bytes, bytes | None]) -> dict[str, Known]:
+    no_log: Any = None
+    control = Control(no_log, "jobs.control")
+    for offset, (key, value) in enumerate(records):
+        control.take(Record("jobs.control", 0, offset, 0, key, value))
+    return read_book(REGISTRY, control)
+
+
+def test_those_of_the_code_are_known_without_any_record():
+    assert {name: each.origin for name, each in book_of().items()} == {"hourly": "code"}
+
+
+def test_those_that_were_added_and_those_that_are_gone():
+    book = book_of(
+        encode_added("billing", ADDED),
+        encode_halt("billing", Halt(at=5, is_paused=True)),
+        encode_ticked("gone", ticked()),
+        encode_added("hourly", ADDED),  # the code came to have it later
+    )
+    assert {name: each.origin for name, each in book.items()} == {
+        "billing": "added",
+        "gone": "retired",
+        "hourly": "code",
+    }
+    assert book["billing"].pause == Halt(at=5, is_paused=True)
+    assert book["hourly"].queue == "default"
+
+
+def test_one_that_was_removed_is_not_there_whatever_its_last_tick_wrote():
+    added = encode_added("billing", ADDED)
+    late = encode_ticked("billing", ticked(is_added=True))
+    assert set(book_of(added, late, *forgotten("billing"), late)) == {"hourly"}
+
+
+def test_a_record_that_says_nothing_is_left_out():
+    assert set(book_of((b"cron-added:x", b"?"), (b"cron:y", b"{}"))) == {"hourly"}
