@@ -32,7 +32,7 @@ lock: venv       ## resolves the dependencies anew (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes \
 		--no-emit-index-url --no-annotate --no-header --no-emit-find-links \
 		pyproject.toml -o requirements.lock
-	uv pip compile --quiet --universal --python-version 3.11 --extra worker --generate-hashes \
+	uv pip compile --quiet --universal --python-version 3.11 --extra console --generate-hashes \
 		--no-emit-index-url --no-annotate --no-header --no-emit-find-links \
 		--constraint requirements.lock \
 		pyproject.toml deploy/container/requirements.in -o deploy/container/requirements.lock

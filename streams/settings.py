@@ -6,7 +6,14 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from streams.durations import to_ms
@@ -14,6 +21,11 @@ from streams.errors import SettingsError
 
 Words = Annotated[tuple[str, ...], NoDecode]  # in a variable separated by commas, not JSON
 _BOOTSTRAP: Final = "KAFKA_BOOTSTRAP_SERVERS"
+_OTHERS: Final = {  # variables whose names do not begin with STREAMS_
+    "bootstrap_servers": _BOOTSTRAP,
+    "cron_secret": "CRON_SECRET",
+    "cron_secret_file": "CRON_SECRET_FILE",
+}
 SUPERVISED: Final = "SUPERVISED_BY_STREAMS"
 """The variable that tells a worker that `streams worker` runs it; no setting."""
 
@@ -66,6 +78,8 @@ class Settings(BaseSettings):
     health_failed: int = Field(50, ge=0)  # likewise, dead jobs
     web_host: str = "127.0.0.1"
     web_port: int = Field(9191, ge=0, le=65535)  # 0: any free one
+    cron_secret: SecretStr = Field(SecretStr(""), validation_alias=_OTHERS["cron_secret"])
+    cron_secret_file: str = Field("", validation_alias=_OTHERS["cron_secret_file"])
     log_format: Literal["json", "console"] = "console"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
@@ -135,9 +149,9 @@ def unknown_variables(environment: Iterable[str]) -> list[tuple[str, str | None]
 
 def _variable(field: str) -> str:
     """The variable of a field, or of the name that an error has for it."""
-    if field in ("bootstrap_servers", _BOOTSTRAP):
-        return _BOOTSTRAP
-    return f"STREAMS_{field.upper()}"
+    if field in _OTHERS.values():
+        return field
+    return _OTHERS.get(field, f"STREAMS_{field.upper()}")
 
 
 def _explain(error: ValidationError) -> str:

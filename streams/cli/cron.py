@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
-from streams.cli import exits
+from streams.cli import cron_serve, exits
+from streams.cli.handlers import loaded
 from streams.cli.output import JSON, ask, fail, print_json, print_table
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ app = typer.Typer(
     help="Look at schedules; add, pause and run them.", epilog=exits.EPILOG, no_args_is_help=True
 )
 
+app.command("serve", epilog=exits.EPILOG)(cron_serve.serve)
+
 _NAME = typer.Argument(metavar="NAME", help="Of the schedule.")
 
 
@@ -32,7 +35,7 @@ def ls(as_json: bool = JSON) -> None:
     """List schedules: in words, with the next five runs, and what was missed."""
     from streams.cli import cron_listing
 
-    book = asyncio.run(_read(*_loaded()))
+    book = asyncio.run(_read(*loaded()))
     now = _now()
     if as_json:
         print_json([cron_listing.as_json(known, now) for known in book.values()])
@@ -62,7 +65,7 @@ def add(
     from streams.schedules.adding import added_for, check_name, new_schedule, read_moment
     from streams.wire.schedules import encode_added
 
-    settings, registry = _loaded()
+    settings, registry = loaded()
     pattern, job, payload = _split(what, every)
     schedule = new_schedule(
         pattern,
@@ -96,7 +99,7 @@ def pause(
     """Enqueue nothing of a schedule until it is resumed; what falls into that was not missed."""
     from streams.wire.schedules import Halt, encode_halt
 
-    settings, registry = _loaded()
+    settings, registry = loaded()
     known = _found(asyncio.run(_read(settings, registry)), name)
     since = _now() if known.pause is None else known.pause.at
     halt = Halt(at=since, is_paused=True, reason=reason)
@@ -109,7 +112,7 @@ def resume(name: str = _NAME) -> None:
     """Go on with a schedule that was paused, from now on."""
     from streams.wire.schedules import Halt, encode_halt
 
-    settings, registry = _loaded()
+    settings, registry = loaded()
     known = _found(asyncio.run(_read(settings, registry)), name)
     if known.pause is None:
         print(f"{name} is not paused")
@@ -131,7 +134,7 @@ def run(
         to_ms(timeout)
     except ValueError as error:
         fail(f"--timeout: {error}", exits.USAGE)
-    settings, registry = _loaded()
+    settings, registry = loaded()
     known = _found(asyncio.run(_read(settings, registry)), name)
     asyncio.run(_run(settings, known, timeout if wait else None))
 
@@ -144,7 +147,7 @@ def rm(
     """Remove a schedule that was added, or forget one that is retired."""
     from streams.schedules.control import forgotten
 
-    settings, registry = _loaded()
+    settings, registry = loaded()
     known = _found(asyncio.run(_read(settings, registry)), name)
     if known.origin == "code":
         definition = registry.by_name(name)
@@ -174,17 +177,6 @@ def _split(what: list[str], every: str | None) -> tuple[str | None, str, str | N
 
 def _now() -> int:
     return time.time_ns() // 1_000_000
-
-
-def _loaded() -> tuple[Settings, Registry]:
-    """Settings, and the handlers that are here."""
-    from streams.jobs.discovery import handler_modules, load_handlers
-    from streams.jobs.registry import Registry
-    from streams.settings import Settings
-
-    settings = Settings()
-    handlers = load_handlers(handler_modules(settings.handlers))
-    return settings, Registry.build(handlers, settings.queues)
 
 
 async def _read(settings: Settings, registry: Registry) -> Book:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
 from streams.dev.children import end, spawn
 
@@ -18,6 +18,8 @@ FAUST = Path(sys.executable).with_name("faust")
 
 class WorkerProcess:
     """`faust -A streams.app worker` with the settings of one test."""
+
+    command: ClassVar[tuple[str, ...]] = (str(FAUST), "-A", "streams.app", "worker")
 
     def __init__(
         self, kafka: str, prefix: str, handlers: str, folder: Path, **variables: str
@@ -49,7 +51,7 @@ class WorkerProcess:
         self._log.parent.mkdir(parents=True, exist_ok=True)
         with self._log.open("ab") as output:
             self.process = spawn(
-                [str(FAUST), "-A", "streams.app", "worker"],
+                list(self.command),
                 output=output,
                 env=self._environment,
             )

@@ -1,0 +1,26 @@
+"""The handlers that are here, for commands that need them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from streams.jobs.registry import Registry
+    from streams.settings import Settings
+
+
+def loaded() -> tuple[Settings, Registry]:
+    """Settings, and the handlers that they name.
+
+    Raises:
+        SettingsError: they make no sense, or name none.
+        HandlerImportError: one can't be imported.
+        RegistrationError: they contradict each other.
+    """
+    from streams.jobs.discovery import handler_modules, load_handlers
+    from streams.jobs.registry import Registry
+    from streams.settings import Settings
+
+    settings = Settings()
+    handlers = load_handlers(handler_modules(settings.handlers))
+    return settings, Registry.build(handlers, settings.queues)
