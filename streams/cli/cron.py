@@ -84,9 +84,8 @@ def add(
     if known is not None and known.origin == "added" and not replace:
         fail(f"a schedule {name} was added already: --replace changes it", exits.USAGE)
     asyncio.run(_write(settings, [encode_added(name, added)]))
-    print(
-        f"{name} enqueues {job} {words(schedule)}: {show_times(next_runs(schedule, _now()))}, ..."
-    )
+    following = show_times(next_runs(schedule, _now()))
+    print(f"{name} enqueues {job} {words(schedule)}; next {following}")
     if known is not None and known.pause is not None:
         print(f"{name} is paused: `streams cron resume {name}` starts it")
 

@@ -25,6 +25,7 @@ COLUMNS: Final = (
     "missed",
     "skipped",
     "state",
+    "paused",
 )
 NEXT: Final = 5
 
@@ -43,7 +44,8 @@ def row(known: Known, now: int) -> tuple[str, ...]:
         "" if last is None else show_times([_local(schedule, last)]),
         "" if known.ticked is None else str(known.ticked.missed),
         "" if known.ticked is None else str(known.ticked.skipped),
-        told_state(known, now),
+        known.state(now),
+        told_pause(known),
     )
 
 
@@ -110,16 +112,12 @@ def show_times(moments: Sequence[datetime]) -> str:
     return f"{', '.join(told)} {moments[0]:%Z}" if moments else ""
 
 
-def told_state(known: Known, now: int) -> str:
-    """Its state, with since when and why."""
-    state, pause = known.state(now), known.pause
-    if state == "retired":
-        gone = None if known.ticked is None else known.ticked.gone
-        return "retired" if gone is None else f"retired since {show_time(gone)}"
+def told_pause(known: Known) -> str:
+    """Since when it is paused, and why."""
+    pause = known.pause
     if pause is None:
-        return state
-    paused = f"paused since {show_time(pause.at)}" + (f": {pause.reason}" if pause.reason else "")
-    return paused if state == "paused" else f"{state}, {paused}"
+        return ""
+    return f"since {show_time(pause.at)}" + (f": {pause.reason}" if pause.reason else "")
 
 
 def _options(schedule: Schedule | None) -> dict[str, Any]:

@@ -54,8 +54,12 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
                     row[number].truncate(room, overflow="ellipsis")
             longest = max((cell_len(row[number].plain) for row in texts), default=0)
             wraps = console.is_terminal and column in _WRAPPED
+            if wraps:  # between words
+                words = (word for row in texts for word in row[number].plain.split())
+                longest = max(map(cell_len, words), default=0)
+                longest = max(longest, _WRAPPED[column]) if longest else 0
             # Never narrower, even on a terminal that is: an id that is cut is of no use.
-            made.add_column(column, no_wrap=not wraps, min_width=None if wraps else longest)
+            made.add_column(column, no_wrap=not wraps, min_width=longest)
         for row in texts:
             made.add_row(*row)
         return made
@@ -70,7 +74,15 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     Console(width=max(width, least(shown))).print(shown, crop=False)
 
 
-_WRAPPED: Final = frozenset({"found", "wanted", "remedy", "in words", "next runs"})
+_WRAPPED: Final = {
+    "found": 0,
+    "wanted": 0,
+    "remedy": 0,
+    "in words": 16,
+    "next runs": len("2026-12-24 18:00,"),
+    "paused": 0,
+}
+"""Columns that are wrapped in a terminal, and how many characters each has at least."""
 _LEAST: Final = 20  # characters of an error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 
@@ -35,6 +36,12 @@ async def yearly(tick: Tick) -> None:
 @job(name="spread", cron=Every("6h", jitter="5m", overlap="allow"))
 async def spread(tick: Tick) -> None:
     tell(tick)
+
+
+@job(name="long", cron=Cron("0 0 1 1 *", overlap="cancel_previous"))
+async def long(tick: Tick) -> None:
+    tell(tick)
+    await asyncio.Event().wait()
 
 
 @job(name="taker")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_process import Cli, Said
+from cli_process import Cli, Said, wait_until_over
 from effects import until
 from topics import create_topics
 from worker_process import WorkerProcess
@@ -40,6 +40,9 @@ def worker(kafka: str, prefix: str, tmp_path: Path, effects_file: Path) -> Itera
         worker.stop()
 
 
+IN_CODE = {"long", "spread", "yearly"}
+
+
 async def listed(cli: Cli) -> dict[str, dict[str, Any]]:
     said = await cli.run("cron", "ls", "--json")
     assert said.code == exits.DONE, said.errors
@@ -57,12 +60,12 @@ async def test_schedules_of_the_code_and_of_run_time_are_listed_with_what_they_d
         "cron", "add", "dunning", "0 9 * * mon", "invoice", '{"account": 7}', "--tz", "Asia/Tokyo"
     )
     assert added.code == exits.DONE, added.errors
-    assert "dunning enqueues invoice at 09:00, Monday, Asia/Tokyo time: " in added.output
+    assert "dunning enqueues invoice at 09:00, Monday, Asia/Tokyo time; next " in added.output
     assert (await cli.run("cron", "pause", "yearly", "--reason", "a move")).code == exits.DONE
     # when they are listed
     found, table = await asyncio.gather(listed(cli), cli.run("cron", "ls"))
     # then each with its next five runs in its own zone
-    assert list(found) == ["dunning", "gone", "spread", "yearly"]
+    assert list(found) == ["dunning", "gone", "long", "spread", "yearly"]
     yearly = found["yearly"]
     assert (yearly["origin"], yearly["state"]) == ("code", "paused")
     assert yearly["reason"] == "a move"
@@ -79,7 +82,7 @@ async def test_schedules_of_the_code_and_of_run_time_are_listed_with_what_they_d
     assert found["gone"]["state"] == "retired"
     assert (found["gone"]["missed"], found["gone"]["skipped"]) == (3, 2)
     assert found["gone"]["last_tick"] == "2023-11-14T22:13:20+00:00"
-    for text in ("every 6h, up to 5m later", "every 6 hours", "paused since", "a move", "retired"):
+    for text in ("every 6h, up to 5m later", "every 6 hours", "paused", "a move", "retired"):
         assert text in table.output
 
 
@@ -88,7 +91,7 @@ REFUSED = [
     (("add", "x", "0 0 30 2 *", "invoice"), "no feb has a day 30"),
     (("add", "x", "0 7 * * *", "invoice", "{}"), "Invoice.account: Field required"),
     (("add", "x", "0 7 * * *", "invoice", "{"), "Invoice: Invalid JSON"),
-    (("add", "x", "0 7 * * *", "nobody"), "names are: invoice, spread, taker, yearly"),
+    (("add", "x", "0 7 * * *", "nobody"), "names are: invoice, long, spread, taker, yearly"),
     (("add", "x", "0 7 * * *", "on_closed"), "is started by events"),
     (("add", "x", "0 7 * * *", "taker", "{}"), "taker takes a Tick"),
     (("add", "x", "0 7 * * *"), "name the job"),
@@ -124,7 +127,7 @@ async def test_what_is_unknown_is_not_found(cli: Cli) -> None:
     for command in ("pause", "resume", "run", "rm"):
         said = await cli.run("cron", command, "nobody")
         assert said.code == exits.NOT_FOUND
-        assert "there is no schedule 'nobody'; there are: spread, yearly" in said.errors
+        assert "there is no schedule 'nobody'; there are: long, spread, yearly" in said.errors
 
 
 async def test_a_schedule_is_added_changed_paused_run_and_removed_under_a_worker(
@@ -175,10 +178,29 @@ async def test_a_schedule_is_added_changed_paused_run_and_removed_under_a_worker
     await done("rm", "beat", "--yes")
     await done("rm", "billing", "--yes")
     async with asyncio.timeout(30):
-        while set(await listed(cli)) != {"spread", "yearly"}:
+        while set(await listed(cli)) != IN_CODE:
             pass
     quiet = len(await until(effects_file, lambda x: True, log))
     (await done("run", "spread", "--wait"))
     lines = await until(effects_file, lambda x: len(x) > quiet, log)
     assert [each[0] for each in lines[quiet:]] == ["spread"]
-    assert set(await listed(cli)) == {"spread", "yearly"}
+    assert set(await listed(cli)) == IN_CODE
+
+
+async def test_a_run_by_hand_ends_the_one_before_it_if_the_schedule_says_so(
+    cli: Cli, worker: WorkerProcess, effects_file: Path
+) -> None:
+    worker.start()
+    # given a run that does not end by itself
+    first = (await cli.run("cron", "run", "long")).output.strip()
+    await until(effects_file, lambda x: len(x) == 1, lambda: worker.log)
+    # when another one is started
+    second = (await cli.run("cron", "run", "long")).output.strip()
+    await until(effects_file, lambda x: len(x) == 2, lambda: worker.log)
+    # then the first one is over, and the second one is cancelled by hand
+    code, job = await wait_until_over(cli, first)
+    assert (code, job["state"]) == (exits.NEGATIVE, "cancelled")
+    assert "the next tick came" in job["error"]
+    waiting = asyncio.create_task(cli.run("jobs", "wait", second))
+    assert (await cli.run("jobs", "cancel", second)).code == exits.DONE
+    assert (await waiting).code == exits.NEGATIVE
