@@ -183,6 +183,7 @@ class JobsApp(faust.App):
             clock=self._clock,
             open_store=self._open_store,
             listeners=(*listeners, self.metrics.listen),
+            count_ticks=self.metrics.count_ticks,
             heard_by=heard_by,
             on_failure=self._end_with,
             take_copy=self._take_copy,

@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 from streams.jobs.lifecycle import Happening, LifecycleEvent
 from streams.observe.health import QueueReading, WorkerReading
 from streams.observe.series import Cell, Counters, Durations, Histograms
+from streams.wire.schedules import Ticked
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +32,7 @@ IN_HAND: Final = "streams_queue_in_hand"
 ABANDONED: Final = "streams_threads_abandoned_total"
 BLOCKED: Final = "streams_loop_blocked_total"
 CHECKPOINTS: Final = "streams_checkpoints_total"
+TICKS: Final = "streams_schedule_ticks_total"
 ABANDONED_NOW: Final = "streams_abandoned_threads"
 
 UNKNOWN: Final = "unknown"
@@ -111,6 +113,11 @@ class WorkerMetrics:
         self._blocked = Counters(
             BLOCKED, "How often a handler blocked the event loop for more than 100 ms.", ("name",)
         )
+        self._ticks = Counters(
+            TICKS,
+            "Ticks of schedules: enqueued; missed, as nobody was there; missed and not run.",
+            ("schedule", "outcome"),
+        )
         for collector in (
             self._jobs,
             self._wait,
@@ -118,6 +125,7 @@ class WorkerMetrics:
             *self._counters.values(),
             self._undecodable,
             self._blocked,
+            self._ticks,
             _Queues(read),
             _Worker(read_worker),
         ):
@@ -155,6 +163,15 @@ class WorkerMetrics:
     def count_blocked(self, name: str | None) -> None:
         """The loop was blocked by this job's handler; None: nobody knows by whose."""
         self._blocked.inc((name if name in self._names else UNKNOWN,))
+
+    def count_ticks(self, schedule: str, since: Ticked) -> None:
+        """What became of a schedule's ticks since the last call; an operator may have added it."""
+        for outcome, number in (
+            ("enqueued", since.fired),
+            ("missed", since.missed),
+            ("skipped", since.skipped),
+        ):
+            self._ticks.inc((schedule, outcome), number)
 
     def render(self) -> bytes:
         """Everything in Prometheus' text format."""

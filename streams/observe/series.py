@@ -40,9 +40,9 @@ class Counters(Collector):
         """The counter of these labels, from 0."""
         return self._cells.setdefault(labels, Cell())
 
-    def inc(self, labels: Labels) -> None:
-        """One more."""
-        self.cell(labels).value += 1
+    def inc(self, labels: Labels, by: int = 1) -> None:
+        """One more, or several."""
+        self.cell(labels).value += by
 
     def collect(self) -> Iterable[Metric]:
         """The family, with a sample for each combination that was counted."""

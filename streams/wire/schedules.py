@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from hashlib import blake2b
 from typing import Any, Final
@@ -29,6 +30,17 @@ class Ticked:
     skipped: int = 0  # those of them that were not run, nor stood for
     gone: int | None = None  # since when no worker knows it any more
     is_added: bool = False  # at run time: without that record it was removed
+
+    def since(self, before: Ticked | None) -> Ticked:
+        """The same with what was counted since then alone."""
+        if before is None:
+            return self
+        return replace(
+            self,
+            fired=self.fired - before.fired,
+            missed=self.missed - before.missed,
+            skipped=self.skipped - before.skipped,
+        )
 
 
 @immutable(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from streams.jobs.registry import Registry
 from streams.jobs.resource import Factory
 from streams.version import VERSION
 from streams.wire.objects import Objects
+from streams.wire.schedules import Ticked
 from streams.wire.state import Command
 from streams.wire.topics import TopicNames
 from streams.worker.children import ChildSender
@@ -89,6 +90,7 @@ class Engine:
         objects: Objects | None = None,
         replaced: Mapping[Factory, Any] | None = None,
         heard_by: Sequence[ListenerDefinition] = (),
+        count_ticks: Callable[[str, Ticked], None] = lambda name, since: None,
     ) -> None:
         self.registry = registry
         self.options = options
@@ -127,6 +129,7 @@ class Engine:
             control=self.control,
             partitions=options.partitions,
             owns=self._owns_schedules,
+            count=count_ticks,
         )
         self._schedules_version = 0
         self.asks = LimitAsks(log, options.names.limits, clock, self.control, on_failure)

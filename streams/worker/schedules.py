@@ -140,6 +140,7 @@ class Schedules:
         control: Control,
         partitions: int,
         owns: Callable[[str], bool],
+        count: Callable[[str, Ticked], None] = lambda name, since: None,
     ) -> None:
         self._in_code = {
             planned.name: planned
@@ -152,6 +153,7 @@ class Schedules:
         self._control = control
         self._partitions = partitions  # of each queue
         self._owns = owns
+        self._count = count  # what was enqueued, missed and skipped
         self._wake = asyncio.Event()
         self._alarm: Alarm | None = None
         self._is_firing = False
@@ -225,6 +227,8 @@ class Schedules:
         if records:
             # Behind the jobs, and perhaps repeated by the next owner: then they are there twice.
             await self._control.write(records)
+        for name, known in ticked.items():
+            self._count(name, known.since(self._ticked.get(name)))
         return min(times, default=None)
 
     def _owned_queues(self) -> set[str]:

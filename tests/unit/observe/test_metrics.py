@@ -10,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from streams.jobs.lifecycle import Happening, LifecycleEvent
 from streams.observe.health import QueueReading
 from streams.observe.metrics import ENDINGS, WorkerMetrics
+from streams.wire.schedules import Ticked
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
@@ -150,3 +151,19 @@ def test_a_failed_reading_leaves_the_counters() -> None:
     labels = {"queue": "default", "name": "mail"}
     assert value(metrics, "streams_duplicates_dropped_total", **labels) == 1
     assert not any(name == "streams_queue_lag" for name, _ in samples(metrics))
+
+
+def test_ticks_of_a_schedule_are_counted_by_what_became_of_them() -> None:
+    metrics = WorkerMetrics(names=[])
+    before = Ticked(last=1, shape="s", queue="default", fired=5, missed=2, skipped=1)
+    now = Ticked(last=9, shape="s", queue="default", fired=8, missed=12, skipped=1)
+
+    metrics.count_ticks("nightly", now.since(before))
+    metrics.count_ticks("nightly", now.since(now))
+
+    counted = {
+        outcome: value(metrics, "streams_schedule_ticks_total", schedule="nightly", outcome=outcome)
+        for outcome in ("enqueued", "missed", "skipped")
+    }
+    assert counted == {"enqueued": 3, "missed": 10, "skipped": 0}
+    assert now.since(None) == now
