@@ -36,6 +36,25 @@ class DueRows:
             return  # it is among those to be looked at
         self._behind.insert(at, (row, row + b"\x00"))
 
+    def look_again(self, first: Row, last: Row) -> None:
+        """Some rows from the one up to the other are to be looked at again."""
+        end = last + b"\x00"
+        if not self._behind or first >= self._behind[-1][1]:
+            self.cursor = min(self.cursor, first)
+            return
+        touching = [each for each in self._behind if each[0] <= end and first <= each[1]]
+        self._behind = [each for each in self._behind if each not in touching]
+        first = min([first, *(start for start, _ in touching)])
+        end = max([end, *(until for _, until in touching)])
+        bisect.insort(self._behind, (first, min(end, self.cursor)))
+
+    def turn_back(self, row: Row) -> None:
+        """What is from this row on is not due any more: the clock was put back."""
+        if row >= self.cursor:
+            return
+        self._behind = [(first, min(end, row)) for first, end in self._behind if first < row]
+        self.cursor = row
+
     def seen(self, row: Row) -> None:
         """The row at the cursor was looked at."""
         self.cursor = row + b"\x00"

@@ -49,7 +49,8 @@ class Openings:
         self._early: list[tuple[int, bytes]] = []  # (arrival, lane): reading has not passed it
         self._sweep: bytes | None = b""  # from which lane on to look, after opening
         self._due = DueRows()
-        self._unread: bytes | None = None  # the first due row that waits for the queue to be read
+        # The first and the last due row that wait for the queue to be read.
+        self._unread: tuple[bytes, bytes] | None = None
         self._waiting_suspects: dict[bytes, None] = {}  # another one of this process runs
         self._let_in: dict[str, int] = {}  # by limit: how many that it holds may come into hand
         self._held_cursors: dict[str, bytes] = {}  # below it what a limit holds is in hand
@@ -146,7 +147,8 @@ class Openings:
         if owned.queue_end.is_known(due) and owned.queue_end.is_read(owned.watermark.position):
             return False
         settlement.asks_end = settlement.asks_end or not owned.queue_end.is_known(due)
-        self._unread = row if self._unread is None else min(self._unread, row)
+        first, last = self._unread or (row, row)
+        self._unread = min(first, row), max(last, row)
         return True
 
     def _bring_held(self, settlement: Settlement, now: int) -> None:
@@ -331,7 +333,7 @@ class Openings:
         if not self._owned.tables.counts.entries:
             return
         if self._unread is not None and self._is_unread_read:
-            self._due.note(self._unread)
+            self._due.look_again(*self._unread)
             self._unread = None
         left = self._look_at_due(settlement, now, DUE_AT_ONCE)
         while left and self._due.behind is not None and self._has_room_for_overdue:
@@ -355,6 +357,9 @@ class Openings:
         self, rows: tuple[bytes, bytes], settlement: Settlement, now: int, left: int
     ) -> int:
         start, end = rows
+        if end > (is_due := due_row(now + 1, b"")):
+            self._due.turn_back(max(start, is_due))
+            return left
         for row, state_key in self._owned.tables.due_from(start, now):
             if row >= end:
                 break

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 
 import pytest
@@ -9,6 +10,7 @@ from steps import cluster_of, for_a_while, pass_time, rest, send, time_now
 
 from streams import JobPayload, job
 from streams.testing.cluster import MemoryCluster
+from streams.worker import openings
 from streams.worker.openings import OVERDUE_MAX
 
 STEP_MS = 100
@@ -87,3 +89,63 @@ async def test_a_backlog_of_what_is_overdue(
     first = 6 * SLOTS  # which started before all partitions were open, and read so far
     assert overdue[first:] == sorted(overdue[first:])
     assert len(overdue) > 64 * SECOND // STEP_MS * SLOTS - 2 * 60
+
+
+class Quiet(JobPayload, name="quiet", key="n"):
+    n: int
+
+
+@job(debounce="60s")
+async def quiet(payload: Quiet) -> None:
+    started.append((payload.n, 0, time_now()))
+
+
+async def come_back(cluster: MemoryCluster, *, after: int) -> None:
+    """Nobody is there for so long; what was sent before has been taken over."""
+    worker = await cluster.start_worker("w")
+    await rest(cluster)
+    await worker.leave()
+    cluster.workers.remove(worker)
+    cluster.clock.set(time_now() + after)
+    await cluster.start_worker("w")
+    await rest(cluster)
+
+
+async def test_debounced_jobs_that_wait_for_their_queue_to_be_read_are_all_looked_at_again(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(openings, "OVERDUE_MAX", 5)
+    cluster = cluster_of(slow, quiet, partitions=1)
+    cluster.concurrency = 1
+    for n in range(3):
+        send(cluster, Quiet(n=n))
+    for n in range(3, 20):  # behind them more than may be in hand
+        send_due(cluster, Slow, n, 70 * SECOND + n)
+    await come_back(cluster, after=600 * SECOND)
+    await pass_time(cluster, 10 * SECOND)
+    assert sorted(n for n, _, _ in started) == list(range(20))
+
+
+async def test_a_clock_that_is_put_back_over_a_backlog_puts_it_off_and_loses_none(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(openings, "OVERDUE_MAX", 5)
+    may_end = asyncio.Event()
+
+    @job(name="slow")
+    async def held(payload: Slow) -> None:
+        started.append((payload.n, payload.at, time_now()))
+        await may_end.wait()
+
+    cluster = cluster_of(held, partitions=1)
+    cluster.concurrency = 5
+    for n in range(20):
+        send_due(cluster, Slow, n, 60 * SECOND + n)
+    await come_back(cluster, after=600 * SECOND)
+    assert len(started) == 5
+    cluster.clock._now -= 595 * SECOND
+    may_end.set()
+    await pass_time(cluster, 54 * SECOND)
+    assert len(started) == 5
+    await pass_time(cluster, 600 * SECOND)
+    assert [n for n, _, _ in started] == list(range(20))

@@ -43,6 +43,8 @@ STEPS = st.lists(
         st.tuples(st.just("look"), st.integers(1, 40)),
         st.tuples(st.just("look behind"), st.integers(1, 5)),
         st.tuples(st.just("fall behind"), st.integers(0, 40)),
+        st.tuples(st.just("look again"), st.integers(0, 35)),
+        st.tuples(st.just("clock is put back"), st.integers(0, 40)),
     ),
     max_size=60,
 )
@@ -78,6 +80,11 @@ def test_each_row_that_was_written_is_looked_at(steps: list[tuple[str, int]]) ->
             look_behind(number)
         elif what == "fall behind":
             rows.fall_behind(row(number))
+        elif what == "look again":
+            unseen |= {row(number), row(number + 3), row(number + 5)}
+            rows.look_again(row(number), row(number + 5))
+        elif what == "clock is put back":
+            rows.turn_back(row(number))
     while rows.behind is not None:
         look_behind(100)
     look(100, 40)
