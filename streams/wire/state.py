@@ -67,6 +67,7 @@ class OpenEntry:
     is_supposed: bool = False  # running, for all that is known: nobody has seen it run
     started_by: int | None = None  # when it had started at the latest, if that was recorded ahead
     commanded: int = -1  # the offset of the last command that was obeyed: a copy changes nothing
+    not_before: int | None = None  # when it could start, if a command said so after its sender
     enqueued: int = 0  # when the broker took the record that it comes from
     origin: tuple[str, int, int] = ("", 0, 0)  # topic, partition, offset
     history: tuple[AttemptRecord, ...] = ()
@@ -247,6 +248,7 @@ def encode_open(entry: OpenEntry) -> tuple[bytes, bytes]:
             **({} if entry.held is None else {"held": entry.held}),
             **({} if entry.told is entry.state else {"supposed": True}),
             **({} if entry.started_by is None else {"started_by": entry.started_by}),
+            **({} if entry.not_before is None else {"not_before": entry.not_before}),
             **_notes(entry.notes),
             **({} if entry.tally is None else {"tally": entry.tally.plain()}),
             **plain_single(entry.single),
@@ -289,6 +291,7 @@ def decode_open(key: bytes, value: bytes) -> OpenEntry:
             starts=m.get("starts", 0),
             is_supposed=m.get("supposed", False),
             started_by=m.get("started_by"),
+            not_before=m.get("not_before"),
             commanded=m.get("commanded", -1),
             enqueued=m.get("enqueued", m["time"]),
             origin=(m["origin"][0], m["origin"][1], m["origin"][2]),

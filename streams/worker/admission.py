@@ -25,6 +25,8 @@ def attempt_of(
     single: Single | None = None,
 ) -> Attempt:
     """The attempt that comes next for a job, with its own options over its definition's."""
+    if entry is not None and entry.not_before is not None:
+        envelope = replace(envelope, not_before=entry.not_before)
     overrides = envelope.options
     retry = definition.retry
     timeout_ms = definition.timeout_ms

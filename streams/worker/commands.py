@@ -65,7 +65,10 @@ class Commands:
         return found[0].reason or "cancelled"
 
     def rescheduled_ahead(self, job: JobKey, offset: int) -> tuple[int, int] | None:
-        """Its time and the command's offset, if that was said before the job had been read."""
+        """Its time and the command's offset, if that was said before the job had been read.
+
+        The command is not kept any longer: its time is to be written.
+        """
         found = self._ahead_of("reschedule", job, offset)
         return None if found is None else (found[0].due, found[1])
 
@@ -148,7 +151,10 @@ class Commands:
             logger.info("reschedule of %s: it is %s", entry.job.id, entry.told)
             return
         lane = self._owned.lane_of_entry(entry) if entry.blocks else None
-        settlement.open(replace(entry, due=command.due, commanded=offset), lane)
+        entry = replace(entry, due=command.due, commanded=offset)
+        if entry.state is State.SCHEDULED:
+            entry = replace(entry, not_before=command.due)
+        settlement.open(entry, lane)
 
     def _resolve(
         self,

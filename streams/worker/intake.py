@@ -70,6 +70,8 @@ class Intake:
         verdict = self._triage(
             record, envelope, definition, single, state_key, lane, settlement, now
         )
+        if verdict is Verdict.ADMIT and commanded >= 0:
+            verdict = Verdict.SCHEDULE  # to start at once; without an entry its old time came back
         if verdict is Verdict.DUPLICATE:
             owned.tell(settlement, Happening.DUPLICATE, job, now)
             if envelope.child_of is not None:
@@ -86,7 +88,7 @@ class Intake:
             entry = new_entry(job, record, envelope, State.PARKED, arrival=record.offset)
             entry = replace(entry, tally=tally)
             if reason is None and verdict is Verdict.SCHEDULE:  # by then its name may be known
-                self._schedule(replace(entry, commanded=commanded), envelope, settlement, now)
+                self._schedule(entry, envelope, commanded, settlement, now)
             elif reason is None:
                 hold_unknown(owned, entry, lane, settlement, now)
             else:
@@ -126,7 +128,7 @@ class Intake:
                 entry = new_entry(
                     job, record, envelope, State.SCHEDULED, arrival=record.offset, single=single
                 )
-                self._schedule(replace(entry, commanded=commanded), envelope, settlement, now)
+                self._schedule(entry, envelope, commanded, settlement, now)
                 settlement.finished.append(record.offset)
             case Verdict.DEBOUNCE:
                 self._singling.wait(attempt, settlement, now)
@@ -136,10 +138,18 @@ class Intake:
                 settle.conclude(attempt, Expired(), settlement, owned.place, now)
 
     def _schedule(
-        self, entry: OpenEntry, envelope: Envelope, settlement: Settlement, now: int
+        self,
+        entry: OpenEntry,
+        envelope: Envelope,
+        commanded: int,
+        settlement: Settlement,
+        now: int,
     ) -> None:
         due = envelope.not_before
-        settlement.open(replace(entry, state=State.SCHEDULED, due=due), None)
+        entry = replace(entry, state=State.SCHEDULED, due=due, commanded=commanded)
+        if commanded >= 0:
+            entry = replace(entry, not_before=due)
+        settlement.open(entry, None)
         self._owned.tell(settlement, Happening.SCHEDULED, entry.job, now, due=due)
 
     def _report_again(self, envelope: Envelope, state_key: bytes, settlement: Settlement) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
-from steps import ask, crash, kill_all, pipeline, put, restart, send
+from steps import ask, cluster_of, crash, kill_all, pass_time, pipeline, put, restart, send
 
 from streams import Fixed, JobContext, JobPayload, Retry, Snooze, job
 from streams.jobs.identity import JobKey
@@ -192,3 +194,52 @@ async def test_a_delayed_job_whose_name_nobody_knows_yet_is_not_early():
         assert ran == []
         await box.advance("1ms")
         assert ran == [(2, 1)]
+
+
+class Reminder(JobPayload, name="reminder", key="n"):
+    n: int
+
+
+@job(expires="1d")
+async def reminder(payload: Reminder) -> None:
+    ran.append((hours(boxes[0]), payload.n))
+
+
+@pytest.mark.parametrize("is_read", [True, False])
+async def test_it_expires_counted_from_its_new_time(is_read: bool):
+    async with Sandbox(reminder) as it:
+        box = opened(it)
+        if is_read:
+            job_key = await box.enqueue(Reminder(n=1), id="one", delay="1h")
+        else:
+            await kill_all(box)
+            job_key = send(box.cluster, Reminder(n=1), "one", delay=HOUR)
+        ask_for(box, job_key, 48)
+        await crash(box)
+        await box.cluster.settle()
+        await box.advance("48h")
+        assert ran == [(48, 1)]
+
+
+class Endless(JobPayload, name="endless", key="n"):
+    n: int
+
+
+@job
+async def endless(payload: Endless) -> None:
+    tries.append(payload.n)
+    await asyncio.Event().wait()
+
+
+@pytest.mark.usefixtures("all_ends")
+async def test_what_was_told_to_start_now_starts_now_also_after_a_crash():
+    cluster = cluster_of(endless, partitions=1)
+    job_key = send(cluster, Endless(n=1), delay=72 * HOUR)
+    ask(cluster, "reschedule", job_key, due=cluster.clock.now())
+    worker = await cluster.start_worker("a")
+    await pass_time(cluster, 2_000)
+    assert tries == [1]
+    await cluster.kill(worker)
+    await cluster.start_worker("a")
+    await pass_time(cluster, 2_000)
+    assert tries == [1, 1]
