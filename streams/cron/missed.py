@@ -71,8 +71,9 @@ def _on_time(
             continue
         # The jitter is less than the distance of ticks, so that the later ones are not late either.
         upto_ms = min(upto_ms, tick - 1)
-        if due_ms <= now_ms:
-            on_time.append(tick)
+        if due_ms > now_ms:
+            break  # nor are the later ones due, but where a change of the clock brought them close
+        on_time.append(tick)
     return on_time, upto_ms
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given, settings
@@ -136,3 +137,22 @@ def test_every_tick_is_run_or_skipped_or_stood_for(
     assert fired[: len(fired) - len(on_time)] == kept
     # Deciding again changes nothing.
     assert decide(schedule, "a", due.until_ms, now, grace) == Due(until_ms=due.until_ms)
+
+
+def test_a_tick_that_waits_for_its_jitter_is_not_lost_behind_a_later_one() -> None:
+    # Where the clock is put on 01:30 and 02:30 are half an hour apart, which the jitter is not.
+    schedule = Cron("30 1,2 * * *", tz="Europe/Berlin", jitter="50m")
+    first = int(datetime(2026, 3, 29, 0, 30, tzinfo=UTC).timestamp() * 1_000)
+    second = first + 30 * MINUTE
+    assert list(ticks_between(schedule, first - 1, second)) == [first, second]
+    name = next(
+        name
+        for name in map(str, range(1_000))
+        if due_at(schedule, name, second) + 5 * MINUTE < due_at(schedule, name, first)
+    )
+    run, last = [], first - 1
+    for now in range(first, second + 60 * MINUTE, 10_000):
+        due = decide(schedule, name, last, now, 30_000)
+        run += [firing.tick_ms for firing in due.firings]
+        last = due.until_ms
+    assert run == [first, second]
