@@ -277,6 +277,7 @@ def job(
                     "unique": unique,
                     "batch": batch,
                 },
+                ledger=ledger,
             )
         single = single_rule(
             kind,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from pydantic import create_model
 
@@ -12,6 +12,8 @@ from streams.cron.options import schedule_mistakes
 from streams.cron.schedule import Cron, Every, Schedule
 from streams.cron.tick import Tick
 from streams.jobs.single import Unique
+
+_LOSE: Final = ("skip", "cancel_previous")  # of ticks that come together one is left
 
 
 def tick_contract(
@@ -33,13 +35,28 @@ def unique_of_ticks(cron: Schedule | None, kind: type[Event] | type[JobPayload])
 
 
 def cron_mistakes(
-    cron: Any, kind: type[Event] | type[JobPayload], *, others: Mapping[str, Any]
+    cron: Any,
+    kind: type[Event] | type[JobPayload],
+    *,
+    others: Mapping[str, Any],
+    ledger: bool = True,
 ) -> list[str]:
     """What is wrong with a schedule, a line for each mistake."""
     mistakes = schedule_mistakes(cron)
     if not issubclass(kind, Tick):
         mistakes.append(
             "cron=...: its handler takes a Tick, as in `async def report(tick: Tick) -> None`"
+        )
+    if isinstance(cron, Cron | Every) and cron.missed == "run_all" and cron.overlap in _LOSE:
+        mistakes.append(
+            f'cron: missed="run_all" and overlap="{cron.overlap}" contradict each other: those '
+            "that were missed come at once, and one alone would be left; write "
+            'overlap="queue", or "allow"'
+        )
+    if not ledger:
+        mistakes.append(
+            "cron needs the ledger, by which a tick that is written twice is one job: leave "
+            "ledger=False out"
         )
     mistakes += [
         f"cron and {option} contradict each other: overlap= says what a run does that finds "

@@ -9,7 +9,10 @@ from typing import Any, Final
 
 import orjson
 
+from streams.cron.options import INTERVAL_MIN_MS
+from streams.cron.pattern import parse
 from streams.cron.schedule import Cron, Every, Schedule
+from streams.cron.zone import zone
 from streams.errors import UndecodableRecord
 from streams.values import immutable
 
@@ -178,12 +181,27 @@ def _plain(schedule: Schedule) -> dict[str, Any]:
 
 
 def _read(told: dict[str, Any]) -> Schedule:
-    options: dict[str, Any] = {option: told[option] for option in _OPTIONS}
+    """A schedule that can be reckoned with: what can't would end each worker that has it.
+
+    Raises:
+        ValueError, KeyError, TypeError: there is none.
+    """
+    options: dict[str, Any] = {
+        "missed": str(told["missed"]),
+        "overlap": str(told["overlap"]),
+        "most": int(told["most"]),
+    }
     if "jitter" in told:
         options["jitter"] = f"{int(told['jitter'])}ms"
     for option in ("start", "end"):
         if option in told:
             options[option] = datetime.fromisoformat(told[option])
     if "every" in told:
-        return Every(f"{int(told['every'])}ms", **options)
-    return Cron(str(told["cron"]), tz=str(told["tz"]), **options)
+        interval = Every(f"{int(told['every'])}ms", **options)
+        if interval.ms < INTERVAL_MIN_MS:
+            raise ValueError(f"an interval of {interval.ms} ms is too short")
+        return interval
+    schedule = Cron(str(told["cron"]), tz=str(told["tz"]), **options)
+    parse(schedule.pattern)
+    zone(schedule.tz)  # whoever added it may know more of them
+    return schedule

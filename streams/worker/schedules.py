@@ -258,9 +258,11 @@ class Schedules:
         if known.shape != shape:
             return replace(known, last=now, shape=shape, gone=None)
         last = known.last
-        for since in (known.gone, None if halt is None or halt.is_paused else halt.at):
-            if since is not None:  # what was due meanwhile was not missed
-                last = max(last, since)
+        # What was due meanwhile was not missed.
+        if known.gone is not None:
+            last = max(last, now)
+        if halt is not None and not halt.is_paused:
+            last = max(last, halt.at)
         return replace(known, last=last, gone=None)
 
     async def _appends(self, planned: Planned, firing: Firing) -> list[Append]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,7 +14,14 @@ from streams import Cron, Every, JobContext, Tick, job
 from streams.cron.schedule import Overlap
 from streams.errors import PermanentError
 from streams.testing.sandbox import Sandbox
-from streams.wire.schedules import Added, Halt, decode_ticked, encode_added, encode_halt
+from streams.wire.schedules import (
+    Added,
+    Halt,
+    decode_ticked,
+    encode_added,
+    encode_halt,
+    encode_ticked,
+)
 from streams.worker.ports import Append
 
 MINUTE = 60_000
@@ -238,6 +246,8 @@ async def test_a_dead_run_does_not_end_its_schedule():
         ({"cron": Every("0s")}, "shorter than"),
         ({"cron": "0 7 * * *"}, "write cron=Cron"),
         ({"cron": Every("1m"), "throttle": "1h"}, "contradict each other"),
+        ({"cron": Every("1m", missed="run_all")}, "contradict each other"),
+        ({"cron": Every("1m", overlap="allow"), "ledger": False}, "needs the ledger"),
     ],
 )
 def test_a_schedule_that_makes_no_sense_is_a_mistake(options: dict[str, Any], why: str):
@@ -254,3 +264,29 @@ def test_a_schedule_without_a_tick_is_a_mistake():
     async def wrong(n: int) -> None: ...
 
     assert "takes a Tick" in wrong.__job_definition__.mistakes[0]
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [Cron("61 * * * *"), Cron("* * * * *", tz="Not/Known"), Every("0ms")],
+    ids=["pattern", "zone", "interval"],
+)
+async def test_a_schedule_that_this_worker_can_not_read_stops_no_other_one(schedule: Any):
+    async with Sandbox(each_ten) as box:
+        added = Added(schedule=schedule, job="each_ten", queue="default", key=None, payload=None)
+        box.cluster.log.write(Append("jobs.control", 0, *encode_added("unreadable", added)))
+        await box.advance("20m")
+        assert times() == ["22:20", "22:30"]
+
+
+async def test_a_schedule_that_comes_back_into_the_code_has_missed_nothing():
+    async with Sandbox(each_ten) as box:
+        await box.advance("10m")
+        known = decode_ticked(box.cluster.latest("jobs.control")[b"cron:each_ten"])
+        await kill_all(box)
+        gone = replace(known, gone=box.cluster.clock.now())
+        box.cluster.log.write(Append("jobs.control", 0, *encode_ticked("each_ten", gone)))
+        box.cluster.clock.set(box.cluster.clock.now() + 120 * MINUTE)
+        await crash(box)
+        await box.advance("7m")
+        assert times() == ["22:20", "00:30"]
