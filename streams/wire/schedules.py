@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -19,6 +20,8 @@ from streams.values import immutable
 TICKED: Final = b"cron:"
 ADDED: Final = b"cron-added:"
 PAUSED: Final = b"cron-pause:"
+
+_KEPT: Final = 20_000  # values that were read
 
 
 @immutable(frozen=True, slots=True, kw_only=True)
@@ -66,6 +69,7 @@ class Halt:
     reason: str = ""
 
 
+@lru_cache(maxsize=_KEPT)
 def shape_of(schedule: Schedule) -> str:
     """The same for schedules that have the same ticks."""
     told = _plain(schedule)
@@ -89,6 +93,7 @@ def encode_ticked(name: str, ticked: Ticked) -> tuple[bytes, bytes]:
     return TICKED + name.encode(), orjson.dumps(told)
 
 
+@lru_cache(maxsize=_KEPT)  # all of them are read whenever one changes
 def decode_ticked(value: bytes) -> Ticked:
     """What `encode_ticked` wrote.
 
@@ -126,6 +131,7 @@ def encode_added(name: str, added: Added | None) -> tuple[bytes, bytes | None]:
     return ADDED + name.encode(), orjson.dumps(told)
 
 
+@lru_cache(maxsize=_KEPT)  # all of them are read whenever one changes
 def decode_added(value: bytes) -> Added:
     """What `encode_added` wrote.
 

@@ -49,6 +49,7 @@ GRACE_MS: Final = 30_000
 GONE_AFTER_MS: Final = 15 * 60_000
 """In a rolling deploy a schedule that this worker does not know is known to the next one."""
 RETRY_MS: Final = 1_000
+AT_ONCE: Final = 100
 SOURCE: Final = "cron"
 
 T = TypeVar("T")
@@ -162,6 +163,7 @@ class Schedules:
         self._planned: dict[str, Planned] = {}
         self._ticked: dict[str, Ticked] = {}
         self._halts: dict[str, Halt] = {}
+        self._next: dict[str, tuple[Schedule, int, int | None]] = {}  # see `_next_due`
         self._unknown_since: dict[str, int] = {}
 
     @property
@@ -204,18 +206,23 @@ class Schedules:
         jobs: list[Append] = []
         ticked: dict[str, Ticked] = {}
         times: list[int] = []
-        for planned in self._planned.values():
+        for seen, planned in enumerate(self._planned.values()):
+            if seen % AT_ONCE == AT_ONCE - 1:
+                await asyncio.sleep(0)  # to reckon with thousands takes longer than others can wait
             if planned.queue not in owned:
                 continue
             halt = self._halts.get(planned.name)
             known = self._begin(planned, halt, now)
             if halt is None or not halt.is_paused:
-                due = decide(planned.schedule, planned.name, known.last, now, GRACE_MS)
-                for firing in due.firings:
-                    jobs += await self._appends(planned, firing)
-                known = _after(known, due)
-                if (tick := next_tick(planned.schedule, known.last)) is not None:
-                    times.append(due_at(planned.schedule, planned.name, tick))
+                at = self._next_due(planned, known.last)
+                if at is not None and at <= now:
+                    due = decide(planned.schedule, planned.name, known.last, now, GRACE_MS)
+                    for firing in due.firings:
+                        jobs += await self._appends(planned, firing)
+                    known = _after(known, due)
+                    at = self._next_due(planned, known.last)
+                if at is not None:
+                    times.append(at)
             if known != self._ticked.get(planned.name):
                 ticked[planned.name] = known
         ticked |= self._retired(owned, now)
@@ -231,6 +238,16 @@ class Schedules:
             self._count(name, known.since(self._ticked.get(name)))
         return min(times, default=None)
 
+    def _next_due(self, planned: Planned, last: int) -> int | None:
+        """When the first tick after `last` is due; reckoned once, not whenever another one is."""
+        known = self._next.get(planned.name)
+        if known is not None and known[:2] == (planned.schedule, last):
+            return known[2]
+        tick = next_tick(planned.schedule, last)
+        at = None if tick is None else due_at(planned.schedule, planned.name, tick)
+        self._next[planned.name] = planned.schedule, last, at
+        return at
+
     def _owned_queues(self) -> set[str]:
         queues = {each.queue for each in self._planned.values()}
         queues |= {each.queue for each in self._ticked.values()}
@@ -245,6 +262,7 @@ class Schedules:
         for name, added in decoded(self._control.named(ADDED), decode_added).items():
             if name not in self._in_code:
                 self._planned[name] = planned_at_run_time(name, added)
+        self._next = {name: each for name, each in self._next.items() if name in self._planned}
         self._ticked = decoded(self._control.named(TICKED), decode_ticked)
         self._halts = decoded(self._control.named(PAUSED), decode_halt)
 

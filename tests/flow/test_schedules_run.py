@@ -12,6 +12,7 @@ from steps import cluster_of, crash, for_a_while, kill_all, pass_time
 
 from streams import Cron, Every, JobContext, Tick, job
 from streams.cron.schedule import Overlap
+from streams.cron.ticks import next_tick
 from streams.errors import PermanentError
 from streams.testing.sandbox import Sandbox
 from streams.wire.schedules import (
@@ -290,3 +291,25 @@ async def test_a_schedule_that_comes_back_into_the_code_has_missed_nothing():
         await crash(box)
         await box.advance("7m")
         assert times() == ["22:20", "00:30"]
+
+
+async def test_the_next_tick_of_a_schedule_is_not_reckoned_whenever_another_one_is_due(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    reckoned: list[str] = []
+
+    def next_of(schedule: Any, after_ms: int) -> int | None:
+        reckoned.append(schedule.pattern)
+        return next_tick(schedule, after_ms)
+
+    monkeypatch.setattr("streams.worker.schedules.next_tick", next_of)
+
+    @job(name="taker")
+    async def taker(tick: Tick) -> None: ...
+
+    async with Sandbox(taker, each_ten) as box:
+        yearly = replace(beat(), schedule=Cron("@yearly", overlap="allow"))
+        await tell(box, encode_added("yearly", yearly))
+        await box.advance("2h")
+        assert len(times("each_ten")) == 12
+        assert reckoned.count("@yearly") == 1
