@@ -112,8 +112,10 @@ class TakeOvers:
         for attempt in self._owned.hand:
             if attempt.key_rate is None or attempt.started is None or attempt.is_over:
                 continue
-            is_written = attempt.entry is not None and attempt.entry.state is State.RUNNING
-            if not is_written and attempt.lane not in settlement.passed:
+            entry = attempt.entry
+            is_written = entry is not None and entry.state is State.RUNNING
+            is_ahead = entry is not None and entry.started_by is not None  # of the start itself
+            if (is_ahead or not is_written) and attempt.lane not in settlement.passed:
                 self.take_over(attempt, settlement, now)
 
     def _put_in_table(

@@ -295,3 +295,39 @@ async def test_rates_of_keys_are_kept_through_crashes_and_rebalances(seed: int, 
         for kind, most, per in (("key", 2, 10_000), ("aside", 3, 5_000)):
             times = [at for at, what in starts if what.startswith(f"{kind} {k} ")]
             assert most_in_any_window(times, per) <= most
+
+
+class Moved(JobPayload, name="moved", key="k"):
+    k: int
+    n: int
+
+
+@pytest.mark.usefixtures("all_ends")
+async def test_a_start_that_was_recorded_ahead_counts_from_when_it_was_when_its_partition_moves():
+    starts: list[tuple[int, int, int]] = []
+
+    @job(rate_limit=RateLimit(1, per="8s", by="key"))
+    async def moved(payload: Moved) -> None:
+        starts.append((payload.k, payload.n, time_now()))
+        await for_a_while(60_000 if payload.n else 100)
+
+    keys = range(12)
+    # given jobs whose worker was killed, and which wait for the rate of their key after that
+    cluster = cluster_of(moved)
+    worker = await cluster.start_worker("a")
+    for k in keys:
+        for n in range(2):
+            send(cluster, Moved(k=k, n=n), f"{k}-{n}")
+    await pass_time(cluster, 1_000)
+    await cluster.kill(worker)
+    await cluster.start_worker("a")
+    while sum(n for _, n, _ in starts) < len(keys):
+        await pass_time(cluster, 100)
+    # when partitions move once they run
+    await cluster.start_worker("b")
+    await pass_time(cluster, 20_000)
+    # then they run again at the rate
+    assert len(starts) > 2 * len(keys)
+    for k in keys:
+        of_key = [at for key, _, at in starts if key == k]
+        assert most_in_any_window(of_key, 8_000) == 1
