@@ -131,7 +131,9 @@ class Commands:
                 # Not read yet, or read and over: then what is enqueued again is meant.
                 self._ahead[state_key] = (command, offset, queue_end)
             case "reschedule" if attempt is None and entry is not None:
-                self._reschedule(command, entry, offset, settlement)
+                # Else a purge that comes to it later would take it for one that was meant to stay.
+                if not self.purges.end_before_start(entry, settlement, now):
+                    self._reschedule(command, entry, offset, settlement)
             case "reschedule" if attempt is None and owned.watermark.position < queue_end:
                 before = self._ahead.get(state_key)
                 if before is None or before[0].kind == "reschedule":  # a cancel stays one
