@@ -11,8 +11,7 @@ from streams import Fixed, JobContext, JobPayload, Retry, Snooze, job
 from streams.jobs.identity import JobKey
 from streams.testing.sandbox import Sandbox
 from streams.wire.envelope import Envelope
-from streams.wire.state import Command, encode_command
-from streams.worker.ports import Append
+from streams.wire.state import Command
 from streams.worker.purge import AT_ONCE as PURGED_AT_ONCE
 
 HOUR = 3_600_000
@@ -248,18 +247,16 @@ async def test_what_was_told_to_start_now_starts_now_also_after_a_crash():
 
 
 async def test_a_purge_that_came_before_ends_it_all_the_same():
-    async with Sandbox(step) as it:
+    async with Sandbox(step, partitions=1) as it:
         box = opened(it)
         jobs = [
             send(box.cluster, Step(account=n, n=n), delay=HOUR) for n in range(3 * PURGED_AT_ONCE)
         ]
         await box.cluster.settle()
-        for partition in range(2):
-            until = await box.cluster.log.end("jobs.default", partition)
-            everyone = JobKey(name="", ordering_key=None, id="")
-            key, value = encode_command(Command(kind="purge", job=everyone, until=until))
-            box.cluster.log.write(Append("jobs.default.commands", partition, key, value))
+        everyone = JobKey(name="", ordering_key=None, id="")
+        asked = [Command(kind="purge", job=everyone, until=len(jobs))]
         for job_key in sorted(jobs, key=JobKey.encode)[-20:]:  # to which it comes last
-            ask_for(box, job_key, 2)
+            asked.append(Command(kind="reschedule", job=job_key, due=due_at(2)))
+        pipeline(box).command([(each, at) for at, each in enumerate(asked)], len(jobs))
         await box.cluster.settle()
         assert {each.state for each in box.jobs()} == {"cancelled"}
