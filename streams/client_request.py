@@ -59,6 +59,11 @@ class JobOptions:
             return _future("delay", now + _positive("delay", self.delay, least=0), now)
         if self.run_at is None:
             return None
+        if not isinstance(self.run_at, datetime):
+            raise PayloadInvalid(
+                f"run_at={self.run_at!r} is no datetime: write datetime(..., tzinfo=UTC)",
+                field="run_at",
+            )
         if self.run_at.tzinfo is None:
             raise PayloadInvalid(
                 f"run_at={self.run_at!r} has no time zone: use datetime.now(UTC) + ..., "

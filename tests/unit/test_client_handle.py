@@ -116,6 +116,7 @@ async def test_what_may_wait_for_one_does(story: Story) -> None:
         ({}, "say when"),
         ({"delay": "1h", "run_at": datetime(2100, 1, 1, tzinfo=UTC)}, "not both"),
         ({"run_at": datetime(2100, 1, 1)}, "no time zone"),
+        ({"run_at": "2100-01-01T00:00Z"}, "no datetime"),
         ({"delay": "-1h"}, "no duration"),
         ({"delay": timedelta(seconds=-1)}, "can't be negative"),
     ],
