@@ -193,6 +193,11 @@ class Sandbox:
 
 
 def _values(given: tuple[Any, ...]) -> list[Any]:
+    for each in given:
+        if not (isinstance(each, ModuleType) or handlers_among([each]) or listeners_among([each])):
+            raise TypeError(
+                f"Sandbox(...) takes modules, handlers and listeners, one by one; not {each!r}"
+            )
     return [
         value
         for each in given
