@@ -86,7 +86,7 @@ def _waiting(evidence: Evidence, entry: OpenEntry | None, now: int) -> Answer:
                     "and takes its place",
                 )
             case State.SCHEDULED:
-                return Answer(kind="delayed", text=f"it was sent for {show_time(entry.due)}")
+                return Answer(kind="delayed", text=f"it waits for {show_time(entry.due)}")
             case State.RETRYING:
                 return Answer(
                     kind="retrying",
