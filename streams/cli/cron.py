@@ -168,6 +168,8 @@ def _split(what: list[str], every: str | None) -> tuple[str | None, str, str | N
     pattern = rest.pop(0) if every is None else None
     if not rest:
         fail("name the job that it enqueues, behind the pattern", exits.USAGE)
+    if every is not None and (" " in rest[0] or rest[0].startswith("@")):
+        fail(f"{rest[0]!r} is a pattern, and --every has none: leave one of them out", exits.USAGE)
     if len(rest) > 2:
         which = "--every has none: leave it out" if every else "put it in quotes, as one argument"
         fail(f"too many arguments; the pattern: {which}", exits.USAGE)

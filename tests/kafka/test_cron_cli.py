@@ -99,6 +99,7 @@ REFUSED = [
     (("add", "x", "0 7 * * *", "taker", "--tz", "Europe/Berln"), "did you mean Europe/Berlin?"),
     (("add", "x", "taker", "--every", "-5m"), "'-5m' is no duration"),
     (("add", "x", "taker", "--every", "10ms"), "shorter than"),
+    (("add", "x", "0 7 * * *", "taker", "--every", "1h"), "is a pattern, and --every has none"),
     (("add", "x", "taker", "--every", "1h", "--tz", "UTC"), "a time zone goes with a pattern"),
     (("add", "x", "taker", "--every", "1h", "--jitter", "2h"), "past the next one"),
     (("add", "x", "taker", "--every", "1h", "--start", "2030-01-01T00:00"), "has no time zone"),
