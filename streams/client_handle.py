@@ -142,12 +142,12 @@ class Handle:
     ) -> bool:
         """Ask the job's worker to start it at another time; durable when this returns.
 
-        For jobs that wait for one: delayed, to be retried, asleep; also straight after the
+        For jobs that wait: for their time, for a retry, for their turn; also straight after the
         enqueue. `delay` is counted from now; a time that is past means now.
 
         Returns:
-            False: it waits for no time (`status()` says what it does), and nothing was asked.
-            True: the worker is asked; a job that comes due before it hears of this starts then.
+            False: it does not wait (`status()` says what it does), and nothing was asked. True:
+            the worker is asked; a job that has begun by the time it hears of this goes on.
 
         Raises:
             PayloadInvalid: neither or both of the two, or no time that is.
@@ -161,8 +161,9 @@ class Handle:
         return True
 
 
-# Which may wait for a time: a delayed job is queued, too, as long as it was not read.
-MAY_BE_TIMED = frozenset({State.QUEUED, State.SCHEDULED, State.RETRYING, State.SLEEPING})
+_TIMED = frozenset({State.QUEUED, State.SCHEDULED, State.RETRYING, State.SLEEPING})
+# Which can get another time. A job is queued until something is written about it: it may run.
+MAY_BE_TIMED = _TIMED | {State.PARKED}
 _FAILED = frozenset({State.DEAD, State.CANCELLED, State.DISCARDED, State.EXPIRED})
 
 
@@ -196,7 +197,7 @@ def status_of(story: Story) -> JobStatus:
 
 
 def _due(entry: OpenEntry) -> datetime | None:
-    if entry.due is None or entry.state not in MAY_BE_TIMED:
+    if entry.due is None or entry.state not in _TIMED:
         return None
     return datetime.fromtimestamp(entry.due / 1000, UTC)
 

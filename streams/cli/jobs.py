@@ -141,7 +141,7 @@ def reschedule(
         None, help="Start it then: 2026-12-24T18:00+01:00.", show_default=False
     ),
 ) -> None:
-    """Give a job that waits for its time another one; exit code 1 if it waits for none."""
+    """Give a job that waits, for its time or its turn, another time; exit code 1 if it does not."""
     from datetime import datetime
 
     from streams.client_handle import MAY_BE_TIMED
@@ -161,7 +161,7 @@ def reschedule(
     found = asyncio.run(_reschedule(id, name, queue, due))
     state = found.status.state
     if state not in MAY_BE_TIMED:
-        fail(f"job {id} is {state}: it waits for no time", exits.NEGATIVE)
+        fail(f"job {id} is {state}: it does not wait", exits.NEGATIVE)
     print(
         f"asked the worker of queue {found.queue} to start {found.job.name} {id} at "
         f"{show_time(due)}"

@@ -76,7 +76,10 @@ class Rescheduling:
     def _ask_of_some(self) -> None:
         now = self._world.clock.now()
         for job in list(self._world.oracle.jobs.values()):
-            if job.not_before and not job.must_cancel and job.start_at is None:
+            if job.must_cancel or job.start_at is not None or job.kind not in ("keyed", "loose"):
+                continue
+            if job.not_before or self._rng.random() < 0.2:
+                job.plain = False  # it lets those of its key go first
                 due = now + self._rng.randint(-1_000, 20_000)
                 self._ask(job, due, is_last_word=False)
 

@@ -110,6 +110,39 @@ def new_entry(
     )
 
 
+def waiting_entry(attempt: Attempt) -> OpenEntry:
+    """The entry of a job in hand that has not begun: the one that it came from, or its first."""
+    return attempt.entry or new_entry(
+        attempt.job,
+        attempt.record,
+        attempt.envelope,
+        State.SCHEDULED,
+        arrival=attempt.record.offset,
+        single=attempt.single,
+    )
+
+
+def put_off(entry: OpenEntry, due: int, commanded: int, *, is_keyed: bool) -> OpenEntry:
+    """A job that has not begun, with another time, by the command at this offset.
+
+    A retry goes on blocking its key; what has not run does not.
+    """
+    has_run, is_asleep = entry.attempts > 0, entry.state is State.SLEEPING
+    state = State.SLEEPING if is_asleep else State.RETRYING if has_run else State.SCHEDULED
+    return replace(
+        entry,
+        state=state,
+        due=due,
+        not_before=due if state is State.SCHEDULED else entry.not_before,
+        blocks=entry.blocks if is_asleep else has_run and is_keyed,
+        held=None,
+        is_supposed=False,
+        started_by=None,
+        starts=max(0, entry.starts - (entry.state is State.RUNNING)),
+        commanded=commanded,
+    )
+
+
 def entry_record(entry: OpenEntry) -> Record:
     """The record that an entry was taken over from."""
     topic, partition, offset = entry.origin

@@ -7,10 +7,14 @@ from collections import deque
 from dataclasses import replace
 
 from streams.jobs.identity import JobKey
+from streams.jobs.lifecycle import Happening
 from streams.jobs.outcome import Cancelled
+from streams.jobs.single import Kind
 from streams.jobs.states import State
 from streams.wire.state import Command, OpenEntry, is_debounced
 from streams.worker import open_jobs
+from streams.worker.admission import put_off, waiting_entry
+from streams.worker.attempt import Attempt
 from streams.worker.callbacks import Callbacks
 from streams.worker.ending import Ending
 from streams.worker.outcomes import Outcomes
@@ -130,6 +134,8 @@ class Commands:
             case "cancel" if entry is None and owned.watermark.position < queue_end:
                 # Not read yet, or read and over: then what is enqueued again is meant.
                 self._ahead[state_key] = (command, offset, queue_end)
+            case "reschedule" if attempt is not None:
+                self._put_off(attempt, command, offset, settlement, now)
             case "reschedule" if attempt is None and entry is not None:
                 # Else a purge that comes to it later would take it for one that was meant to stay.
                 if not self.purges.end_before_start(entry, settlement, now):
@@ -145,18 +151,33 @@ class Commands:
             case _:
                 logger.info("command %s for %s: nothing to do", command.kind, command.job.id)
 
+    def _put_off(
+        self, attempt: Attempt, command: Command, offset: int, settlement: Settlement, now: int
+    ) -> None:
+        """Give a job that waits for its turn a time, unless it has begun by now."""
+        single, hand = attempt.single, self._owned.hand
+        is_settled = attempt.lane is not None and attempt.lane in settlement.passed
+        is_debounced = single is not None and single.kind is Kind.DEBOUNCE
+        if attempt.started is not None or is_settled or is_debounced or not hand.take_back(attempt):
+            logger.info("reschedule of %s: it runs", attempt.job.id)
+            return
+        is_keyed = attempt.lane is not None
+        entry = put_off(waiting_entry(attempt), command.due, offset, is_keyed=is_keyed)
+        self._outcomes.put_off(attempt, entry, settlement, now)
+        self._owned.tell(settlement, Happening.SCHEDULED, attempt.job, now, due=command.due)
+
     def _reschedule(
         self, command: Command, entry: OpenEntry, offset: int, settlement: Settlement
     ) -> None:
-        """Give a job that waits for its time another one; one that is due already goes on."""
-        if entry.state not in _TIMED or entry.due is None or is_debounced(entry):
+        """Give a job that waits in the open table another time."""
+        waits_for_time = entry.state in _TIMED and entry.due is not None
+        waits_for_turn = entry.state is State.PARKED and entry.unknown_since is None
+        if not (waits_for_time or waits_for_turn) or is_debounced(entry):
             logger.info("reschedule of %s: it is %s", entry.job.id, entry.told)
             return
-        lane = self._owned.lane_of_entry(entry) if entry.blocks else None
-        entry = replace(entry, due=command.due, commanded=offset)
-        if entry.state is State.SCHEDULED:
-            entry = replace(entry, not_before=command.due)
-        settlement.open(entry, lane)
+        lane = self._owned.lane_of_entry(entry)
+        again = put_off(entry, command.due, offset, is_keyed=lane is not None)
+        settlement.open(again, lane if entry.blocks else None)
 
     def _resolve(
         self,

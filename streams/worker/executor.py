@@ -299,6 +299,16 @@ class LoopExecutor:
         elif self._slots[attempt.definition.runs_in].remove(attempt):
             running.done(attempt, Cancelled(reason=reason))
 
+    def take_back(self, attempt: Attempt) -> bool:
+        """Take an attempt that waits from the queue, and tell nobody; False: it is about to run."""
+        running: _Running = attempt.handle
+        if running.over or running.has_slot or attempt.definition.batch is not None:
+            return False
+        if not self._slots[attempt.definition.runs_in].remove(attempt):
+            return False
+        running.silent = running.over = True
+        return True
+
     def abandon(self, attempt: Attempt) -> None:
         """Interrupt the attempt and tell nobody."""
         running: _Running | None = attempt.handle

@@ -169,6 +169,10 @@ class Hand:
         if self._holder is not None:
             self._executor.brought(limit, self._holder, has_more=has_more)
 
+    def take_back(self, attempt: Attempt) -> bool:
+        """Whether an attempt has not begun, and does not either, until it is put down."""
+        return not attempt.submitted or self._executor.take_back(attempt)
+
     def cancel(self, attempt: Attempt, reason: str) -> None:
         """Interrupt an attempt that was submitted; its outcome comes as any other's."""
         self._executor.cancel(attempt, reason)

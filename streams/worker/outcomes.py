@@ -13,6 +13,7 @@ from streams.jobs.outcome import (
     Opening,
     Outcome,
 )
+from streams.wire.state import OpenEntry
 from streams.worker import settle
 from streams.worker.attempt import Attempt
 from streams.worker.owned import Owned
@@ -57,6 +58,16 @@ class Outcomes:
             self.conclude(attempt, outcome, settlement, now)
         self._ended = later
 
+    def put_off(self, attempt: Attempt, entry: OpenEntry, settlement: Settlement, now: int) -> None:
+        """An attempt that was taken back is an entry again."""
+        owned = self._owned
+        owned.suspicion.suspects.ended(attempt.state_key)
+        owned.suspicion.forget(attempt.state_key)
+        settlement.open(entry, attempt.lane)
+        if attempt.offset is not None:
+            settlement.finished.append(attempt.offset)
+        self._put_down(attempt, settlement, now)
+
     def conclude(
         self, attempt: Attempt, outcome: Outcome, settlement: Settlement, now: int
     ) -> None:
@@ -68,6 +79,10 @@ class Outcomes:
         if isinstance(outcome, Held):
             owned.suspicion.forget(attempt.state_key)
         settle.conclude(attempt, outcome, settlement, owned.place, now)
+        self._put_down(attempt, settlement, now)
+
+    def _put_down(self, attempt: Attempt, settlement: Settlement, now: int) -> None:
+        owned = self._owned
         if attempt.key_rate is not None:
             settlement.left.append(attempt)
         followers = owned.hand.put_down(attempt, is_blocked=attempt.lane in settlement.blocking)

@@ -187,6 +187,10 @@ class Executor(Protocol):
         """Interrupt it, or take it from the queue; `done` gets `Cancelled`."""
         ...
 
+    def take_back(self, attempt: Attempt) -> bool:
+        """Take an attempt that waits from the queue, and tell nobody; False: it is about to run."""
+        ...
+
     def abandon(self, attempt: Attempt) -> None:
         """Interrupt it and tell nobody: its partition belongs to another worker."""
         ...

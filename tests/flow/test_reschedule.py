@@ -5,7 +5,19 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from steps import ask, cluster_of, crash, kill_all, pass_time, pipeline, put, restart, send
+from steps import (
+    ask,
+    cluster_of,
+    crash,
+    for_a_while,
+    kill_all,
+    pass_time,
+    pipeline,
+    put,
+    restart,
+    send,
+    time_now,
+)
 
 from streams import Fixed, JobContext, JobPayload, Retry, Snooze, job
 from streams.jobs.identity import JobKey
@@ -150,15 +162,12 @@ async def test_a_command_that_is_read_again_changes_nothing():
         assert ran == [(2, 1)]
 
 
-@pytest.mark.parametrize("state", ["over", "parked", "unknown"])
+@pytest.mark.parametrize("state", ["over", "unknown"])
 async def test_what_waits_for_no_time_stays_as_it_is(state: str):
     async with Sandbox(step) as it:
         box = opened(it)
         match state:
             case "over":
-                job_key = await box.enqueue(Step(account=1, n=1))
-            case "parked":
-                await box.enqueue(Step(account=1, n=2, do="fail"))
                 job_key = await box.enqueue(Step(account=1, n=1))
             case _:
                 job_key = JobKey(name="step", ordering_key="step:1", id="nobody")
@@ -166,7 +175,7 @@ async def test_what_waits_for_no_time_stays_as_it_is(state: str):
         await box.reschedule(job_key, "5h")
         assert [(type(each), each.state) for each in box.jobs()] == before
         await box.advance("1h")
-        assert [n for _, n in ran] == {"over": [1], "parked": [2, 1]}.get(state, [])
+        assert [n for _, n in ran] == ([1] if state == "over" else [])
 
 
 async def test_a_delayed_job_whose_name_nobody_knows_yet_is_not_early():
@@ -260,3 +269,78 @@ async def test_a_purge_that_came_before_ends_it_all_the_same():
         pipeline(box).command([(each, at) for at, each in enumerate(asked)], len(jobs))
         await box.cluster.settle()
         assert {each.state for each in box.jobs()} == {"cancelled"}
+
+
+class Narrow(JobPayload, name="narrow"):
+    n: int
+
+
+class InOrder(JobPayload, name="in_order", key="account"):
+    account: int
+    n: int
+
+
+@job(concurrency=1)
+async def narrow(payload: Narrow) -> None:
+    starts.append((payload.n, time_now() - began[0]))
+    await for_a_while(10_000)
+
+
+@job
+async def in_order(payload: InOrder) -> None:
+    starts.append((payload.n, time_now() - began[0]))
+    await for_a_while(10_000)
+
+
+starts: list[tuple[int, int]] = []  # number, when
+
+
+@pytest.mark.usefixtures("all_ends")
+@pytest.mark.parametrize("crashes", [False, True])
+@pytest.mark.parametrize("delay", [None, 5])
+@pytest.mark.parametrize("kind", [Narrow, InOrder])
+async def test_what_waits_for_its_turn_is_put_off_and_what_runs_is_not(
+    kind: type[Narrow | InOrder], delay: int | None, crashes: bool
+):
+    starts.clear()
+    cluster = cluster_of(narrow, in_order, partitions=1)
+    began.append(time_now())
+    worker = await cluster.start_worker("a")
+    # given one that runs, and three that are due and wait behind it
+    jobs = [
+        send(cluster, Narrow(n=n) if kind is Narrow else InOrder(account=1, n=n), delay=delay)
+        for n in range(4)
+    ]
+    await pass_time(cluster, 1_000)
+    assert [n for n, _ in starts] == [0]
+    # when the first two are given another time
+    for job_key in jobs[:2]:
+        ask(cluster, "reschedule", job_key, due=began[0] + HOUR)
+    await pass_time(cluster, 1_000)
+    if crashes:
+        await cluster.kill(worker)
+        await cluster.start_worker("a")
+    await pass_time(cluster, 60_000)
+    # then the one that ran was not stopped, and the other two did not wait
+    assert {n for n, _ in starts} == {0, 2, 3}
+    await pass_time(cluster, HOUR)
+    assert [at for n, at in starts if n == 1] == [HOUR]
+    assert [n for n, _ in starts if n != 0] == [2, 3, 1]
+
+
+@pytest.mark.usefixtures("all_ends")
+async def test_what_is_due_in_a_paused_queue_is_put_off():
+    starts.clear()
+    cluster = cluster_of(narrow, partitions=1)
+    began.append(time_now())
+    worker = await cluster.start_worker("a")
+    worker.engine.executor.pause_queues({"default"}, set())
+    due = send(cluster, Narrow(n=1), delay=100)
+    await pass_time(cluster, 1_000)
+    ask(cluster, "reschedule", due, due=began[0] + HOUR)
+    await pass_time(cluster, 1_000)
+    worker.engine.executor.pause_queues(set(), set())
+    await pass_time(cluster, 60_000)
+    assert starts == []
+    await pass_time(cluster, HOUR)
+    assert starts == [(1, HOUR)]

@@ -164,7 +164,7 @@ async def test_jobs_are_shown_waited_for_and_cancelled(
         assert refused.code == exits.USAGE
         assert why in error_of(refused)
     assert over.code == exits.NEGATIVE
-    assert f"job {done} is completed: it waits for no time" in error_of(over)
+    assert f"job {done} is completed: it does not wait" in error_of(over)
     ended = await cli.run("jobs", "wait", "twice", "--name", "refund", "--json")
     assert (ended.code, ended.json["state"]) == (exits.NEGATIVE, "dead")  # its card is blocked
     async with asyncio.timeout(30):

@@ -91,7 +91,7 @@ async def test_what_is_not_over_is(story: Story) -> None:
     assert (command.kind, command.job, command.reason) == ("cancel", JOB, "enough")
 
 
-@pytest.mark.parametrize("state", [*sorted(OVER), State.DEAD, State.RUNNING, State.PARKED])
+@pytest.mark.parametrize("state", [*sorted(OVER), State.DEAD, State.RUNNING])
 async def test_what_waits_for_no_time_gets_none(state: State) -> None:
     link = StubLink(over(state) if state in OVER else is_open(state))
     assert await handle_of(link).reschedule(delay="1h") is False
@@ -100,7 +100,7 @@ async def test_what_waits_for_no_time_gets_none(state: State) -> None:
 
 @pytest.mark.parametrize(
     "story",
-    [Story(), *(is_open(state) for state in (State.SCHEDULED, State.RETRYING, State.SLEEPING))],
+    [Story(), *(is_open(state) for state in (State.SCHEDULED, State.RETRYING, State.PARKED))],
 )
 async def test_what_may_wait_for_one_does(story: Story) -> None:
     link = StubLink(story)
