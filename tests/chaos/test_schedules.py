@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -88,7 +89,9 @@ def test_jobs_that_limits_hold(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(Limits, "_of", of)
     monkeypatch.setattr(Limit, "near", 1)
     monkeypatch.setattr(LoopExecutor, "_turn_away", count)
-    assert_held(run_seeds(range(150), processes=1))
+    summary = run_seeds(range(150), processes=1)
+    # One at a time, what is due waits for those before it.
+    assert_held(without(summary, r"ran \d+ ms after the time it got last"))
     assert len(held) > 1_000
 
 
@@ -125,15 +128,12 @@ def test_jobs_that_run_in_calls_with_others(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(JobDefinition, "call", in_order)
     summary = run_seeds(range(150), processes=1)
     # In one call it may expire, or be purged, behind those before it.
-    behind = ("ran after it had expired", "began after the purge")
-    for report in summary.failed:
-        report.faults = [each for each in report.faults if not any(why in each for why in behind)]
-    summary.failed = [report for report in summary.failed if report.faults]
-    assert_held(summary)
+    assert_held(without(summary, "ran after it had expired", "began after the purge"))
     assert sizes[3] > 500 and sizes[2] > 500
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3 * 3_600)  # half an hour on two free cores
 def test_a_hundred_thousand_schedules_hold(summary: Summary):
     long = run_seeds(LONG_SEEDS, processes=os.cpu_count() or 1)
     long.add(summary)
@@ -159,6 +159,16 @@ def test_a_seed_replays_exactly_in_another_process():
         for hashes in ("1", "2")
     }
     assert len(traces) == 1
+
+
+def without(summary: Summary, *expected: str) -> Summary:
+    """The same without the faults in which one of these patterns is found."""
+    for report in summary.failed:
+        report.faults = [
+            fault for fault in report.faults if not any(re.search(why, fault) for why in expected)
+        ]
+    summary.failed = [report for report in summary.failed if report.faults]
+    return summary
 
 
 def assert_held(summary: Summary) -> None:
