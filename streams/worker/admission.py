@@ -125,9 +125,9 @@ def waiting_entry(attempt: Attempt) -> OpenEntry:
 def put_off(entry: OpenEntry, due: int, commanded: int, *, is_keyed: bool) -> OpenEntry:
     """A job that has not begun, with another time, by the command at this offset.
 
-    A retry goes on blocking its key; what has not run does not.
+    What has run, be it in a worker that died, goes on blocking its key; what has not does not.
     """
-    has_run, is_asleep = entry.attempts > 0, entry.state is State.SLEEPING
+    has_run, is_asleep = entry.attempts > 0 or entry.has_run, entry.state is State.SLEEPING
     state = State.SLEEPING if is_asleep else State.RETRYING if has_run else State.SCHEDULED
     return replace(
         entry,
