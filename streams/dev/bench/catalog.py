@@ -19,6 +19,7 @@ from streams.dev.bench import (
     processes,
     recovery,
     start,
+    ticks,
     unordered,
 )
 from streams.dev.bench.bench import Bench
@@ -39,6 +40,7 @@ _MODULES: Final = (
     controls,
     priority,
     delay,
+    ticks,
 )
 
 BENCHES: Final[dict[str, Bench]] = {module.BENCH.name: module.BENCH for module in _MODULES}

@@ -20,4 +20,5 @@ NAMES: Final = (
     "controls",
     "priority",
     "delay",
+    "ticks",
 )
