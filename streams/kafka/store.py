@@ -14,6 +14,7 @@ from rocksdict import (
     Rdict,
     ReadOptions,
     WriteBatch,
+    WriteBufferManager,
     WriteOptions,
 )
 
@@ -24,12 +25,16 @@ from streams.worker.tables import DUE, HELD, LANE, LEDGER, META, OPEN
 
 TABLES = (OPEN, LEDGER, DUE, LANE, HELD, STARTS, SINGLE, META)
 WRITE_BUFFER_BYTES = 4 * 1024 * 1024
+# Of all tables of all partitions together: there may be hundreds, and each would keep its own.
+WRITE_BUFFERS_BYTES = 32 * 1024 * 1024
+ARENA_BYTES = 64 * 1024  # what a table takes at its first write: of many that is one of few
 # The index has a row for each block and is in memory whole: at RocksDB's own 4 KiB it takes more
 # than the filters, which answer most of what a ledger is asked for without index or block.
 BLOCK_BYTES = 16 * 1024
 CACHE_BYTES = 16 * 1024 * 1024
 
 _shared_cache: list[Cache] = []
+_shared_buffers: list[WriteBufferManager] = []
 
 
 class RocksStore:
@@ -117,6 +122,10 @@ def _options() -> Options:
     options.set_write_buffer_size(WRITE_BUFFER_BYTES)
     options.set_max_write_buffer_number(2)
     options.set_keep_log_file_num(2)
+    options.set_arena_block_size(ARENA_BYTES)
+    if not _shared_buffers:
+        _shared_buffers.append(WriteBufferManager(WRITE_BUFFERS_BYTES, False))
+    options.set_write_buffer_manager(_shared_buffers[0])
     blocks = BlockBasedOptions()
     if not _shared_cache:
         # One cache for the process: RocksDB's default would be one for each partition.

@@ -56,7 +56,7 @@ logger = logging.getLogger(__name__)
 COMMIT_INTERVAL = 0.5  # seconds
 # A partition has up to one fetch more in memory than its pipeline wants; records are unpacked when
 # they are asked for. Twice as much is no faster in the long run, and is 90 MB of a full worker.
-FETCH_BYTES = 768 * 1024
+FETCH_BYTES = 384 * 1024
 REQUEST_TIMEOUT = 90.0  # seconds; Faust's own
 COMMIT_WITHIN = 2.0  # seconds, at the end
 

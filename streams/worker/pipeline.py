@@ -43,7 +43,7 @@ logger = logging.getLogger(__name__)
 
 ADMITTED_MAX = 5_000  # jobs in hand for a partition; past it the queue is held back
 HELD_MAX = 100_000  # offsets between the commit and the read position
-ARRIVED_MAX = 4  # batches that wait for their turn
+ARRIVED_MAX = 2  # batches that wait for their turn
 # Entries that arrivals may make in a turn, and arrivals looked at before that is asked: what many
 # delayed jobs are while they are written is much more than what they are in memory afterwards.
 OPENED_AT_ONCE = 1_000
