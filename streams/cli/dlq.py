@@ -3,44 +3,105 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
 from streams.cli import exits
-from streams.cli.output import (
-    JSON,
-    ask,
-    fail,
-    print_fields,
-    print_json,
-    print_table,
-    show_bytes,
-    show_time,
-)
+from streams.cli.dlq_resolve import discard, replay
+from streams.cli.letter_options import LETTER, takes_filter
+from streams.cli.letters import attempts_of, find_letter, nothing, plain, print_letter, standing
+from streams.cli.output import JSON, fail, print_json, print_table, show_time
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
+    from streams.replay.letter_filter import LetterFilter
     from streams.replay.letters import Letter
+    from streams.replay.listing import Group, Page
+    from streams.wire.state import AttemptRecord
 
 app = typer.Typer(
-    help="Look at dead letters, and replay them.", epilog=exits.EPILOG, no_args_is_help=True
+    help="Look at dead letters, replay and discard them.",
+    epilog=exits.EPILOG,
+    no_args_is_help=True,
 )
 
-_LETTER = typer.Argument(
-    metavar="LETTER", help="The job's id, or topic/partition/offset of what could not be decoded."
-)
-_NAME = typer.Option(None, "--name", help="The job's name.")
-_QUEUE = typer.Option(None, "--queue", help="The job's queue.")
+app.command("replay", epilog=exits.EPILOG)(replay)
+app.command("discard", epilog=exits.EPILOG)(discard)
 
 
 @app.command("ls", epilog=exits.EPILOG)
-def ls(name: str | None = _NAME, queue: str | None = _QUEUE, as_json: bool = JSON) -> None:
-    """List the dead letters, oldest failure first."""
-    letters = _chosen(asyncio.run(_letters()), None, name, queue)
-    if as_json:
-        print_json([_as_json(letter) for letter in letters])
+@takes_filter
+def ls(
+    filter: LetterFilter,
+    by: str | None = typer.Option(
+        None, help="Count them: by error, message, job, queue, key, version or generation."
+    ),
+    limit: int = typer.Option(50, min=1, max=10_000, help="How many a page has."),
+    cursor: str | None = typer.Option(
+        None, help="The next page: what the one before said.", show_default=False
+    ),
+    as_json: bool = JSON,
+) -> None:
+    """List the dead letters, the newest first."""
+    from streams.replay.listing import GROUPS
+
+    if by is not None and by not in GROUPS:
+        fail(f"--by {by}: there are {', '.join(GROUPS)}", exits.USAGE)
+    if by is not None:
+        _print_groups(asyncio.run(_groups(filter, by)), by, as_json)
+        return
+    try:
+        page = asyncio.run(_page(filter, limit, cursor))
+    except ValueError as error:
+        fail(f"--cursor: {error}", exits.USAGE)
+    _print_page(page, filter, as_json)
+
+
+@app.command(epilog=exits.EPILOG)
+@takes_filter
+def show(
+    letter: str = typer.Argument(metavar="LETTER", help=LETTER),
+    *,
+    filter: LetterFilter,
+    as_json: bool = JSON,
+) -> None:
+    """Show one dead letter whole, with its job's attempts."""
+    print_letter(*asyncio.run(_letter_and_attempts(letter, filter)), as_json=as_json)
+
+
+async def _letter_and_attempts(
+    asked: str, filter: LetterFilter
+) -> tuple[Letter, tuple[AttemptRecord, ...]]:
+    letter = await find_letter(asked, filter)
+    return letter, await attempts_of(letter)
+
+
+async def _page(filter: LetterFilter, limit: int, cursor: str | None) -> Page:
+    from streams.replay.listing import page_of
+
+    async with standing(filter) as letters:
+        return await page_of(letters, limit, cursor)
+
+
+async def _groups(filter: LetterFilter, by: str) -> list[Group]:
+    from streams.replay.listing import groups_of
+
+    async with standing(filter) as letters:
+        return await groups_of(letters, by)
+
+
+def _print_page(page: Page, filter: LetterFilter, json: bool) -> None:
+    if json:
+        print_json(
+            {
+                "letters": [plain(letter) for letter in page.letters],
+                "matching": page.matching,
+                "next": page.next,
+            }
+        )
+        return
+    if not page.matching:
+        print(nothing(filter))
         return
     print_table(
         ("letter", "job", "queue", "attempts", "failed", "error"),
@@ -53,161 +114,38 @@ def ls(name: str | None = _NAME, queue: str | None = _QUEUE, as_json: bool = JSO
                 show_time(letter.last_failure),
                 f"{letter.error}: {letter.message}".splitlines()[0][:100],
             )
-            for letter in letters
+            for letter in page.letters
         ],
     )
+    if page.next is not None:
+        print(f"{len(page.letters)} of {page.matching:,}; older ones: --cursor {page.next}")
 
 
-@app.command(epilog=exits.EPILOG)
-def show(
-    letter: str = _LETTER,
-    name: str | None = _NAME,
-    queue: str | None = _QUEUE,
-    as_json: bool = JSON,
-) -> None:
-    """Show one dead letter whole."""
-    one = _one(_chosen(asyncio.run(_letters()), letter, name, queue), letter)
-    if as_json:
+def _print_groups(groups: list[Group], by: str, json: bool) -> None:
+    if json:
         print_json(
-            {
-                **_as_json(one),
-                "trace": one.trace,
-                "payload": None if one.payload is None else show_bytes(one.payload, 10**7),
-                "headers": {name: show_bytes(value) for name, value in one.headers},
-            }
-        )
-        return
-    topic, partition, offset = one.origin
-    print_fields(
-        [
-            ("letter", one.id),
-            ("job", one.name),
-            ("queue", one.queue),
-            ("key", "" if one.job is None else one.job.ordering_key or ""),
-            ("generation", str(one.generation)),
-            ("attempts", str(one.attempts)),
-            ("first failed", show_time(one.first_failure)),
-            ("last failed", show_time(one.last_failure)),
-            ("from", f"{topic}/{partition}/{offset}"),
-            ("error", f"{one.error}: {one.message}"),
-            ("payload", show_bytes(one.payload)),
-        ]
-    )
-    for header, value in one.headers:
-        print(f"  {header}: {show_bytes(value, 200)}")
-    if one.trace:
-        print(f"\n{one.trace}")
-
-
-@app.command(epilog=exits.EPILOG)
-def replay(
-    letter: str | None = typer.Argument(None, metavar="LETTER", help=_LETTER.help),
-    all: bool = typer.Option(False, "--all", help="Every letter, or every one of --name, --queue."),
-    name: str | None = _NAME,
-    queue: str | None = _QUEUE,
-    yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask."),
-    timeout: str = typer.Option("30s", help="How long to wait for the workers."),
-) -> None:
-    """Replay one letter, or all; exit code 1 if a worker did not take one up in time."""
-    from streams.durations import to_ms
-
-    if (letter is None) is not all:
-        fail("name one LETTER, or give --all", exits.USAGE)
-    try:
-        to_ms(timeout)
-    except ValueError as error:
-        fail(f"--timeout: {error}", exits.USAGE)
-    letters = _chosen(asyncio.run(_letters()), letter, name, queue)
-    if letter is not None:
-        letters = [_one(letters, letter)]
-    if not letters:
-        print("there are no dead letters")
-        return
-    if all and not yes:
-        ask(f"Replay {len(letters)} dead letter{'s' if len(letters) > 1 else ''}?")
-    left = asyncio.run(_replay(letters, timeout))
-    print(f"{len(letters) - len(left)} of {len(letters)} replayed")
-    if left:
-        ids = ", ".join(one.id for one in left[:5]) + (", ..." if len(left) > 5 else "")
-        fail(
-            f"no worker replayed {ids} within {timeout}: is one running for the queue? "
-            "They are replayed when it starts, unless a job is no longer dead",
-            exits.NEGATIVE,
-        )
-
-
-async def _letters() -> list[Letter]:
-    from streams.replay.letters import standing_letters
-    from streams.replay.reader import read_topics
-    from streams.settings import Settings
-    from streams.wire.topics import TopicNames
-
-    settings = Settings()
-    dead = TopicNames(settings.prefix).dead
-    return await standing_letters(read_topics(settings.bootstrap_servers, [dead]))
-
-
-async def _replay(letters: Sequence[Letter], timeout: str) -> list[Letter]:
-    from rich.console import Console
-    from rich.progress import Progress
-
-    from streams.replay.resend import replay_letters
-    from streams.settings import Settings
-    from streams.wire.topics import TopicNames
-
-    settings = Settings()
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        bar = progress.add_task("replaying", total=len(letters))
-        return await replay_letters(
-            settings.bootstrap_servers,
-            TopicNames(settings.prefix),
-            letters,
-            timeout=timeout,
-            on_replayed=lambda _: progress.advance(bar),
-        )
-
-
-def _chosen(
-    letters: Sequence[Letter], id: str | None, name: str | None, queue: str | None
-) -> list[Letter]:
-    return [
-        letter
-        for letter in letters
-        if (id is None or id == letter.id)
-        and (name is None or name == letter.name)
-        and (queue is None or queue == letter.queue)
-    ]
-
-
-def _one(letters: Sequence[Letter], asked: str) -> Letter:
-    if not letters:
-        fail(f"there is no dead letter {asked}", exits.NOT_FOUND)
-    # An older generation's letter may stand after a crash; only the newest can be replayed.
-    newest = {letter.job: letter for letter in sorted(letters, key=lambda one: one.generation)}
-    if len(newest) > 1:
-        print_table(
-            ("letter", "job", "queue", "key"),
             [
-                (one.id, one.name, one.queue, "" if one.job is None else one.job.ordering_key or "")
-                for one in newest.values()
-            ],
+                {
+                    by: group.value,
+                    "letters": group.count,
+                    "first": group.first,
+                    "last": group.last,
+                    "example": group.example,
+                }
+                for group in groups
+            ]
         )
-        fail(f"{len(newest)} letters are named {asked}: add --name or --queue", exits.USAGE)
-    return next(iter(newest.values()))
-
-
-def _as_json(letter: Letter) -> dict[str, Any]:
-    topic, partition, offset = letter.origin
-    return {
-        "letter": letter.id,
-        "job": letter.name or None,
-        "queue": letter.queue,
-        "key": None if letter.job is None else letter.job.ordering_key,
-        "generation": letter.generation,
-        "attempts": letter.attempts,
-        "error": letter.error,
-        "message": letter.message,
-        "firstFailure": letter.first_failure,
-        "lastFailure": letter.last_failure,
-        "origin": {"topic": topic, "partition": partition, "offset": offset},
-    }
+        return
+    print_table(
+        ("letters", by, "first", "last", "example"),
+        [
+            (
+                f"{group.count:,}",
+                group.value,
+                show_time(group.first),
+                show_time(group.last),
+                group.example,
+            )
+            for group in groups
+        ],
+    )

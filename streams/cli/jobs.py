@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from streams.cli import exits, tail, why
+from streams.cli.history import history_json, print_history
 from streams.cli.output import (
     JSON,
     fail,
@@ -297,17 +298,7 @@ def _as_json(found: Found) -> dict[str, Any]:
         ],
         "due": None if found.story.entry is None else found.story.entry.due,
         "time": _time(found),
-        "history": [
-            {
-                "attempt": a.attempt,
-                "started": a.started,
-                "ended": a.ended,
-                "worker": a.worker,
-                "outcome": a.outcome,
-                "error": a.error,
-            }
-            for a in _history(found)
-        ],
+        "history": history_json(_history(found)),
     }
 
 
@@ -324,21 +315,7 @@ def _print(found: Found) -> None:
             ("checkpoint", "" if checkpoint is None else show_json(checkpoint)),
         ]
     )
-    if history := _history(found):
-        print_table(
-            ("attempt", "started", "took", "outcome", "worker", "error"),
-            [
-                (
-                    str(a.attempt),
-                    show_time(a.started),
-                    f"{a.ended - a.started} ms",
-                    a.outcome,
-                    a.worker,
-                    a.error or "",
-                )
-                for a in history
-            ],
-        )
+    print_history(_history(found))
     if log := found.status.log:
         print_table(
             ("attempt", "at", "level", "log"),

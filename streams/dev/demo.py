@@ -32,9 +32,11 @@ from streams.jobs.discovery import load_handlers
 from streams.jobs.identity import fan_out_id, new_id
 from streams.jobs.registry import Registry
 from streams.jobs.states import State
-from streams.replay.letters import standing_letters
+from streams.replay.actions import Replaying
+from streams.replay.dead_topic import open_dead_topic
+from streams.replay.letter_filter import LetterFilter
 from streams.replay.reader import TopicReader, open_reader, partition_counts
-from streams.replay.resend import replay_letters
+from streams.replay.resolving import resolve
 from streams.settings import Settings
 from streams.wire.admin import open_admin
 from streams.wire.state import LedgerRecord, OpenEntry
@@ -219,13 +221,16 @@ class Demo:
         if self._broken == "replay":
             self._tell("[yellow]broken on purpose: its letter is not replayed[/]")
             return
-        counts = await partition_counts(self._bootstrap)
-        dead = self._names.dead
-        async with open_reader(self._bootstrap, {dead: counts[dead]}) as reader:
-            letters = await standing_letters(reader.to_end())
-        ours = [letter for letter in letters if letter.id == person.job_id]
-        self._tell(f"replaying {len(ours)} letter, as `streams dlq replay` does")
-        await replay_letters(self._bootstrap, self._names, ours, timeout=f"{self._timeout_s}s")
+        self._tell("replaying its letter, as `streams dlq replay` does")
+        ours = LetterFilter(letter=person.job_id)
+        async with open_dead_topic(self._bootstrap, self._names.dead) as dead:
+            await resolve(
+                self._bootstrap,
+                self._names,
+                dead.letters(ours.fits),
+                Replaying(self._names),
+                timeout_ms=int(self._timeout_s * 1000),
+            )
 
     # -- telling it ----------------------------------------------------------------------------
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable
 from dataclasses import dataclass
 
 from streams.errors import UndecodableRecord
@@ -28,6 +27,9 @@ class Letter:
     first_failure: int
     last_failure: int
     origin: tuple[str, int, int]  # topic, partition, offset
+    worker: str  # that gave it up
+    version: str  # of that worker
+    place: tuple[int, int]  # partition and offset in the dead-letter topic
     record_key: bytes | None
     payload: bytes | None
     headers: tuple[tuple[str, bytes], ...]  # the original ones
@@ -36,6 +38,13 @@ class Letter:
     def id(self) -> str:
         """By what an operator asks for it: the job's id, or the place it was read from."""
         return self.key.decode(errors="replace") if self.job is None else self.job.id
+
+    @property
+    def lane(self) -> tuple[str, bytes] | None:
+        """What runs one after the other with it: its queue and key; None if nothing does."""
+        if self.job is None or self.job.ordering_key is None or self.record_key is None:
+            return None
+        return self.queue, self.record_key
 
     @property
     def name(self) -> str:
@@ -84,6 +93,9 @@ def letter_from(record: Record) -> Letter:
                 int(text(h.DEAD_PARTITION)),
                 int(text(h.DEAD_OFFSET)),
             ),
+            worker=text(h.DEAD_WORKER),
+            version=text(h.DEAD_VERSION),
+            place=(record.partition, record.offset),
             record_key=ours.get(h.DEAD_KEY),
             payload=None if h.DEAD_NULL_VALUE in ours else record.value,
             headers=tuple(
@@ -96,18 +108,3 @@ def letter_from(record: Record) -> Letter:
         raise UndecodableRecord(
             f"{record.topic}/{record.partition}/{record.offset} is not a dead letter: {error}"
         ) from None
-
-
-async def standing_letters(records: AsyncIterable[Record]) -> list[Letter]:
-    """The letters that no tombstone resolved, oldest failure first; what is none is left out."""
-    standing: dict[bytes, Letter] = {}
-    async for record in records:
-        key = record.key or b""
-        standing.pop(key, None)
-        if record.value is None:
-            continue
-        try:
-            standing[key] = letter_from(record)
-        except UndecodableRecord:
-            continue
-    return sorted(standing.values(), key=lambda letter: letter.last_failure)

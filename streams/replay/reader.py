@@ -31,6 +31,27 @@ async def partition_counts(
     return {t["topic"]: len(t["partitions"]) for t in topics if t["error_code"] == 0}
 
 
+async def partition_count(bootstrap: str, topic: str, *, timeout_ms: int = 10_000) -> int:
+    """How many partitions a topic of ours has.
+
+    Raises:
+        BrokerUnavailable: no broker answered within `timeout_ms`.
+        TopicMismatch: there is no such topic.
+    """
+    counts = await partition_counts(bootstrap, timeout_ms=timeout_ms)
+    if topic not in counts:
+        raise missing(topic)
+    return counts[topic]
+
+
+def missing(topic: str) -> TopicMismatch:
+    """A topic is not there."""
+    return TopicMismatch(
+        f"there is no topic {topic}: create it with `streams topics apply`, or correct "
+        "STREAMS_PREFIX"
+    )
+
+
 async def read_topics(bootstrap: str, topics: Sequence[str]) -> AsyncIterator[Record]:
     """What is there now in those of `topics` that exist, in no order between partitions.
 
@@ -41,10 +62,7 @@ async def read_topics(bootstrap: str, topics: Sequence[str]) -> AsyncIterator[Re
     counts = await partition_counts(bootstrap)
     there = {topic: counts[topic] for topic in topics if topic in counts}
     if not there:
-        raise TopicMismatch(
-            f"there is no topic {topics[0]}: create it with `streams topics apply`, or correct "
-            "STREAMS_PREFIX"
-        )
+        raise missing(topics[0])
     async with open_reader(bootstrap, there) as reader:
         async for record in reader.to_end():
             yield record
@@ -86,6 +104,30 @@ class TopicReader:
                     yield record
             if records:
                 heard = loop.time()
+            elif loop.time() - heard > self._timeout_ms / 1000:
+                raise self._unavailable("it stopped answering")
+
+    async def partition_to_end(
+        self, topic: str, partition: int, start: int = 0
+    ) -> AsyncIterator[list[Record]]:
+        """One partition, from an offset on to its end as it is now; then the reader has no other.
+
+        Raises:
+            BrokerUnavailable: the broker stopped answering for the time-out.
+        """
+        place = TopicPartition(topic, partition)
+        self._places = [place]
+        self._consumer.assign([place])
+        end = (await self._ends())[place]
+        self._consumer.seek(place, start)
+        loop = asyncio.get_running_loop()
+        heard = loop.time()
+        # A position moves past what compaction has left of the end, also if there is no record.
+        while await self._position(place) < end:
+            records = [record for record in await self.more(place) if record.offset < end]
+            if records:
+                heard = loop.time()
+                yield records
             elif loop.time() - heard > self._timeout_ms / 1000:
                 raise self._unavailable("it stopped answering")
 

@@ -7,8 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from streams.client_delivery import Delivery
-from streams.errors import TopicMismatch
-from streams.replay.reader import TopicReader, open_reader, partition_counts
+from streams.replay.reader import TopicReader, open_reader, partition_count
 from streams.wire.producer import close_producer, open_producer, send
 from streams.wire.schedules import ADDED, PAUSED, TICKED
 from streams.worker.control import Control
@@ -43,13 +42,8 @@ async def open_control(
         BrokerUnavailable: no broker answered within `timeout_ms`.
         TopicMismatch: there is no such topic.
     """
-    counts = await partition_counts(bootstrap, timeout_ms=timeout_ms)
-    if topic not in counts:
-        raise TopicMismatch(
-            f"there is no topic {topic}: create it with `streams topics apply`, or correct "
-            "STREAMS_PREFIX"
-        )
-    async with open_reader(bootstrap, {topic: counts[topic]}, timeout_ms=timeout_ms) as reader:
+    count = await partition_count(bootstrap, topic, timeout_ms=timeout_ms)
+    async with open_reader(bootstrap, {topic: count}, timeout_ms=timeout_ms) as reader:
         yield ControlReader(reader, topic)
 
 

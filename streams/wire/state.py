@@ -20,6 +20,7 @@ from streams.jobs.outcome import Failure, StoredResult
 from streams.jobs.single import Kind
 from streams.jobs.states import State
 from streams.values import immutable
+from streams.version import VERSION
 from streams.wire import headers as h
 from streams.wire.envelope import Envelope, Record
 from streams.wire.single import Single, plain_single, read_single, while_open
@@ -163,6 +164,7 @@ class Command:
     sent_by: int = 0  # purge: those sent later are not meant (ms since the epoch); 0: any time
     interrupts: bool = False  # purge: what runs as well
     due: int = 0  # reschedule: when it is to start (ms since the epoch)
+    payload: bytes | None = None  # replay: JSON, in place of the one that the job has
 
 
 def _history(entries: tuple[AttemptRecord, ...]) -> list[list[Any]]:
@@ -462,6 +464,8 @@ def encode_command(command: Command) -> tuple[bytes, bytes]:
         }
     if command.kind == "reschedule":
         value["due"] = command.due
+    if command.payload is not None:
+        value["payload"] = orjson.Fragment(command.payload)
     return command.job.encode(), orjson.dumps(value)
 
 
@@ -484,6 +488,7 @@ def decode_command(key: bytes, value: bytes) -> Command:
             sent_by=int(m.get("sent_by", 0)),
             interrupts=bool(m.get("interrupts", False)),
             due=int(m.get("due", 0)),
+            payload=orjson.dumps(m["payload"]) if "payload" in m else None,
         )
     except (ValueError, KeyError, TypeError) as error:
         raise UndecodableRecord(f"not a command: {error}") from error
@@ -494,8 +499,10 @@ def letter_key(job: JobKey, generation: int) -> bytes:
     return job.encode() + b"#" + str(generation).encode()
 
 
-def letter_of(entry: OpenEntry, queue: str) -> tuple[bytes, bytes, list[tuple[str, bytes | None]]]:
-    """The dead letter of a dead entry: its original bytes and headers, and why."""
+def letter_of(
+    entry: OpenEntry, queue: str, worker: str = ""
+) -> tuple[bytes, bytes, list[tuple[str, bytes | None]]]:
+    """The dead letter of a dead entry: its original bytes and headers, and why; by this worker."""
     failure = entry.failure or Failure(type="", message=entry.reason, trace="")
     ended = entry.history[-1].ended if entry.history else entry.first_failure or entry.time
     ours = [
@@ -513,6 +520,8 @@ def letter_of(entry: OpenEntry, queue: str) -> tuple[bytes, bytes, list[tuple[st
         (h.DEAD_PARTITION, str(entry.origin[1])),
         (h.DEAD_OFFSET, str(entry.origin[2])),
         (h.DEAD_STATE_KEY, entry.job.encode().decode()),
+        (h.DEAD_WORKER, worker),
+        (h.DEAD_VERSION, VERSION),
     ]
     headers = [*entry.headers, *((name, value.encode()) for name, value in ours)]
     if entry.record_key is not None:
@@ -521,7 +530,7 @@ def letter_of(entry: OpenEntry, queue: str) -> tuple[bytes, bytes, list[tuple[st
 
 
 def undecodable_letter(
-    record: Record, queue: str, why: str, now: int
+    record: Record, queue: str, why: str, now: int, worker: str = ""
 ) -> tuple[bytes, bytes, list[tuple[str, bytes | None]]]:
     """The dead letter of a record that could not be read, keyed by where it came from."""
     ours = [
@@ -534,6 +543,8 @@ def undecodable_letter(
         (h.DEAD_TOPIC, record.topic),
         (h.DEAD_PARTITION, str(record.partition)),
         (h.DEAD_OFFSET, str(record.offset)),
+        (h.DEAD_WORKER, worker),
+        (h.DEAD_VERSION, VERSION),
     ]
     headers = [*record.headers, *((name, value.encode()) for name, value in ours)]
     if record.key is not None:

@@ -37,6 +37,7 @@ class Role(StrEnum):
     CONTROL = "control"
     WORKERS = "workers"
     LIMITS = "limits"
+    ACTIONS = "actions"
 
 
 CONFIGS: Final[Mapping[Role, Mapping[str, str]]] = {
@@ -57,6 +58,7 @@ CONFIGS: Final[Mapping[Role, Mapping[str, str]]] = {
         "retention.bytes": "-1",
         **_OURS,
     },
+    Role.ACTIONS: {"cleanup.policy": "delete", **_UNLIMITED, **_OURS},
 }
 
 
@@ -106,6 +108,11 @@ class TopicNames:
         """What workers ask for of rates, in the order of the broker: see `worker/rates.py`."""
         return f"{self.prefix}jobs.limits"
 
+    @property
+    def actions(self) -> str:
+        """What operators did."""
+        return f"{self.prefix}jobs.actions"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TopicSpec:
@@ -145,6 +152,7 @@ def specs(
         spec(names.control, Role.CONTROL, 1),
         spec(names.workers, Role.WORKERS, 1),
         spec(names.limits, Role.LIMITS, 1),
+        spec(names.actions, Role.ACTIONS, 1),
         spec(names.dead, Role.DEAD),
     ]
     for queue in sorted(set(queues)):

@@ -201,7 +201,10 @@ class Commands:
             open_jobs.remove_letter(command.job, command.generation, settlement, place)
         elif command.kind == "replay":
             lane = self._owned.lane_of_entry(entry)
-            open_jobs.replay(replace(entry, commanded=offset), lane, settlement, place, now)
+            again = replace(entry, commanded=offset)
+            if command.payload is not None:
+                again = replace(again, payload=command.payload, envelope=None)
+            open_jobs.replay(again, lane, settlement, place, now)
             if lane is not None:  # what waits in hand is behind it now, durably
                 park_attempts(self._owned, self._owned.hand.give_back(lane), settlement, now)
         else:

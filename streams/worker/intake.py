@@ -246,8 +246,8 @@ class Intake:
 
     def _bury(self, record: Record, why: str, settlement: Settlement, now: int) -> None:
         place = self._owned.place
-        key, value, headers = undecodable_letter(record, place.queue, why, now)
-        settlement.letters.append(Append(place.dead, None, key, value, headers))
+        key, value, headers = undecodable_letter(record, place.queue, why, now, place.worker)
+        settlement.letters.append(Append(place.dead, place.partition, key, value, headers))
         settlement.finished.append(record.offset)
         settlement.events.append(
             LifecycleEvent(

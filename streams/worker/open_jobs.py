@@ -108,7 +108,8 @@ def discard(
 
 def remove_letter(job: JobKey, generation: int, settlement: Settlement, place: Place) -> None:
     """Remove a letter that is resolved, or void."""
-    settlement.letters.append(Append(place.dead, None, letter_key(job, generation), None))
+    tombstone = Append(place.dead, place.partition, letter_key(job, generation), None)
+    settlement.letters.append(tombstone)
 
 
 def bury_unknown(
@@ -197,8 +198,9 @@ def send_letter(entry: OpenEntry, settlement: Settlement, place: Place) -> None:
 
     Until then the entry is due, so that whoever recovers it sends the letter again.
     """
-    key, value, headers = letter_of(entry, place.queue)
-    settlement.letters.append(Append(place.dead, None, key, value, headers))
+    key, value, headers = letter_of(entry, place.queue, place.worker)
+    # In the partition of its job: those of one key are there in the order in which they died.
+    settlement.letters.append(Append(place.dead, place.partition, key, value, headers))
     settlement.pending_letters.append(entry)
     settlement.reports += report_of_entry(entry, State.DEAD, place)
 

@@ -182,7 +182,8 @@ def letter_never_repeated(patch: Patch) -> None:
     def send(entry: OpenEntry, settlement: Settlement, place: Any) -> None:
         sent = replace(entry, letter_pending=False, due=None)
         settlement.opens[entry.job.encode()] = sent
-        settlement.letters.append(Append(place.dead, None, *letter_of(entry, place.queue)))
+        letter = letter_of(entry, place.queue)
+        settlement.letters.append(Append(place.dead, place.partition, *letter))
 
     patch.setattr("streams.worker.open_jobs.send_letter", send)
 

@@ -187,7 +187,7 @@ async def test_jobs_are_shown_waited_for_and_cancelled(
 async def letters(cli: Cli, *filters: str) -> list[dict[str, Any]]:
     said = await cli.run("dlq", "ls", "--json", *filters)
     assert said.code == exits.DONE, said.errors
-    listed: list[dict[str, Any]] = said.json
+    listed: list[dict[str, Any]] = said.json["letters"]
     return listed
 
 
@@ -209,12 +209,12 @@ async def test_dead_letters_are_shown_chosen_and_replayed(
 
     # then they are listed, and shown whole
     listed, bulk = await asyncio.gather(
-        letters(cli), letters(cli, "--queue", "bulk", "--name", "refund")
+        letters(cli), letters(cli, "--queue", "bulk", "--job", "refund")
     )
     assert {(one["job"], one["letter"]) for one in listed} == {(h.name, h.id) for h in dead}
     assert {one["letter"] for one in bulk} == {"one", "three"}
     shown, unknown, ambiguous, unasked = await asyncio.gather(
-        cli.run("dlq", "show", "one", "--name", "charge", "--json"),
+        cli.run("dlq", "show", "one", "--job", "charge", "--json"),
         cli.run("dlq", "show", "four"),
         cli.run("dlq", "replay", "one"),
         cli.run("dlq", "replay", "--all"),
@@ -228,7 +228,7 @@ async def test_dead_letters_are_shown_chosen_and_replayed(
     assert unknown.code == exits.NOT_FOUND
     assert "there is no dead letter four" in error_of(unknown)
     assert ambiguous.code == exits.USAGE
-    assert "2 letters are named one: add --name or --queue" in error_of(ambiguous)
+    assert "2 letters are named one: add --job, --queue or --key" in error_of(ambiguous)
     assert unasked.code == exits.USAGE
     assert "Replay 4 dead letters? Nobody is there to answer: add --yes" in error_of(unasked)
 
@@ -236,7 +236,7 @@ async def test_dead_letters_are_shown_chosen_and_replayed(
     mended.touch()  # noqa: ASYNC240
     one = await cli.run("dlq", "replay", "one", "--queue", "bulk")
     assert (one.code, one.output) == (exits.DONE, "1 of 1 replayed\n"), one.errors
-    some = await cli.run("dlq", "replay", "--all", "--name", "charge", "--yes")
+    some = await cli.run("dlq", "replay", "--job", "charge", "--yes")
     assert (some.code, some.output) == (exits.DONE, "2 of 2 replayed\n"), some.errors
 
     # then it completes in its next generation, and the letter that is left is the other
@@ -248,7 +248,7 @@ async def test_dead_letters_are_shown_chosen_and_replayed(
     assert worker.stop() == 0, worker.log
     late = await cli.run("dlq", "replay", "--all", "--yes", "--timeout", "200ms")
     assert (late.code, late.output) == (exits.NEGATIVE, "0 of 1 replayed\n")
-    assert "no worker replayed three within 200ms" in error_of(late)
+    assert "no worker replayed three within 0.2 s" in error_of(late)
     worker.start()
     code, job = await wait_until_replayed(cli, "three")
     assert (code, job["generation"]) == (exits.DONE, 1)

@@ -1,8 +1,7 @@
-"""Dead letters: what is read is what was written, and which answers count."""
+"""Dead letters: what is read is what was written."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
@@ -11,16 +10,13 @@ from streams.errors import UndecodableRecord
 from streams.jobs.identity import JobKey
 from streams.jobs.outcome import Failure
 from streams.jobs.states import State
-from streams.replay.letters import Letter, letter_from, standing_letters
-from streams.replay.resend import Answers
+from streams.replay.letters import Letter, letter_from
+from streams.version import VERSION
 from streams.wire import headers as h
 from streams.wire.envelope import Record
 from streams.wire.partition import partition_of
 from streams.wire.state import (
-    LedgerRecord,
     OpenEntry,
-    encode_ledger,
-    encode_open,
     letter_of,
     undecodable_letter,
 )
@@ -55,7 +51,7 @@ def record_of(
 
 
 def letter(entry: OpenEntry = ENTRY) -> Letter:
-    return letter_from(record_of(letter_of(entry, "critical")))
+    return letter_from(record_of(letter_of(entry, "critical", "host-1")))
 
 
 def test_a_letter_is_read_as_it_was_written() -> None:
@@ -65,6 +61,8 @@ def test_a_letter_is_read_as_it_was_written() -> None:
     assert (read.error, read.message, read.trace) == ("ValueError", "no", "Traceback")
     assert (read.payload, read.headers) == (ENTRY.payload, ENTRY.headers)
     assert (read.record_key, read.origin) == (b"mail:7", ENTRY.origin)
+    assert (read.worker, read.version, read.place) == ("host-1", VERSION, (0, 0))
+    assert read.lane == ("critical", b"mail:7")
 
 
 @pytest.mark.parametrize("value", [b"junk", None])
@@ -85,41 +83,3 @@ def test_state_is_looked_for_where_the_job_was_read() -> None:
 def test_a_record_that_is_no_letter_is_refused() -> None:
     with pytest.raises(UndecodableRecord, match="not a dead letter"):
         letter_from(record_of((b"k", b"v", [])))
-
-
-async def test_tombstones_take_letters_away() -> None:
-    other = replace(ENTRY, job=replace(JOB, id="b"))
-    key, _, _ = letter_of(ENTRY, "critical")
-
-    async def records() -> AsyncIterator[Record]:
-        yield record_of(letter_of(ENTRY, "critical"))
-        yield record_of(letter_of(other, "critical"))
-        yield record_of((b"junk", b"junk", []))
-        yield record_of((key, None, []))
-
-    assert [one.id for one in await standing_letters(records())] == ["b"]
-
-
-def test_the_tombstone_answers() -> None:
-    answers = Answers(NAMES, [letter()])
-    written = letter_of(ENTRY, "critical")
-    assert answers.take([record_of(written)]) == []  # the letter itself, read again
-    assert [one.id for one in answers.take([record_of((written[0], None, []))])] == ["a"]
-    assert answers.awaited == []
-
-
-def test_a_later_generation_answers_and_the_same_one_does_not() -> None:
-    def retry(generation: int) -> Record:
-        again = replace(ENTRY, state=State.SCHEDULED, generation=generation)
-        return record_of((*encode_open(again), []), NAMES.retry("critical"))
-
-    answers = Answers(NAMES, [letter()])
-    assert answers.take([retry(2)]) == []
-    assert len(answers.take([retry(3)])) == 1
-    assert answers.take([retry(3)]) == []  # told once
-
-    over = LedgerRecord(
-        job=JOB, state=State.COMPLETED, time=1_000, generation=3, run=0, attempts=1, ended=1
-    )
-    answers = Answers(NAMES, [letter()])
-    assert len(answers.take([record_of((*encode_ledger(over), []), NAMES.ledger("critical"))])) == 1

@@ -24,7 +24,7 @@ def test_every_topic_once_with_its_settings() -> None:
     wanted = specs(TopicNames(), ["default", "bulk"], ["a", "a"], partitions=4, replication=3)
     by_name = {spec.name: spec for spec in wanted}
 
-    assert len(by_name) == len(wanted) == 4 + 2 * 4 + 1
+    assert len(by_name) == len(wanted) == 5 + 2 * 4 + 1
     assert {spec.replication for spec in wanted} == {3}
     for spec in wanted:
         single = spec.role in (Role.CONTROL, Role.WORKERS, Role.LIMITS)

@@ -1,0 +1,81 @@
+"""What is written to have a letter replayed or discarded. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from streams.replay.letters import Letter
+from streams.wire import headers as h
+from streams.wire.state import Command, encode_command
+from streams.wire.topics import TopicNames
+from streams.worker.ports import Append
+
+Edit = Callable[[Letter], bytes | None]
+
+
+def unedited(letter: Letter) -> bytes | None:
+    """As it is."""
+    return None
+
+
+class Replaying:
+    """Its worker opens the job's next generation, then removes the letter.
+
+    `edit` says what the job's payload (JSON) is from then on; None: what it was. What could never
+    be decoded has no state: its bytes go back to where they came from.
+    """
+
+    def __init__(self, names: TopicNames, edit: Edit = unedited) -> None:
+        self._names = names
+        self._edit = edit
+
+    def appends(self, letter: Letter, partitions: int) -> list[list[Append]]:
+        """A command, or the bytes and then the tombstone.
+
+        A crash between these leaves the letter, and the bytes there twice: with one id.
+        """
+        if letter.job is None:
+            return [[_bytes_back(letter)], [_tombstone(letter, self._names)]]
+        command = Command(
+            kind="replay",
+            job=letter.job,
+            generation=letter.generation,
+            payload=self._edit(letter),
+        )
+        return [[_command(letter, command, self._names, partitions)]]
+
+
+class Discarding:
+    """The job ends for good, with a reason; its worker removes the letter."""
+
+    def __init__(self, names: TopicNames, reason: str) -> None:
+        self._names = names
+        self._reason = reason
+
+    def appends(self, letter: Letter, partitions: int) -> list[list[Append]]:
+        """A command; of what has no state, or whose queue is not there any more, the tombstone."""
+        if letter.job is None or not partitions:
+            return [[_tombstone(letter, self._names)]]
+        command = Command(
+            kind="discard", job=letter.job, generation=letter.generation, reason=self._reason
+        )
+        return [[_command(letter, command, self._names, partitions)]]
+
+
+def _command(letter: Letter, command: Command, names: TopicNames, partitions: int) -> Append:
+    key, value = encode_command(command)
+    partition = letter.partition(names, partitions) if partitions else None
+    return Append(names.commands(letter.queue), partition, key, value)
+
+
+def _bytes_back(letter: Letter) -> Append:
+    topic, partition, offset = letter.origin
+    headers = list(letter.headers)
+    if h.CE_ID not in {name.lower() for name, _ in headers}:
+        # What an event without an id is known by is the place at which it was first read.
+        headers.append((h.CE_ID, f"{topic}/{partition}/{offset}".encode()))
+    return Append(topic, partition, letter.record_key, letter.payload, headers)
+
+
+def _tombstone(letter: Letter, names: TopicNames) -> Append:
+    return Append(names.dead, letter.place[0], letter.key, None)

@@ -1,0 +1,87 @@
+"""What operators do, written down before they do it, and again with what came of it."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+
+from streams.errors import BrokerUnavailable, UndecodableRecord
+from streams.jobs.identity import new_id
+from streams.replay.reader import partition_count, read_topics
+from streams.wire.actions import OperatorAction, decode_action, encode_action
+from streams.wire.producer import close_producer, open_producer, send
+
+
+@asynccontextmanager
+async def written_down(
+    bootstrap: str, topic: str, *, what: str, on: str, reason: str = ""
+) -> AsyncIterator[dict[str, int]]:
+    """Write that something begins; then, with the counts that are put into this, that it ended.
+
+    Whoever is killed in between leaves the first record alone.
+
+    Raises:
+        BrokerUnavailable: it can't be written: then it does not begin.
+        TopicMismatch: there is no such topic.
+    """
+    await partition_count(bootstrap, topic)
+    began = OperatorAction(
+        id=new_id(), at=_now(), by=operator(), what=what, on=on or "all", reason=reason
+    )
+    counts: dict[str, int] = {}
+    await _write(bootstrap, topic, began)
+    try:
+        yield counts
+    finally:
+        with suppress(BrokerUnavailable):
+            await _write(bootstrap, topic, replace(began, at=_now(), ended=True, counts=counts))
+
+
+async def read_actions(bootstrap: str, topic: str) -> list[tuple[OperatorAction, int | None]]:
+    """All actions, the newest first, each with when it ended (ms since the epoch); None: never.
+
+    Raises:
+        BrokerUnavailable: the broker did not answer.
+        TopicMismatch: there is no such topic.
+    """
+    found: dict[str, tuple[OperatorAction, int | None]] = {}
+    async for record in read_topics(bootstrap, [topic]):
+        try:
+            action = decode_action(record.value or b"")
+        except UndecodableRecord:
+            continue
+        if action.ended and action.id in found:
+            began, _ = found[action.id]
+            found[action.id] = replace(action, at=began.at), action.at
+        else:
+            found[action.id] = action, action.at if action.ended else None
+    return sorted(found.values(), key=lambda each: each[0].at, reverse=True)
+
+
+def operator() -> str:
+    """Who acts: STREAMS_OPERATOR, else the user of this process and its host."""
+    if told := os.environ.get("STREAMS_OPERATOR"):
+        return told
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):  # a container's user without a name
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"
+
+
+async def _write(bootstrap: str, topic: str, action: OperatorAction) -> None:
+    producer = await open_producer(bootstrap, "streams-operator")
+    try:
+        key, value = encode_action(action)
+        await send(producer, topic, key=key, value=value, partition=0)
+    finally:
+        await close_producer(producer)
+
+
+def _now() -> int:
+    return int(time.time() * 1000)
