@@ -172,9 +172,9 @@ class Delivery:
                 self._asked.pop(of, None)
 
     async def append(
-        self, topic: str, *, key: bytes, value: bytes, partition: int, job_id: str | None
+        self, topic: str, *, key: bytes, value: bytes | None, partition: int, job_id: str | None
     ) -> None:
-        """Write one record to a partition that is known.
+        """Write one record to a partition that is known; None removes what has its key.
 
         Raises:
             BrokerUnavailable: not acknowledged in time.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
@@ -21,6 +20,7 @@ from streams.wire.state import Command, OpenEntry, encode_command
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from contextlib import AbstractAsyncContextManager
 
     from streams.client_story import Story
 
@@ -28,8 +28,19 @@ if TYPE_CHECKING:
 class Link(Protocol):
     """What a handle needs of its client."""
 
-    def story(self, handle: Handle, *, follow: bool) -> AsyncIterator[Story]:
-        """What state says about the job, newest last; ends at the present unless `follow`."""
+    def now_ms(self) -> int:
+        """What time it is, in milliseconds since the epoch."""
+        ...
+
+    def in_time(self, ms: int) -> AbstractAsyncContextManager[object]:
+        """What ends a wait of so long with a TimeoutError."""
+        ...
+
+    def story(self, handle: Handle, *, wait_ms: int | None) -> AsyncIterator[Story]:
+        """What state says about the job, newest last; ends at the present if nobody waits.
+
+        Else it goes on for `wait_ms`: with each change, up to a TimeoutError.
+        """
         ...
 
     async def command(self, handle: Handle, key: bytes, value: bytes) -> None:
@@ -85,7 +96,7 @@ class Handle:
             BrokerUnavailable: Kafka did not answer in time.
         """
         status = JobStatus(state=State.QUEUED)
-        async for story in self.link.story(self, follow=False):
+        async for story in self.link.story(self, wait_ms=None):
             status = status_of(story)
         return status
 
@@ -100,19 +111,17 @@ class Handle:
             OSError: object storage did not answer, or has forgotten it.
         """
         last = JobStatus(state=State.QUEUED)
+        wait_ms = to_ms(timeout)
         try:
-            async with asyncio.timeout(to_ms(timeout) / 1000):
-                async for story in self.link.story(self, follow=True):
+            async with self.link.in_time(wait_ms):
+                async for story in self.link.story(self, wait_ms=wait_ms):
                     last = status_of(story)
                     if last.state is State.COMPLETED:
                         if last.stored is None:
                             return last.result
                         return orjson.loads(await self.link.fetch(last.stored))
-                    if last.state in _FAILED:
-                        why = last.error or "no reason was given"
-                        raise JobFailed(
-                            f"job {self.name} {self.id} is {last.state}: {why}", state=last.state
-                        )
+                    if last.state in FAILED:
+                        raise failed(self.job, last)
         except TimeoutError:
             pass
         raise ResultTimeout(
@@ -153,7 +162,7 @@ class Handle:
             PayloadInvalid: neither or both of the two, or no time that is.
             BrokerUnavailable: no acknowledgement in time; asking again is safe.
         """
-        due = new_due(delay=delay, run_at=run_at)
+        due = new_due(delay=delay, run_at=run_at, now=self.link.now_ms())
         if (await self.status()).state not in MAY_BE_TIMED:
             return False
         key, value = encode_command(Command(kind="reschedule", job=self.job, due=due))
@@ -164,7 +173,13 @@ class Handle:
 _TIMED = frozenset({State.QUEUED, State.SCHEDULED, State.RETRYING, State.SLEEPING})
 # Which can get another time. A job is queued until something is written about it: it may run.
 MAY_BE_TIMED = _TIMED | {State.PARKED}
-_FAILED = frozenset({State.DEAD, State.CANCELLED, State.DISCARDED, State.EXPIRED})
+FAILED = frozenset({State.DEAD, State.CANCELLED, State.DISCARDED, State.EXPIRED})
+
+
+def failed(job: JobKey, status: JobStatus) -> JobFailed:
+    """The error for a job that ended without a result."""
+    why = status.error or "no reason was given"
+    return JobFailed(f"job {job.name} {job.id} is {status.state}: {why}", state=status.state)
 
 
 def status_of(story: Story) -> JobStatus:

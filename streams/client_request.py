@@ -96,15 +96,14 @@ class JobOptions:
         return JobOverrides(attempts=self.attempts, timeout_ms=timeout_ms, backoff=self.backoff)
 
 
-def new_due(*, delay: Duration | None, run_at: datetime | None) -> int:
-    """When a job is to start that gets another time, in milliseconds since the epoch.
+def new_due(*, delay: Duration | None, run_at: datetime | None, now: int) -> int:
+    """When a job is to start that gets another time at `now`; both in ms since the epoch.
 
     Raises:
         PayloadInvalid: neither or both are given, or it is no time.
     """
     if delay is None and run_at is None:
         raise PayloadInvalid("say when: give delay or run_at", field="run_at")
-    now = now_ms()
     return JobOptions(delay=delay, run_at=run_at).not_before(now) or now
 
 
@@ -253,10 +252,10 @@ def job_envelope(
     key: str | None,
     id: str | None,
     options: JobOptions,
+    now: int,
     metadata: Mapping[str, Metadata],
 ) -> Envelope:
-    """The envelope of a job; `key` is the ordering key without its scope."""
-    now = now_ms()
+    """The envelope of a job that is sent at `now`; `key` is the ordering key without its scope."""
     return Envelope(
         id=_identity(id),
         name=name,
@@ -292,9 +291,10 @@ def event_envelope(
     key: str | None,
     id: str | None,
     time: datetime | None,
+    now: int,
     metadata: Mapping[str, Metadata],
 ) -> Envelope:
-    """The envelope of an event, which happened at `time` (now)."""
+    """The envelope of an event, which happened at `time`, else `now` (ms since the epoch)."""
     if time is not None and time.tzinfo is None:
         raise PayloadInvalid(
             f"time={time!r} has no time zone: use datetime.now(UTC), or .replace(tzinfo=...)",
@@ -304,7 +304,7 @@ def event_envelope(
         id=_identity(id),
         name=type,
         source=source,
-        time=now_ms() if time is None else to_epoch_ms(time),
+        time=now if time is None else to_epoch_ms(time),
         payload=payload,
         key=key,
         traceparent=_traceparent(metadata),

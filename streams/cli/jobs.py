@@ -146,7 +146,7 @@ def reschedule(
     from datetime import datetime
 
     from streams.client_handle import MAY_BE_TIMED
-    from streams.client_request import new_due
+    from streams.client_request import new_due, now_ms
     from streams.errors import PayloadInvalid
 
     try:
@@ -156,7 +156,7 @@ def reschedule(
     if at is not None and at.tzinfo is None:
         fail(f"--run-at {run_at} has no time zone: write {run_at}+01:00, or ...Z", exits.USAGE)
     try:
-        due = new_due(delay=delay, run_at=at)
+        due = new_due(delay=delay, run_at=at, now=now_ms())
     except PayloadInvalid as error:
         fail(f"{error} (--delay, --run-at)", exits.USAGE)
     found = asyncio.run(_reschedule(id, name, queue, due))

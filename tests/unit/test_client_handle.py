@@ -26,7 +26,10 @@ class StubLink:
         self.sent: list[tuple[bytes, bytes]] = []
         self._story = story
 
-    async def story(self, handle: Handle, *, follow: bool) -> AsyncIterator[Story]:
+    def now_ms(self) -> int:
+        return 1_700_000_000_000
+
+    async def story(self, handle: Handle, *, wait_ms: int | None) -> AsyncIterator[Story]:
         yield self._story
 
     async def command(self, handle: Handle, key: bytes, value: bytes) -> None:

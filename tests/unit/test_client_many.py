@@ -12,7 +12,7 @@ import orjson
 import pytest
 from aiokafka.errors import MessageSizeTooLargeError
 
-from streams import client as client_module
+from streams import client_sender as client_module
 from streams.client import JobClient
 from streams.contracts import JobPayload
 from streams.errors import PayloadTooLarge
