@@ -28,12 +28,13 @@ class MemoryCluster:
         registry: Registry,
         *,
         partitions: int = 2,
+        start: int | None = None,
         listeners: Sequence[Listener] = (),
         replaced: Mapping[Factory, Any] | None = None,
         heard_by: Sequence[ListenerDefinition] = (),
     ) -> None:
         self.registry = registry
-        self.clock = MemoryClock()
+        self.clock = MemoryClock() if start is None else MemoryClock(start)  # ms since the epoch
         self.log = MemoryLog(self.clock, partitions)
         self.names = TopicNames("")
         self.listeners = tuple(listeners)
@@ -110,8 +111,13 @@ class MemoryCluster:
     async def advance_to(self, when: int) -> None:
         """Move time forward alarm by alarm, and let each have its effect."""
         await self.settle()
-        while (due := self.clock.next_alarm()) is not None and due <= when:
-            self.clock.set(due)
-            await self.settle()
-        self.clock.set(when)
+        while await self.advance_once(when):
+            pass
+
+    async def advance_once(self, until: int) -> bool:
+        """Move time to the next alarm, and let it have its effect; False if `until` comes first."""
+        due = self.clock.next_alarm()
+        is_alarm = due is not None and due <= until
+        self.clock.set(due if due is not None and is_alarm else until)
         await self.settle()
+        return is_alarm

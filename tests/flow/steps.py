@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from streams import JobPayload
+from streams.client import Handle
 from streams.jobs.identity import JobKey
 from streams.jobs.registry import Registry
 from streams.testing.cluster import MemoryCluster
@@ -103,13 +104,14 @@ def put(cluster: MemoryCluster, envelope: Envelope, partition: int | None = None
 def ask(
     cluster: MemoryCluster,
     kind: str,
-    job: JobKey,
+    job: Handle | JobKey,
     *,
     generation: int = 0,
     reason: str = "asked",
     due: int = 0,
 ) -> None:
     """Write a command to the log, as a client would, and let nothing happen yet."""
+    job = job.job if isinstance(job, Handle) else job
     command = Command(kind=kind, job=job, generation=generation, reason=reason, due=due)
     key, value = encode_command(command)
     partition = cluster.partition_of((job.ordering_key or job.id).encode())

@@ -23,6 +23,7 @@ from streams import (
     Retry,
     job,
 )
+from streams.client_handle import Handle
 from streams.jobs.identity import JobKey
 from streams.jobs.outcome import Outcome
 from streams.jobs.states import State
@@ -104,8 +105,9 @@ async def welcome(events: list[Signed]) -> None:
     calls.append([event.user for event in events])
 
 
-def state_of(box: Sandbox, job: JobKey) -> State | str:
-    return next(found.state for found in box.jobs() if found.job == job)
+def state_of(box: Sandbox, job: Handle | JobKey) -> State | str:
+    key = job.job if isinstance(job, Handle) else job
+    return next(found.state for found in box.jobs() if found.job == key)
 
 
 async def test_a_call_has_as_many_as_fit_and_the_rest_waits_for_its_time() -> None:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from steps import crash, pipeline, restart, until
+from steps import crash, pipeline, put, restart, until
 
 from streams import (
     Batch,
@@ -222,18 +222,15 @@ async def test_a_job_that_no_handler_here_knows_is_cancelled_whether_it_is_read_
         (worker,) = box.cluster.workers
 
         def send(id: str) -> JobKey:
-            box._write(
-                "jobs.default",
-                Envelope(
-                    id=id,
-                    name="new",
-                    source="test",
-                    time=box.cluster.clock.now(),
-                    payload=b"{}",
-                    queue="default",
-                ),
+            envelope = Envelope(
+                id=id,
+                name="new",
+                source="test",
+                time=box.cluster.clock.now(),
+                payload=b"{}",
+                queue="default",
             )
-            return JobKey(name="new", ordering_key=None, id=id)
+            return put(box.cluster, envelope)
 
         # given one that is parked for a worker that knows it
         parked = send("parked")

@@ -307,7 +307,7 @@ async def test_a_snooze_uses_no_attempt_and_blocks_its_key_if_it_says_so(blocks:
             raise Snooze("10s", blocks_key=blocks)
 
     async with Sandbox(step, partitions=1) as box:
-        key = await box.enqueue(Step(account=1, n=1))
+        key = (await box.enqueue(Step(account=1, n=1))).job
         await box.enqueue(Step(account=1, n=2))
         # while it sleeps its key waits for it, or does not
         asleep = only(box, key)
@@ -326,7 +326,7 @@ async def test_a_snooze_uses_no_attempt_and_blocks_its_key_if_it_says_so(blocks:
 async def test_a_failure_after_a_snooze_is_the_first_attempt():
     script = Script("sleeping", "retrying", "sleeping", "dead")
     async with Sandbox(script.handler, partitions=1) as box:
-        key = await box.enqueue(Step(account=1, n=1))
+        key = (await box.enqueue(Step(account=1, n=1))).job
         await box.advance("1m")
         dead = only(box, key)
         assert (dead.state, dead.attempts, dead.run) == ("dead", 2, 3)
@@ -406,7 +406,7 @@ async def test_what_an_earlier_owner_writes_late_takes_no_job_back(is_over: bool
 async def test_two_operators_replay_one_letter_and_it_runs_once_more():
     script = Script("dead", "completed")
     async with Sandbox(script.handler, partitions=1) as box:
-        key = await box.enqueue(Step(account=1, n=1))
+        key = (await box.enqueue(Step(account=1, n=1))).job
         for _ in range(2):
             ask(box.cluster, "replay", key)
         await box.cluster.settle()
@@ -419,7 +419,7 @@ async def test_two_operators_replay_one_letter_and_it_runs_once_more():
 async def test_a_second_replay_does_not_touch_the_letter_of_the_first_ones_run():
     script = Script("dead", "dead")
     async with Sandbox(script.handler, partitions=1) as box:
-        key = await box.enqueue(Step(account=1, n=1))
+        key = (await box.enqueue(Step(account=1, n=1))).job
         ask(box.cluster, "replay", key)
         await box.cluster.settle()
         # when it is dead again, and the other operator asks for what he saw
@@ -440,7 +440,7 @@ async def test_a_second_replay_does_not_touch_the_letter_of_the_first_ones_run()
 async def test_a_letter_whose_job_was_resolved_meanwhile_is_void(kind: str):
     script = Script("dead", "completed")
     async with Sandbox(script.handler, partitions=1) as box:
-        key = await box.enqueue(Step(account=1, n=1))
+        key = (await box.enqueue(Step(account=1, n=1))).job
         ask(box.cluster, kind, key)
         await box.cluster.settle()
         resolved = only(box, key)
@@ -460,7 +460,7 @@ async def test_a_letter_whose_job_was_resolved_meanwhile_is_void(kind: str):
 async def test_a_discard_against_a_replay_the_first_one_wins(first: str, apart: bool):
     script = Script("dead", "completed")
     async with Sandbox(script.handler, partitions=1) as box:
-        key = await box.enqueue(Step(account=1, n=1))
+        key = (await box.enqueue(Step(account=1, n=1))).job
         ask(box.cluster, first, key)
         if apart:  # in turns of their own
             await box.cluster.settle()
@@ -527,7 +527,7 @@ async def test_the_window_counts_from_the_end_also_after_a_replay():
             raise PermanentError("down")
 
     async with Sandbox(step, partitions=1) as box:
-        key = await box.enqueue(Step(account=1, n=1), id="one")
+        key = (await box.enqueue(Step(account=1, n=1), id="one")).job
         await box.advance("10h")
         broken = False
         await box.replay(key)
@@ -604,7 +604,7 @@ async def test_a_dead_jobs_id_is_free_once_its_letter_is_discarded():
         raise PermanentError("for good")
 
     async with Sandbox(step, partitions=1) as box:
-        key = await box.enqueue(Step(account=1, n=1), id="one")
+        key = (await box.enqueue(Step(account=1, n=1), id="one")).job
         await box.advance("2h")
         ask(box.cluster, "discard", key)
         await box.cluster.settle()
@@ -673,7 +673,7 @@ async def test_a_repeated_run_finds_its_own_children_and_a_changed_one_makes_new
 async def test_a_replayed_parent_has_new_children():
     family = Family(((7,), "dead"), ((7,), "completed"))
     async with Sandbox(*family.handlers, partitions=1) as box:
-        key = await box.enqueue(Step(account=1))
+        key = (await box.enqueue(Step(account=1))).job
         await box.replay(key)
         assert len(set(children(box))) == 2
         assert family.ran == [7, 7]
@@ -714,8 +714,8 @@ async def test_two_names_with_one_id_and_one_key_are_two_jobs():
         ran.append("shipment")
 
     async with Sandbox(invoice, shipment, partitions=1) as box:
-        one = await box.enqueue(Invoice(order=7), id="order-7")
-        other = await box.enqueue(Shipment(order=7), id="order-7")
+        one = (await box.enqueue(Invoice(order=7), id="order-7")).job
+        other = (await box.enqueue(Shipment(order=7), id="order-7")).job
         assert one.ordering_key == other.ordering_key == "order:7"
         assert ran == ["invoice", "shipment"]
         # and what is done to one is not done to the other
@@ -730,8 +730,8 @@ async def test_two_names_with_one_id_and_one_key_are_two_jobs():
 async def test_one_id_with_two_keys_is_two_jobs():
     script = Script("retrying")
     async with Sandbox(script.handler, partitions=1) as box:
-        one = await box.enqueue(Step(account=1, n=1), id="same")
-        other = await box.enqueue(Step(account=2, n=2), id="same")
+        one = (await box.enqueue(Step(account=1, n=1), id="same")).job
+        other = (await box.enqueue(Step(account=2, n=2), id="same")).job
         await box.cancel(one)
         await box.advance("1s")
         assert only(box, one).state == "cancelled"
@@ -901,7 +901,7 @@ async def test_a_handler_that_fails_on_its_cancel_is_cancelled(how: str):
 async def test_a_cancel_after_everything_changes_nothing(state: str):
     script = Script(state)
     async with Sandbox(script.handler, partitions=1) as box:
-        key = await box.enqueue(Step(account=1, n=1))
+        key = (await box.enqueue(Step(account=1, n=1))).job
         before, letter = only(box, key), letters(box)
         ask(box.cluster, "cancel", key)
         await crash(box)
@@ -914,7 +914,7 @@ async def test_a_cancel_that_a_crash_repeats_does_not_reach_the_replay_after_it(
     script = Script("dead", "retrying")
     async with Sandbox(script.handler, partitions=1) as box:
         # given a cancel of a dead job, which does nothing, and its replay
-        key = await box.enqueue(Step(account=1, n=1))
+        key = (await box.enqueue(Step(account=1, n=1))).job
         ask(box.cluster, "cancel", key)
         ask(box.cluster, "replay", key)
         await box.cluster.settle()

@@ -24,7 +24,7 @@ async def test_a_result_over_the_bound_is_an_object_and_the_job_keeps_a_referenc
         small = await box.enqueue(Report(size=RESULT_MAX))
         large = await box.enqueue(Report(size=RESULT_MAX + 1))
         kept = {over.job: over for over in box.jobs(state=State.COMPLETED)}
-        first, second = kept[small], kept[large]
+        first, second = kept[small.job], kept[large.job]
         assert isinstance(first, LedgerRecord) and isinstance(second, LedgerRecord)
         assert first.result is not None and first.stored is None
         assert second.result is None and second.stored is not None

@@ -138,7 +138,7 @@ async def test_discarding_the_dead_job_lets_a_halted_key_go_on():
         dead = await box.enqueue(Step(account=1, n=1))
         await box.enqueue(Step(account=1, n=2))
         assert ran == []
-        await box._command(Command(kind="discard", job=dead, reason="of no use"))
+        await box._command(Command(kind="discard", job=dead.job, reason="of no use"))
         assert ran == [2]
         (gone,) = box.jobs(state="discarded")
         assert gone.reason == "of no use"

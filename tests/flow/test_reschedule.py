@@ -81,7 +81,7 @@ async def test_it_runs_at_its_new_time_and_never_at_the_old_one(do: str, hour: i
         box = opened(it)
         delay = "2h" if do == "nothing" else None
         job_key = await box.enqueue(Step(account=1, n=1, do=do), id="one", delay=delay)
-        await box.reschedule(job_key, f"{hour}h")
+        await box.reschedule(job_key, delay=f"{hour}h")
         await box.advance(f"{hour * HOUR - 1}ms")
         assert ran == []
         await box.advance("1ms")
@@ -104,7 +104,7 @@ async def test_what_waits_behind_a_job_that_is_retried_later_stays_behind_it():
         box = opened(it)
         first = await box.enqueue(Step(account=1, n=1, do="fail"))
         await box.enqueue(Step(account=1, n=2))
-        await box.reschedule(first, "4h")
+        await box.reschedule(first, delay="4h")
         await box.advance("3h")
         assert ran == []
         await box.advance("1h")
@@ -172,7 +172,7 @@ async def test_what_waits_for_no_time_stays_as_it_is(state: str):
             case _:
                 job_key = JobKey(name="step", ordering_key="step:1", id="nobody")
         before = [(type(each), each.state) for each in box.jobs()]
-        await box.reschedule(job_key, "5h")
+        await box.reschedule(job_key, delay="5h")
         assert [(type(each), each.state) for each in box.jobs()] == before
         await box.advance("1h")
         assert [n for _, n in ran] == ([1] if state == "over" else [])
