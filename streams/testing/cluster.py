@@ -13,6 +13,7 @@ from streams.jobs.resource import Factory
 from streams.testing.coordinator import Coordinator, Partition
 from streams.testing.memory import MemoryAlarm, MemoryClock, MemoryLog, MemoryObjects, MemoryStore
 from streams.testing.network import NoDelay
+from streams.testing.patience import Patience
 from streams.testing.worker import MemoryWorker
 from streams.wire.partition import partition_of
 from streams.wire.topics import TopicNames
@@ -87,9 +88,10 @@ class MemoryCluster:
         self.workers.append(worker)
         worker.start()
         starting = asyncio.ensure_future(worker.ready())
+        patience = Patience()
         while not starting.done():
             self.clock.set(self.clock.now())
-            await asyncio.sleep(0)
+            await patience.rest()
         await starting
         return worker
 
@@ -101,10 +103,13 @@ class MemoryCluster:
     async def settle(self) -> None:
         """Run until nothing moves at this time."""
         still = 0
+        patience = Patience()
         while still < 3:
             self.clock.set(self.clock.now())
             moved = [worker.pump() for worker in self.workers]
-            await asyncio.sleep(0)
+            if any(moved):
+                patience.renew()
+            await patience.rest()
             quiet = all(worker.quiet for worker in self.workers)
             still = still + 1 if quiet and not any(moved) else 0
 

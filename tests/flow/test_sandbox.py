@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from datetime import UTC, datetime, timedelta
 
@@ -232,3 +233,21 @@ async def test_time_starts_when_it_is_told() -> None:
         assert box.now == start + timedelta(minutes=90)
     with pytest.raises(ValueError, match="has no time zone"):
         Sandbox(report, start=datetime(2026, 1, 1))
+
+
+@pytest.mark.parametrize("waits", ["in a thread", "on the loop"])
+async def test_what_really_takes_time_is_waited_for_at_rest(waits: str) -> None:
+    class Rest(JobPayload, name="rest"): ...
+
+    @job(name="rest")
+    async def rest(payload: Rest) -> str:
+        await asyncio.sleep(1)
+        return "rested"
+
+    async with Sandbox(sleeps, rest) as box:
+        payload = sleeps.payload(seconds=1.0) if waits == "in a thread" else Rest()
+        began, used = time.monotonic(), time.process_time()
+        handle = await box.enqueue(payload)
+        assert time.monotonic() - began >= 1
+        assert box.result(handle) == "rested"
+        assert time.process_time() - used < 0.5
