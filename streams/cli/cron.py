@@ -144,7 +144,7 @@ def rm(
     yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask."),
 ) -> None:
     """Remove a schedule that was added, or forget one that is retired."""
-    from streams.schedules.control import forgotten
+    from streams.wire.schedules import forgotten
 
     settings, registry = loaded()
     known = _found(asyncio.run(_read(settings, registry)), name)

@@ -172,8 +172,8 @@ def reschedule(
 async def _find(id: str, name: str | None, queue: str | None) -> Found:
     """The one job with this id; ends the command if there is none or more than one."""
     from streams.cli.find import Finder
-    from streams.replay.reader import read_topics
     from streams.settings import Settings
+    from streams.wire.reader import read_topics
     from streams.wire.topics import TopicNames
 
     settings = Settings()

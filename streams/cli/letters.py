@@ -69,8 +69,8 @@ def nothing(filter: LetterFilter) -> str:
 async def attempts_of(letter: Letter) -> tuple[AttemptRecord, ...]:
     """The attempts of its job, as the job's state has them: the last ten."""
     from streams.client_story import Place, read_story
-    from streams.replay.reader import partition_counts
     from streams.settings import Settings
+    from streams.wire.reader import partition_counts
     from streams.wire.topics import TopicNames
 
     settings = Settings()

@@ -170,7 +170,7 @@ async def _write(queue: str, job: str, since: int | None, reason: str) -> None:
 
 
 async def _read(settings: Settings) -> Control:
-    from streams.replay.reader import read_topics
+    from streams.wire.reader import read_topics
     from streams.wire.topics import TopicNames
     from streams.worker.control import Control
 

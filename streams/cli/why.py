@@ -193,8 +193,8 @@ async def _gather(id: str, name: str | None, queue: str | None, now: int) -> Evi
     """Find the job, then read its queue's topics again, for its key and as of one moment."""
     from streams.cli.find import Finder
     from streams.cli.jobs import _find
-    from streams.replay.reader import read_topics
     from streams.settings import Settings
+    from streams.wire.reader import read_topics
     from streams.wire.topics import TopicNames
 
     settings = Settings()

@@ -35,10 +35,10 @@ from streams.jobs.states import State
 from streams.replay.actions import Replaying
 from streams.replay.dead_topic import open_dead_topic
 from streams.replay.letter_filter import LetterFilter
-from streams.replay.reader import TopicReader, open_reader, partition_counts
 from streams.replay.resolving import resolve
 from streams.settings import Settings
 from streams.wire.admin import open_admin
+from streams.wire.reader import TopicReader, open_reader, partition_counts
 from streams.wire.state import LedgerRecord, OpenEntry
 from streams.wire.topics import TopicNames, specs
 

@@ -12,9 +12,9 @@ from dataclasses import replace
 
 from streams.errors import BrokerUnavailable, UndecodableRecord
 from streams.jobs.identity import new_id
-from streams.replay.reader import partition_count, read_topics
 from streams.wire.actions import OperatorAction, decode_action, encode_action
 from streams.wire.producer import close_producer, open_producer, send
+from streams.wire.reader import partition_count, read_topics
 
 
 @asynccontextmanager

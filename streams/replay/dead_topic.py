@@ -14,9 +14,9 @@ from typing import Final
 
 from streams.errors import UndecodableRecord
 from streams.replay.letters import Letter, letter_from
-from streams.replay.reader import TopicReader, open_reader, partition_count
 from streams.wire import headers as h
 from streams.wire.envelope import Record
+from streams.wire.reader import TopicReader, open_reader, partition_count
 
 Wanted = Callable[[Letter], bool]
 

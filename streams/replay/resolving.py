@@ -17,8 +17,8 @@ from aiokafka import AIOKafkaProducer
 
 from streams.replay.letters import Letter
 from streams.replay.pace import Pace
-from streams.replay.reader import TopicReader, open_reader, partition_counts
 from streams.wire.producer import close_producer, open_producer, send
+from streams.wire.reader import TopicReader, open_reader, partition_counts
 from streams.wire.topics import TopicNames
 from streams.worker.ports import Append
 

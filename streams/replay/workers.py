@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from streams.replay.reader import read_topics
+from streams.wire.reader import read_topics
 from streams.worker.presence import GONE_AFTER_MS
 
 

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import re
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
-from streams.client_request import bounded, checked, read_json
+from streams.client_request import read_json
+from streams.client_schedule import added_schedule, check_schedule, check_schedule_name
 from streams.contracts import JobPayload
-from streams.cron.options import schedule_mistakes
 from streams.cron.schedule import Cron, Every, Schedule
 from streams.cron.tick import Tick
-from streams.cron.ticks import next_tick
-from streams.errors import PayloadInvalid, ScheduleInvalid
+from streams.errors import ScheduleInvalid
 from streams.jobs.definition import JobDefinition
 from streams.jobs.registry import Registry
-from streams.wire.schedules import Added, decode_added, encode_added
+from streams.wire.schedules import Added
 from streams.wire.topics import MAX_PAYLOAD_BYTES
-
-_NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,200}")
 
 
 def new_schedule(
@@ -43,11 +38,7 @@ def new_schedule(
         schedule = Every(every, overlap="allow", **given)
     else:
         schedule = Cron(pattern or "", tz=tz or "UTC", overlap="allow", **given)
-    mistakes = schedule_mistakes(schedule)
-    if mistakes:
-        raise ScheduleInvalid("\n".join(each.removeprefix("cron: ") for each in mistakes))
-    if next_tick(schedule, now) is None:
-        raise ScheduleInvalid("nothing of it is to come, so that it would never run: see its end")
+    check_schedule(schedule, now)
     return schedule
 
 
@@ -76,11 +67,7 @@ def check_name(registry: Registry, name: str) -> None:
     Raises:
         ScheduleInvalid: it may not.
     """
-    if not _NAME.fullmatch(name):
-        raise ScheduleInvalid(
-            f"{name!r} is no name of a schedule: use up to 200 letters, digits, dots, hyphens and "
-            "underscores"
-        )
+    check_schedule_name(name)
     definition = registry.by_name(name)
     if definition is not None and definition.cron is not None:
         raise ScheduleInvalid(
@@ -102,31 +89,14 @@ def added_for(
     definition = _taken_by(registry, job)
     contract = definition.payload_type
     assert issubclass(contract, JobPayload)
-    if issubclass(contract, Tick):
-        if payload is not None:
-            raise ScheduleInvalid(f"{job} takes a Tick, which each run makes: give no payload")
-        key = None if contract.__key__ is None else name  # as its ticks have it
-        data = None
-    else:
-        model, data = checked(read_json(contract, "{}" if payload is None else payload))
-        bounded(data, MAX_PAYLOAD_BYTES, job)
-        key = model.ordering_key()
-    added = Added(
-        schedule=schedule,
-        job=job,
-        queue=definition.queue,
-        key=None if key is None else f"{definition.key_scope}:{key}",
-        payload=data,
-    )
-    if data is not None:
-        _, kept = encode_added(name, added)
-        if json.loads(decode_added(kept or b"").payload or b"null") != json.loads(data):
-            raise PayloadInvalid(
-                f"{contract.__name__}: a number of more than 19 digits can't be kept: write it as "
-                "text",
-                field="",
-            )
-    return added
+    if not issubclass(contract, Tick):
+        model = read_json(contract, "{}" if payload is None else payload)
+        return added_schedule(schedule, model, MAX_PAYLOAD_BYTES)
+    if payload is not None:
+        raise ScheduleInvalid(f"{job} takes a Tick, which each run makes: give no payload")
+    # As its ticks have it.
+    key = None if contract.__key__ is None else f"{definition.key_scope}:{name}"
+    return Added(schedule=schedule, job=job, queue=definition.queue, key=key, payload=None)
 
 
 def _taken_by(registry: Registry, job: str) -> JobDefinition:

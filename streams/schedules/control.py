@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from streams.client_delivery import Delivery
-from streams.replay.reader import TopicReader, open_reader, partition_count
 from streams.wire.producer import close_producer, open_producer, send
+from streams.wire.reader import TopicReader, open_reader, partition_count
 from streams.wire.schedules import ADDED, PAUSED, TICKED
 from streams.worker.control import Control
 

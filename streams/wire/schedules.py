@@ -171,6 +171,12 @@ def decode_halt(value: bytes) -> Halt:
         raise UndecodableRecord(f"it pauses no schedule: {error}") from error
 
 
+def forgotten(name: str) -> list[tuple[bytes, None]]:
+    """The records that remove a schedule, and all that is known of it."""
+    # That it was added goes first: whoever has read only that knows that it is removed.
+    return [(prefix + name.encode(), None) for prefix in (ADDED, TICKED, PAUSED)]
+
+
 _OPTIONS: Final = ("missed", "overlap", "most")
 
 

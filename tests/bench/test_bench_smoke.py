@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from streams.replay.reader import partition_counts
+from streams.wire.reader import partition_counts
 
 STREAMS = Path(sys.executable).with_name("streams")
 

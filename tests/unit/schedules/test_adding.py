@@ -93,6 +93,7 @@ def test_what_does_not_fit_is_refused(job: str, payload: str | None, why: str):
 
 def test_names():
     check_name(REGISTRY, "nightly-2.b_c")
+    check_name(REGISTRY, "dunning:7")
     check_name(REGISTRY, "bill")  # a job of that name has no schedule
     with pytest.raises(ScheduleInvalid, match=r"is in the code, at .*test_adding\.py:\d+"):
         check_name(REGISTRY, "hourly")

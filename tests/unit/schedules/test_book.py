@@ -8,7 +8,6 @@ from streams import Every, Tick, job
 from streams.jobs.discovery import handlers_among
 from streams.jobs.registry import Registry
 from streams.schedules.book import Known, read_book
-from streams.schedules.control import forgotten
 from streams.wire.envelope import Record
 from streams.wire.schedules import (
     Added,
@@ -17,6 +16,7 @@ from streams.wire.schedules import (
     encode_added,
     encode_halt,
     encode_ticked,
+    forgotten,
 )
 from streams.worker.control import Control
 

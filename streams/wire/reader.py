@@ -75,7 +75,7 @@ class TopicReader:
         self,
         consumer: AIOKafkaConsumer,
         places: Sequence[TopicPartition],
-        bootstrap: str,
+        bootstrap: str | list[str],
         timeout_ms: int,
     ) -> None:
         self._consumer = consumer
@@ -171,7 +171,7 @@ class TopicReader:
 
 @asynccontextmanager
 async def open_reader(
-    bootstrap: str,
+    bootstrap: str | list[str],
     partitions: Mapping[str, int],
     *,
     timeout_ms: int = 10_000,
