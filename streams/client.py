@@ -9,9 +9,11 @@ from contextvars import ContextVar, Token
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
 
+from streams.client_control import ControlView
 from streams.client_delivery import Delivery
 from streams.client_handle import Handle, JobStatus
 from streams.client_request import JobOptions, now_ms
+from streams.client_schedule import Scheduled
 from streams.client_sender import Sender
 from streams.client_story import Place, Story, read_story
 from streams.client_watch import Change, Wanted, watch_changes
@@ -78,6 +80,12 @@ class JobClient(Sender):
         self._delivery = Delivery(
             self._bootstrap, client_id, timeout_ms=to_ms(delivery_timeout), kafka=self._kafka
         )
+        self._control = ControlView(
+            self._bootstrap,
+            self.topics.control,
+            timeout_ms=self._delivery.timeout_ms,
+            kafka=self._kafka,
+        )
         self._token: Token[JobClient | None] | None = None
 
     @classmethod
@@ -98,6 +106,7 @@ class JobClient(Sender):
                 _current.reset(self._token)
             except ValueError:  # left in another task than it was entered in
                 _current.set(None)
+        await self._control.close()
         await self._delivery.close()
 
     # Watching
@@ -196,6 +205,11 @@ class JobClient(Sender):
 
     async def _ends(self, topic: str) -> dict[int, int]:
         return await self._delivery.ends(topic)
+
+    async def _scheduled(self, name: str, queue: str | None) -> Scheduled:
+        queues = [] if queue is None else [self.topics.queue(queue)]
+        await self._delivery.require(*queues, self.topics.control, job_id=None)
+        return await self._control.scheduled(name)
 
 
 def _several(given: Any) -> list[Any] | None:

@@ -1,4 +1,4 @@
-"""Sender: what a client asks of the system, whatever carries it: events, jobs, calling them off."""
+"""Sender: what a client asks of the system, whatever carries it: events, jobs, schedules."""
 
 from __future__ import annotations
 
@@ -26,17 +26,28 @@ from streams.client_request import (
     job_envelope,
     nameless,
 )
+from streams.client_schedule import (
+    Scheduled,
+    added_schedule,
+    check_free,
+    check_schedule_name,
+    removed,
+    run_time_schedule,
+)
 from streams.client_story import Story
 from streams.durations import Duration
+from streams.errors import ScheduleInvalid
 from streams.jobs.batches import Awaits, When, check_batch
 from streams.jobs.identity import JobKey
 from streams.jobs.outcome import StoredResult
 from streams.wire.envelope import Envelope
+from streams.wire.schedules import encode_added
 from streams.wire.state import Command, encode_command
 from streams.wire.topics import MAX_PAYLOAD_BYTES, TopicNames
 
 if TYPE_CHECKING:
     from streams.contracts import Event, JobPayload
+    from streams.cron.schedule import Cron, Every
     from streams.jobs.retry import Exponential, Fixed
 
 # What an enqueue_many has on its way at a time.
@@ -76,6 +87,10 @@ class Sender(ABC):
     @abstractmethod
     async def _ends(self, topic: str) -> dict[int, int]:
         """Where each partition of a topic ends."""
+
+    @abstractmethod
+    async def _scheduled(self, name: str, queue: str | None) -> Scheduled:
+        """What the control topic says of a schedule; the queue, if any, must exist."""
 
     # What handles ask for: see `streams.client_handle.Link`
 
@@ -381,3 +396,57 @@ class Sender(ABC):
         key, value = encode_command(command)
         topic = self.topics.commands(queue)
         await self._append(topic, key=key, value=value, partition=partition, job_id=None)
+
+    # Schedules
+
+    async def schedule(self, name: str, schedule: Cron | Every, payload: JobPayload) -> None:
+        """Have the clock enqueue a job; durable when this returns.
+
+        A schedule of this name that was added before is replaced: times that are the same go on
+        where they were, others begin now, and one that is paused stays so. Workers know within a
+        second. What runs of it may overlap, as far as the key, `unique=` and the limits of its job
+        allow.
+
+        Raises:
+            TypeError: it is no payload.
+            ScheduleInvalid: the schedule makes no sense or would never run, the name may not be, or
+                a worker has a schedule of this name from its code.
+            PayloadInvalid, PayloadTooLarge: as in `enqueue`.
+            BrokerUnavailable: not acknowledged in time; calling again is safe.
+            TopicMismatch: there is no such queue.
+        """
+        check_schedule_name(name)
+        check_job(payload, {}, "schedule")
+        if not payload.__job_name__:
+            raise nameless(payload, "name")
+        kept = run_time_schedule(schedule, self.now_ms())
+        added = added_schedule(kept, payload, self.max_payload)
+        check_free(name, await self._scheduled(name, added.queue))
+        await self._keep(*encode_added(name, added))
+
+    async def unschedule(self, name: str) -> bool:
+        """Remove a schedule that was added; durable when this returns. What runs of it goes on.
+
+        Returns:
+            False: there is none of this name.
+
+        Raises:
+            ScheduleInvalid: it is in the code of a worker, where it is to be taken out.
+            BrokerUnavailable: not acknowledged in time; calling again is safe.
+        """
+        check_schedule_name(name)
+        scheduled = await self._scheduled(name, None)
+        if not scheduled.is_added:
+            if scheduled.is_in_code:
+                raise ScheduleInvalid(
+                    f"the schedule {name} is in the code of a worker: take cron= out there, or "
+                    f"stop it with `streams cron pause {name}`"
+                )
+            return False
+        for key, value in removed(name, scheduled):
+            await self._keep(key, value)
+        return True
+
+    async def _keep(self, key: bytes, value: bytes | None) -> None:
+        topic = self.topics.control
+        await self._append(topic, key=key, value=value, partition=0, job_id=None)

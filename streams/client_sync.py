@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from streams.client_handle import Handle, JobStatus
     from streams.client_watch import Change
     from streams.contracts import Event, JobPayload
+    from streams.cron.schedule import Cron, Every
     from streams.durations import Duration
 
 T = TypeVar("T")
@@ -174,6 +175,14 @@ class SyncJobClient:
     def purge(self, queue: str, name: str | None = None, **options: Any) -> None:
         """See `JobClient.purge`."""
         self.run(self._open.purge(queue, name, **options))
+
+    def schedule(self, name: str, schedule: Cron | Every, payload: JobPayload) -> None:
+        """See `JobClient.schedule`."""
+        self.run(self._open.schedule(name, schedule, payload))
+
+    def unschedule(self, name: str) -> bool:
+        """See `JobClient.unschedule`."""
+        return self.run(self._open.unschedule(name))
 
     def watch(self, **wanted: Any) -> Generator[Change, None, None]:
         """See `JobClient.watch`; read it to the end, or close it."""

@@ -13,6 +13,7 @@ import orjson
 
 from streams.client_handle import FAILED, Handle, JobStatus, failed, status_of
 from streams.client_request import new_due
+from streams.client_schedule import Scheduled
 from streams.client_sender import Sender
 from streams.client_story import Story, answers
 from streams.contracts import JobPayload
@@ -30,6 +31,7 @@ from streams.jobs.states import State
 from streams.testing.cluster import MemoryCluster
 from streams.testing.worker import MemoryWorker
 from streams.wire.envelope import Envelope, Record, decode, encode
+from streams.wire.schedules import ADDED, TICKED, decode_ticked
 from streams.wire.state import (
     Command,
     LedgerRecord,
@@ -176,14 +178,10 @@ class Sandbox(Sender):
     async def _deliver(self, items: Sequence[tuple[str, Envelope]]) -> list[int]:
         if self._worker is None:
             raise StreamsError("this Sandbox is not open: use `async with Sandbox(...) as box:`")
-        queues = self.cluster.registry.queues()
-        partitions = []
         for _, envelope in items:
-            if envelope.queue is not None and envelope.queue not in queues:
-                raise TopicMismatch(
-                    f"there is no queue {envelope.queue!r} in this sandbox, which has "
-                    f"{', '.join(queues)}: correct it, or say Sandbox(..., queues=(...))"
-                )
+            if envelope.queue is not None:
+                self._check_queue(envelope.queue)
+        partitions = []
         for topic, envelope in items:
             key, value, headers = encode(envelope)
             partitions.append(self.cluster.partition_of(key))
@@ -195,11 +193,24 @@ class Sandbox(Sender):
         self, topic: str, *, key: bytes, value: bytes | None, partition: int, job_id: str | None
     ) -> None:
         self.cluster.log.write(Append(topic, partition, key, value))
+        if topic == self.topics.control:
+            for worker in self.cluster.workers:
+                await worker.engine.look_at_control()
         await self.cluster.settle()
 
     async def _ends(self, topic: str) -> dict[int, int]:
         log = self.cluster.log
         return {n: await log.end(topic, n) for n in range(log.partitions)}
+
+    async def _scheduled(self, name: str, queue: str | None) -> Scheduled:
+        if queue is not None:
+            self._check_queue(queue)
+        control = self.cluster.latest(self.topics.control)
+        ticked = control.get(TICKED + name.encode())
+        return Scheduled(
+            is_added=ADDED + name.encode() in control,
+            ticked=None if ticked is None else decode_ticked(ticked),
+        )
 
     def in_time(self, ms: int) -> AbstractAsyncContextManager[object]:
         """Nothing: `story` bounds a wait, which takes virtual time."""
@@ -222,6 +233,14 @@ class Sandbox(Sender):
         return await self.cluster.objects.get(stored.path)
 
     # State
+
+    def _check_queue(self, queue: str) -> None:
+        queues = self.cluster.registry.queues()
+        if queue not in queues:
+            raise TopicMismatch(
+                f"there is no queue {queue!r} in this sandbox, which has {', '.join(queues)}: "
+                "correct it, or say Sandbox(..., queues=(...))"
+            )
 
     async def _command(self, command: Command, queue: str | None = None) -> None:
         job = command.job
