@@ -61,6 +61,7 @@ def add(
 ) -> None:
     """Add a schedule for a job that a handler takes; it lasts until `streams cron rm`."""
     from streams.cli.cron_listing import next_runs, show_times
+    from streams.client_schedule import Scheduled, check_free
     from streams.cron.words import words
     from streams.schedules.adding import added_for, check_name, new_schedule, read_moment
     from streams.wire.schedules import encode_added
@@ -81,6 +82,8 @@ def add(
     check_name(registry, name)
     added = added_for(registry, name, schedule, job, payload)
     known = asyncio.run(_read(settings, registry)).get(name)
+    if known is not None:
+        check_free(name, Scheduled(ticked=known.ticked))
     if known is not None and known.origin == "added" and not replace:
         fail(f"a schedule {name} was added already: --replace changes it", exits.USAGE)
     asyncio.run(_write(settings, [encode_added(name, added)]))

@@ -165,6 +165,7 @@ class Schedules:
         self._halts: dict[str, Halt] = {}
         self._next: dict[str, tuple[Schedule, int, int | None]] = {}  # see `_next_due`
         self._unknown_since: dict[str, int] = {}
+        self._hidden: set[str] = set()  # added ones whose name is in the code
 
     @property
     def is_firing(self) -> bool:
@@ -262,6 +263,9 @@ class Schedules:
         for name, added in decoded(self._control.named(ADDED), decode_added).items():
             if name not in self._in_code:
                 self._planned[name] = planned_at_run_time(name, added)
+            elif name not in self._hidden:
+                self._hidden.add(name)
+                logger.warning("schedule %s was added, and is in the code: that one holds", name)
         self._next = {name: each for name, each in self._next.items() if name in self._planned}
         self._ticked = decoded(self._control.named(TICKED), decode_ticked)
         self._halts = decoded(self._control.named(PAUSED), decode_halt)

@@ -9,6 +9,8 @@ import pytest
 from streams import Cron, Every, JobPayload, Tick, job
 from streams.errors import ScheduleInvalid, TopicMismatch
 from streams.testing import Sandbox
+from streams.wire.schedules import Added, encode_added
+from streams.worker.ports import Append
 
 START = datetime(2026, 1, 1, 6, 30, tzinfo=UTC)
 
@@ -85,3 +87,26 @@ async def test_a_queue_that_is_not_there_is_refused():
     async with Sandbox(remind) as box:
         with pytest.raises(TopicMismatch, match="no queue 'nowhere'"):
             await box.schedule("dunning:7", Every("5m"), Elsewhere())
+
+
+async def test_one_that_was_added_before_the_code_had_its_name_is_told_of_once(
+    caplog: pytest.LogCaptureFixture,
+):
+    async with Sandbox(remind, in_code, start=START) as box:
+        boxes.append(box)
+        hidden = Added(
+            schedule=Every("5m", overlap="allow"),
+            job="remind",
+            queue="bulk",
+            key="remind:7",
+            payload=b'{"account":7}',
+        )
+        for _ in range(2):
+            box.cluster.log.write(Append("jobs.control", 0, *encode_added("in_code", hidden)))
+            await box.cluster.workers[0].engine.look_at_control()
+            await box.cluster.settle()
+        told = [each for each in caplog.messages if "was added, and is in the code" in each]
+        assert told == ["schedule in_code was added, and is in the code: that one holds"]
+        assert await box.unschedule("in_code") is True
+        await box.advance("1h")
+        assert ran == [("07:00", "in code")]

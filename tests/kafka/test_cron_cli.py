@@ -62,6 +62,9 @@ async def test_schedules_of_the_code_and_of_run_time_are_listed_with_what_they_d
     assert added.code == exits.DONE, added.errors
     assert "dunning enqueues invoice at 09:00, Monday, Asia/Tokyo time; next " in added.output
     assert (await cli.run("cron", "pause", "yearly", "--reason", "a move")).code == exits.DONE
+    # whoever has it in its code may be at work still
+    taken = await cli.run("cron", "add", "gone", "taker", "--every", "1h")
+    assert taken.code == exits.USAGE and "gone is in the code of a worker" in taken.errors
     # when they are listed
     found, table = await asyncio.gather(listed(cli), cli.run("cron", "ls"))
     # then each with its next five runs in its own zone
