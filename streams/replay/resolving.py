@@ -17,7 +17,7 @@ from aiokafka import AIOKafkaProducer
 
 from streams.replay.letters import Letter
 from streams.replay.pace import Pace
-from streams.wire.producer import close_producer, open_producer, send
+from streams.wire.producer import Sent, close_producer, open_producer, send_all
 from streams.wire.reader import TopicReader, open_reader, partition_counts
 from streams.wire.topics import TopicNames
 from streams.worker.ports import Append
@@ -168,28 +168,25 @@ class _Asking:
         self._awaited.clear()
 
     async def _ask(self, letters: list[Letter]) -> None:
-        await asyncio.gather(*map(self._ask_one, letters))
+        """Write what is to be written for each: the first part of all, then the second one."""
+        parts = [part for letter in letters for part in enumerate(self._parts(letter))]
+        for number in range(max((at for at, _ in parts), default=-1) + 1):
+            together = [_sent(each) for at, part in parts if at == number for each in part]
+            await send_all(self._producer, together)
 
-    async def _ask_one(self, letter: Letter) -> None:
+    def _parts(self, letter: Letter) -> list[list[Append]]:
         partitions = self._counts.get(self._names.commands(letter.queue), 0)
         parts = self._action.appends(letter, partitions)
         missing = {each.topic for part in parts for each in part} - self._counts.keys()
         if missing:
             topic = min(missing)
             self.result.nowhere[topic] = self.result.nowhere.get(topic, 0) + 1
-            return
+            return []
         self.result.asked += 1
         self._awaited[letter.key] = letter.id
-        for part in parts:
-            await asyncio.gather(*(self._send(each, letter) for each in part))
+        return parts
 
-    async def _send(self, append: Append, letter: Letter) -> None:
-        await send(
-            self._producer,
-            append.topic,
-            key=append.key,
-            value=append.value,
-            headers=[(name, value) for name, value in append.headers if value is not None],
-            partition=append.partition,
-            job_id=None if letter.job is None else letter.job.id,
-        )
+
+def _sent(append: Append) -> Sent:
+    headers = [(name, value) for name, value in append.headers if value is not None]
+    return Sent(append.topic, append.partition, append.key, append.value, headers)

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError, for_code
@@ -120,6 +120,41 @@ async def send(
             return int(metadata.offset)
     except (TimeoutError, KafkaError) as error:
         raise refusal(error, topic, len(value or b""), timeout_ms, job_id) from error
+
+
+class Sent(NamedTuple):
+    """A record to write, and where."""
+
+    topic: str
+    partition: int | None
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+
+
+async def send_all(
+    producer: AIOKafkaProducer, records: Sequence[Sent], *, timeout_ms: int = 10_000
+) -> None:
+    """Write records, in this order within a partition, and wait for all of them at once.
+
+    Raises:
+        BrokerUnavailable: no answer in time. Some may have been written, or may yet be.
+        PayloadTooLarge: a topic refuses a record of this size.
+    """
+    topic, size = "", 0
+    try:
+        async with asyncio.timeout(timeout_ms / 1000):
+            acknowledged = []
+            for each in records:
+                topic, size = each.topic, len(each.value or b"")
+                acknowledged.append(
+                    await producer.send(
+                        topic, each.value, each.key, each.partition, None, list(each.headers)
+                    )
+                )
+            await asyncio.gather(*acknowledged)
+    except (TimeoutError, KafkaError) as error:
+        raise refusal(error, topic, size, timeout_ms, None) from error
 
 
 def refusal(

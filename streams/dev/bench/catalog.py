@@ -18,6 +18,7 @@ from streams.dev.bench import (
     priority,
     processes,
     recovery,
+    replay,
     start,
     ticks,
     unordered,
@@ -41,6 +42,7 @@ _MODULES: Final = (
     priority,
     delay,
     ticks,
+    replay,
 )
 
 BENCHES: Final[dict[str, Bench]] = {module.BENCH.name: module.BENCH for module in _MODULES}

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from streams.contracts import Event, JobPayload
 from streams.dev.bench.load import KEYS
+from streams.errors import PermanentError
 from streams.jobs.batching import Batch
 from streams.jobs.breaker import Breaker
 from streams.jobs.context import JobContext
@@ -67,6 +68,14 @@ class Hold(JobPayload, name="bench.hold", queue=QUEUE, key="account"):
 
 class Failing(JobPayload, name="bench.failing", queue=QUEUE, key="account"):
     """Ask for what fails the first time, for every second job of a key."""
+
+    account: int
+    n: int
+    email: str
+
+
+class Dying(JobPayload, name="bench.dying", queue=QUEUE, key="account"):
+    """Ask for what gives up at once, and completes when it is replayed."""
 
     account: int
     n: int
@@ -151,6 +160,13 @@ async def failing(payload: Failing, ctx: JobContext) -> None:
     """Fail at the first attempt, every second time."""
     if ctx.attempt == 1 and fails_first(payload.n):
         raise ConnectionError("try again")
+
+
+@job
+async def dying(payload: Dying, ctx: JobContext) -> None:
+    """Give up, unless it was replayed."""
+    if ctx.generation == 0:
+        raise PermanentError("no such account")
 
 
 @job(name="bench.subscriber", queue=QUEUE)

@@ -21,4 +21,5 @@ NAMES: Final = (
     "priority",
     "delay",
     "ticks",
+    "replay",
 )

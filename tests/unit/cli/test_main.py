@@ -26,7 +26,7 @@ def test_help_documents_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> No
 def test_usage_is_2(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("jobs", "show") == exits.USAGE
     assert run("dlq", "replay") == exits.USAGE
-    assert "name one LETTER, or give --all" in capsys.readouterr().err
+    assert "name one LETTER, say which with --job" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

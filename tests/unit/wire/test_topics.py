@@ -27,7 +27,7 @@ def test_every_topic_once_with_its_settings() -> None:
     assert len(by_name) == len(wanted) == 5 + 2 * 4 + 1
     assert {spec.replication for spec in wanted} == {3}
     for spec in wanted:
-        single = spec.role in (Role.CONTROL, Role.WORKERS, Role.LIMITS)
+        single = spec.role in (Role.CONTROL, Role.WORKERS, Role.LIMITS, Role.ACTIONS)
         assert spec.partitions == (1 if single else 4)
         assert spec.any_partitions == (spec.role is Role.EVENT)
         assert bool(spec.config) == (spec.role is not Role.EVENT)
