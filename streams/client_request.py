@@ -361,7 +361,7 @@ def _positive(name: str, duration: Duration, least: int = 1) -> int:
     try:
         ms = to_ms(duration)
     except ValueError as error:
-        raise PayloadInvalid(f"{name}={duration!r}: {error}", field=name) from error
+        raise PayloadInvalid(f"{name}: {error}", field=name) from error
     if ms < least and name != "delay":
         raise PayloadInvalid(f"{name}={duration!r}: must be longer than nothing", field=name)
     return ms

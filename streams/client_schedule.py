@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from streams.client_request import bounded, checked
 from streams.cron.options import schedule_mistakes
 from streams.cron.schedule import Cron, Every, Schedule
+from streams.cron.spelling import Spell, in_code
 from streams.cron.ticks import next_tick
 from streams.errors import PayloadInvalid, ScheduleInvalid
 from streams.values import immutable
@@ -47,8 +48,10 @@ def check_schedule_name(name: str) -> None:
         )
 
 
-def check_schedule(schedule: Schedule, now: int) -> None:
+def check_schedule(schedule: Schedule, now: int, spell: Spell = in_code) -> None:
     """Nothing, if it makes sense, and runs after `now` (ms since the epoch).
+
+    `spell` writes an option as whoever reads this has written it.
 
     Raises:
         ScheduleInvalid: it does not; for a pattern the message shows where.
@@ -57,11 +60,12 @@ def check_schedule(schedule: Schedule, now: int) -> None:
         raise ScheduleInvalid(
             f'{schedule!r} is no schedule: write Cron("0 7 * * mon-fri") or Every("10m")'
         )
-    mistakes = schedule_mistakes(schedule)
+    mistakes = schedule_mistakes(schedule, spell)
     if mistakes:
-        raise ScheduleInvalid("\n".join(each.removeprefix("cron: ") for each in mistakes))
+        raise ScheduleInvalid("\n".join(mistakes))
     if next_tick(schedule, now) is None:
-        raise ScheduleInvalid("nothing of it is to come, so that it would never run: see its end")
+        end = "" if schedule.end is None else f": see {spell('end', schedule.end)}"
+        raise ScheduleInvalid(f"nothing of it is to come, so that it would never run{end}")
 
 
 def check_free(name: str, scheduled: Scheduled) -> None:

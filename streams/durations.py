@@ -13,6 +13,7 @@ LONGEST_MS = 1_000 * 365 * 86_400_000
 """A thousand years: no time that is due later can be written."""
 
 _NONE = '{!r} is no duration: write "250ms", "30s", "10m", "1h" or "7d"'
+_NEGATIVE = '{} is negative: a duration is not; write "250ms", "30s", "10m", "1h" or "7d"'
 _PATTERN = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
 
 
@@ -25,7 +26,7 @@ def to_ms(duration: Duration) -> int:
     if isinstance(duration, timedelta):
         ms = round(duration.total_seconds() * 1000)
         if ms < 0:
-            raise ValueError(f"a duration can't be negative: {duration}")
+            raise ValueError(_NEGATIVE.format(f"-{format_ms(-ms)}"))
         return _checked(ms, duration)
     if isinstance(duration, str):
         return _read(duration)
@@ -34,8 +35,11 @@ def to_ms(duration: Duration) -> int:
 
 @lru_cache(maxsize=256)  # those of definitions are asked for again and again
 def _read(duration: str) -> int:
-    match = _PATTERN.fullmatch(duration.strip())
+    written = duration.strip()
+    match = _PATTERN.fullmatch(written)
     if match is None:
+        if written.startswith("-") and _PATTERN.fullmatch(written[1:]):
+            raise ValueError(_NEGATIVE.format(written))
         raise ValueError(_NONE.format(duration))
     return _checked(round(float(match[1]) * _UNITS[match[2]]), duration)
 

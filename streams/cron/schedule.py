@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
+from streams.cron.spelling import in_code
 from streams.durations import Duration, to_ms
 
 Missed = Literal["skip", "run_once", "run_all"]
@@ -72,6 +73,17 @@ class Every(Options):
     """
 
     duration: Duration = field(kw_only=False)
+
+    def __new__(cls, *given: Any, **options: Any) -> Every:
+        """Refuse a zone, which `Cron` has: nobody could tell what was meant by it."""
+        if "tz" in options:
+            every = ", ".join(in_code("every", each) for each in given) or "Every(...)"
+            raise TypeError(
+                f"{every} with {in_code('tz', options['tz'])}: an interval has no time zone, it "
+                "counts from its start=; leave tz= out, or write a pattern, as in "
+                f'Cron("0 7 * * *", {in_code("tz", options["tz"])})'
+            )
+        return object.__new__(cls)
 
     @property
     def ms(self) -> int:

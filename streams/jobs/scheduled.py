@@ -42,7 +42,7 @@ def cron_mistakes(
     ledger: bool = True,
 ) -> list[str]:
     """What is wrong with a schedule, a line for each mistake."""
-    mistakes = schedule_mistakes(cron)
+    mistakes = [f"cron: {mistake}" for mistake in schedule_mistakes(cron)]
     if not issubclass(kind, Tick):
         mistakes.append(
             "cron=...: its handler takes a Tick, as in `async def report(tick: Tick) -> None`"

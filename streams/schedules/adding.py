@@ -9,6 +9,7 @@ from streams.client_request import read_json
 from streams.client_schedule import added_schedule, check_schedule, check_schedule_name
 from streams.contracts import JobPayload
 from streams.cron.schedule import Cron, Every, Schedule
+from streams.cron.spelling import in_a_shell
 from streams.cron.tick import Tick
 from streams.errors import ScheduleInvalid
 from streams.jobs.definition import JobDefinition
@@ -26,19 +27,19 @@ def new_schedule(
 
     Raises:
         ScheduleInvalid: it makes no sense, or would not run after `now` (ms since the epoch); for
-            a pattern the message shows where.
+            a pattern the message shows where. It names options as `streams cron add` has them.
     """
     given = {name: value for name, value in options.items() if value is not None}
     schedule: Schedule
     if every is not None:
         if tz is not None:
             raise ScheduleInvalid(
-                "a time zone goes with a pattern: an interval counts from its start"
+                f"{in_a_shell('tz', tz)} goes with a pattern: an interval has no zone"
             )
         schedule = Every(every, overlap="allow", **given)
     else:
         schedule = Cron(pattern or "", tz=tz or "UTC", overlap="allow", **given)
-    check_schedule(schedule, now)
+    check_schedule(schedule, now, in_a_shell)
     return schedule
 
 

@@ -120,8 +120,9 @@ async def test_what_may_wait_for_one_does(story: Story) -> None:
         ({"delay": "1h", "run_at": datetime(2100, 1, 1, tzinfo=UTC)}, "not both"),
         ({"run_at": datetime(2100, 1, 1)}, "no time zone"),
         ({"run_at": "2100-01-01T00:00Z"}, "no datetime"),
-        ({"delay": "-1h"}, "no duration"),
-        ({"delay": timedelta(seconds=-1)}, "can't be negative"),
+        ({"delay": "later"}, "^delay: 'later' is no duration"),
+        ({"delay": "-1h"}, "^delay: -1h is negative"),
+        ({"delay": timedelta(seconds=-1)}, "^delay: -1s is negative"),
     ],
 )
 async def test_what_is_no_time_is_refused(when: dict[str, Any], why: str) -> None:

@@ -35,9 +35,18 @@ def test_anything_else_is_refused_with_examples(wrong: Any) -> None:
         to_ms(wrong)
 
 
-def test_a_negative_timedelta_is_refused() -> None:
-    with pytest.raises(ValueError, match="negative"):
-        to_ms(timedelta(seconds=-1))
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [("-1h", "-1h"), (" -1.5s ", "-1.5s"), (timedelta(hours=-1), "-1h"), ("-0s", "-0s")],
+)
+def test_a_negative_one_is_told_as_that(wrong: Any, told: str) -> None:
+    with pytest.raises(ValueError, match=f"^{told} is negative"):
+        to_ms(wrong)
+
+
+def test_what_is_no_duration_is_not_negative() -> None:
+    with pytest.raises(ValueError, match="'-soon' is no duration"):
+        to_ms("-soon")
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,8 @@ async def _dlq(ground: Ground, *arguments: str) -> _Ran:
         if time.monotonic() - began > _PATIENCE_S:
             process.kill()
     output, errors = watched.result()
-    if "replay" in arguments: sys.stderr.write(errors.decode()[-6000:])
+    if "replay" in arguments:
+        sys.stderr.write(errors.decode()[-6000:])
     if process.returncode:
         raise BenchFailed(f"streams dlq {' '.join(arguments)} failed: {errors.decode()}")
     return _Ran(orjson.loads(output), time.monotonic() - began, peak)
