@@ -11,6 +11,7 @@ import typer
 from streams.cli import cron_serve, exits
 from streams.cli.handlers import loaded
 from streams.cli.output import JSON, ask, fail, print_json, print_table
+from streams.cli.times import check_duration, read_moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -63,7 +64,7 @@ def add(
     from streams.cli.cron_listing import next_runs, show_times
     from streams.client_schedule import Scheduled, check_free
     from streams.cron.words import words
-    from streams.schedules.adding import added_for, check_name, new_schedule, read_moment
+    from streams.schedules.adding import added_for, check_name, new_schedule
     from streams.wire.schedules import encode_added
 
     settings, registry = loaded()
@@ -130,12 +131,7 @@ def run(
     timeout: str = typer.Option("5m", help="How long to wait."),
 ) -> None:
     """Enqueue one run now, also of a schedule that is paused; prints the job's id."""
-    from streams.durations import to_ms
-
-    try:
-        to_ms(timeout)
-    except ValueError as error:
-        fail(f"--timeout: {error}", exits.USAGE)
+    check_duration("--timeout", timeout)
     settings, registry = loaded()
     known = _found(asyncio.run(_read(settings, registry)), name)
     asyncio.run(_run(settings, known, timeout if wait else None))

@@ -21,6 +21,7 @@ from streams.cli.output import (
     show_progress,
     show_time,
 )
+from streams.cli.times import check_duration, check_start
 
 if TYPE_CHECKING:
     from streams.cli.find import Found
@@ -143,22 +144,17 @@ def reschedule(
     ),
 ) -> None:
     """Give a job that waits, for its time or its turn, another time; exit code 1 if it does not."""
-    from datetime import datetime
-
     from streams.client_handle import MAY_BE_TIMED
     from streams.client_request import new_due, now_ms
     from streams.errors import PayloadInvalid
 
-    try:
-        at = None if run_at is None else datetime.fromisoformat(run_at)
-    except ValueError:
-        fail(f"--run-at {run_at}: write it as 2026-12-24T18:00+01:00, or ...T17:00Z", exits.USAGE)
-    if at is not None and at.tzinfo is None:
-        fail(f"--run-at {run_at} has no time zone: write {run_at}+01:00, or ...Z", exits.USAGE)
+    at = check_start(delay, run_at)
+    if delay is None and at is None:
+        fail("say when: give --delay or --run-at", exits.USAGE)
     try:
         due = new_due(delay=delay, run_at=at, now=now_ms())
     except PayloadInvalid as error:
-        fail(f"{error} (--delay, --run-at)", exits.USAGE)
+        fail(str(error), exits.USAGE)
     found = asyncio.run(_reschedule(id, name, queue, due))
     state = found.status.state
     if state not in MAY_BE_TIMED:
@@ -203,10 +199,8 @@ async def _wait(id: str, name: str | None, queue: str | None, timeout: str) -> F
     from streams.settings import Settings
     from streams.wire.topics import TopicNames
 
-    try:
-        limit_s = to_ms(timeout) / 1000
-    except ValueError as error:
-        fail(f"--timeout: {error}", exits.USAGE)
+    check_duration("--timeout", timeout)
+    limit_s = to_ms(timeout) / 1000
     settings = Settings()
     found = await _find(id, name, queue)
     names = TopicNames(settings.prefix)

@@ -12,6 +12,7 @@ import typer
 
 from streams.cli import exits
 from streams.cli.output import fail
+from streams.cli.times import check_duration, check_start
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -46,11 +47,15 @@ def enqueue(
     id: str | None = _ID,
     queue: str | None = typer.Option(None, help="Another queue than the contract's."),
     delay: str | None = typer.Option(None, help='How long it waits, such as "10m".'),
+    run_at: str | None = typer.Option(None, help="When it starts: 2026-12-24T18:00+01:00."),
     attempts: int | None = typer.Option(None, help="How often it is tried."),
     timeout: str | None = typer.Option(None, help='Of one attempt, such as "30s".'),
     expires: str | None = typer.Option(None, help="After this it does not start any more."),
 ) -> None:
     """Enqueue a job; prints its id."""
+    at = check_start(delay, run_at)
+    check_duration("--timeout", timeout)
+    check_duration("--expires", expires)
 
     async def send(client: JobClient, job: Any) -> str:
         handle = await client.enqueue(
@@ -58,6 +63,7 @@ def enqueue(
             id=id,
             queue=queue,
             delay=delay,
+            run_at=at,
             attempts=attempts,
             timeout=timeout,
             expires=expires,

@@ -12,6 +12,7 @@ import typer
 
 from streams.cli import exits
 from streams.cli.output import fail, show_json, show_progress, show_time
+from streams.cli.times import check_duration
 
 if TYPE_CHECKING:
     from streams.client import Change
@@ -36,10 +37,8 @@ def tail(
         fail(f"--state {unknown[0]}: states are {', '.join(State)}", exits.USAGE)
     begin = None
     if since is not None:
-        try:
-            begin = datetime.now(UTC) - timedelta(milliseconds=to_ms(since))
-        except ValueError as error:
-            fail(f"--since: {error}", exits.USAGE)
+        check_duration("--since", since)
+        begin = datetime.now(UTC) - timedelta(milliseconds=to_ms(since))
     wanted = {
         "name": name or None,
         "queue": queue or None,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
 from streams.client_request import read_json
@@ -41,25 +40,6 @@ def new_schedule(
         schedule = Cron(pattern or "", tz=tz or "UTC", overlap="allow", **given)
     check_schedule(schedule, now, in_a_shell)
     return schedule
-
-
-def read_moment(option: str, text: str | None) -> datetime | None:
-    """A time with its zone.
-
-    Raises:
-        ScheduleInvalid: it is none.
-    """
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise ScheduleInvalid(
-            f"{option} {text}: write it as 2026-12-24T18:00+01:00, or ...T17:00Z"
-        ) from None
-    if moment.utcoffset() is None:
-        raise ScheduleInvalid(f"{option} {text} has no time zone: write {text}+01:00, or ...Z")
-    return moment
 
 
 def check_name(registry: Registry, name: str) -> None:

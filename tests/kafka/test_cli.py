@@ -158,7 +158,7 @@ async def test_jobs_are_shown_waited_for_and_cancelled(
     assert (soon.code, longer.code) == (exits.DONE, exits.DONE), soon.errors + longer.errors
     for refused, why in (
         (naive, "has no time zone: write 2100-01-01T00:00+01:00"),
-        (both, "give either delay or run_at, not both"),
+        (both, "give either --delay or --run-at, not both"),
         (neither, "say when"),
     ):
         assert refused.code == exits.USAGE

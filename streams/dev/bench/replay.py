@@ -18,7 +18,7 @@ from streams.dev.bench.memory import peak_mb
 from streams.dev.bench.recount import recount, wait_for_records
 from streams.dev.bench.stage import Ground, Stage
 
-_COMMAND: Final = (sys.executable, "/tmp/w/prof.py", "dlq")
+_COMMAND: Final = (sys.executable, "-m", "streams", "dlq")
 _PATIENCE_S: Final = 300.0
 
 

@@ -11,7 +11,7 @@ from streams import Every, JobPayload, Tick, job
 from streams.errors import PayloadInvalid, ScheduleInvalid
 from streams.jobs.discovery import handlers_among
 from streams.jobs.registry import Registry
-from streams.schedules.adding import added_for, check_name, new_schedule, read_moment
+from streams.schedules.adding import added_for, check_name, new_schedule
 
 NOW = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp() * 1000)
 
@@ -113,10 +113,3 @@ def test_the_position_of_the_fault_is_shown():
 def test_all_of_one_schedule_may_run_beside_each_other():
     assert new_schedule("0 7 * * *", None, NOW, tz="Europe/Berlin").overlap == "allow"
     assert new_schedule(None, "10m", NOW).overlap == "allow"
-
-
-@pytest.mark.parametrize("text", ["tomorrow", "2026-12-24T18:00", "-1s"])
-def test_a_moment_needs_its_zone(text: str):
-    assert read_moment("--start", None) is None
-    with pytest.raises(ScheduleInvalid, match=rf"--start {text}"):
-        read_moment("--start", text)

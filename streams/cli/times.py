@@ -1,0 +1,41 @@
+"""Durations and moments as they are written behind an option, checked before anything else."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from streams.cli import exits
+from streams.cli.output import fail
+
+
+def check_duration(option: str, text: str | None) -> None:
+    """End the command if this is no duration; None was not given."""
+    from streams.durations import to_ms
+
+    if text is None:
+        return
+    try:
+        to_ms(text)
+    except ValueError as error:
+        fail(f"{option}: {error}", exits.USAGE)
+
+
+def read_moment(option: str, text: str | None) -> datetime | None:
+    """A time with its zone; ends the command if it is none."""
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        fail(f"{option} {text}: write it as 2026-12-24T18:00+01:00, or ...T17:00Z", exits.USAGE)
+    if moment.utcoffset() is None:
+        fail(f"{option} {text} has no time zone: write {text}+01:00, or ...Z", exits.USAGE)
+    return moment
+
+
+def check_start(delay: str | None, run_at: str | None) -> datetime | None:
+    """The moment of `--run-at`; ends the command if it or `--delay` is none, or both are given."""
+    if delay is not None and run_at is not None:
+        fail("give either --delay or --run-at, not both", exits.USAGE)
+    check_duration("--delay", delay)
+    return read_moment("--run-at", run_at)
