@@ -196,8 +196,10 @@ def _found(book: Book, name: str) -> Known:
 
 
 def _fail_unknown(book: Book, name: str) -> NoReturn:
-    known = ", ".join(book) or "none"
-    fail(f"there is no schedule {name!r}; there are: {known}", exits.NOT_FOUND)
+    from streams.jobs.meant import advice
+
+    hint = advice(name, book, else_="there are")
+    fail(f"there is no schedule {name!r}; {hint}", exits.NOT_FOUND)
 
 
 async def _write(settings: Settings, records: Iterable[tuple[bytes, bytes | None]]) -> None:

@@ -168,6 +168,7 @@ def reschedule(
 async def _find(id: str, name: str | None, queue: str | None) -> Found:
     """The one job with this id; ends the command if there is none or more than one."""
     from streams.cli.find import Finder
+    from streams.jobs.meant import advice
     from streams.settings import Settings
     from streams.wire.reader import read_topics
     from streams.wire.topics import TopicNames
@@ -178,6 +179,9 @@ async def _find(id: str, name: str | None, queue: str | None) -> Found:
         finder.take(record)
     candidates = finder.found(name)
     if not candidates:
+        if others := {found.job.name for found in finder.found()}:
+            hint = advice(name or "", others)
+            fail(f"no job with the id {id} is named {name!r}; {hint}", exits.NOT_FOUND)
         fail(f"no job has the id {id}", exits.NOT_FOUND)
     if len(candidates) > 1:
         print_table(

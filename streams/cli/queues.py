@@ -121,11 +121,13 @@ def _told(queue: str, job: str) -> str:
 
 def doubt(known: Sequence[JobDefinition], queue: str, job: str) -> str | None:
     """What is odd about a job's name there, by the handlers that are here."""
+    from streams.jobs.meant import advice
+
     names = {each.name: each.queue for each in known}
     if not job or not names:
         return None
     if job not in names:
-        return f"no handler here takes jobs named {job!r}; names are: {', '.join(sorted(names))}"
+        return f"no handler here takes jobs named {job!r}; {advice(job, names)}"
     if names[job] != queue:
         return f"jobs named {job!r} go to queue {names[job]}, unless their sender says otherwise"
     return None
@@ -147,9 +149,11 @@ def _tell_doubt(queue: str, job: str) -> None:
 
 
 def _check_queue(settings: Settings, queue: str) -> None:
+    from streams.jobs.meant import advice
+
     if queue not in settings.queues:
-        known = ", ".join(settings.queues)
-        fail(f"there is no queue {queue!r}; STREAMS_QUEUES has {known}", exits.USAGE)
+        hint = advice(queue, settings.queues, else_="STREAMS_QUEUES has")
+        fail(f"there is no queue {queue!r}; {hint}", exits.USAGE)
 
 
 async def _write(queue: str, job: str, since: int | None, reason: str) -> None:

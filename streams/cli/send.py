@@ -75,26 +75,25 @@ def enqueue(
 
 def _event(registry: Registry, type: str) -> Contract:
     from streams.errors import RegistrationError
+    from streams.jobs.meant import advice
 
     for subscriber in registry.subscribers(type):
         return subscriber.payload_type
     for definition in registry.cancelled_by(type):
         if definition.cancel_on is not None:
             return definition.cancel_on
-    known = ", ".join(sorted(registry.event_types())) or "none"
-    raise RegistrationError(f"nobody subscribes to {type!r}; event types are: {known}")
+    hint = advice(type, registry.event_types(), else_="event types are")
+    raise RegistrationError(f"nobody subscribes to {type!r}; {hint}")
 
 
 def _job(registry: Registry, name: str) -> Contract:
     from streams.errors import RegistrationError
+    from streams.jobs.meant import no_job
 
     definition = registry.by_name(name)
     if definition is None or definition.trigger != "payload":
-        names = sorted(d.name for d in registry.definitions() if d.trigger == "payload")
-        raise RegistrationError(
-            f"no handler takes jobs named {name!r}; names are: {', '.join(names) or 'none'}"
-            + ("" if definition is None else f" ({name} is started by events: use emit)")
-        )
+        instead = "" if definition is None else ": use emit"
+        raise RegistrationError(f"{no_job(registry, name)}{instead}")
     return definition.payload_type
 
 

@@ -12,6 +12,7 @@ from streams.cron.spelling import in_a_shell
 from streams.cron.tick import Tick
 from streams.errors import ScheduleInvalid
 from streams.jobs.definition import JobDefinition
+from streams.jobs.meant import no_job
 from streams.jobs.registry import Registry
 from streams.wire.schedules import Added
 from streams.wire.topics import MAX_PAYLOAD_BYTES
@@ -84,8 +85,4 @@ def _taken_by(registry: Registry, job: str) -> JobDefinition:
     definition = registry.by_name(job)
     if definition is not None and definition.trigger == "payload":
         return definition
-    names = sorted(each.name for each in registry.definitions() if each.trigger == "payload")
-    raise ScheduleInvalid(
-        f"no handler takes jobs named {job!r}; names are: {', '.join(names) or 'none'}"
-        + ("" if definition is None else f" ({job} is started by events)")
-    )
+    raise ScheduleInvalid(no_job(registry, job))

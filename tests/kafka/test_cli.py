@@ -129,9 +129,10 @@ async def test_jobs_are_shown_waited_for_and_cancelled(
     assert (code, job["name"], job["result"]) == (exits.DONE, "cli_handlers.ship", 7)
 
     # and what is not over is shown as it stands, an unknown one not at all
-    shown, unknown, ambiguous, one, impatient = await asyncio.gather(
+    shown, unknown, misnamed, ambiguous, one, impatient = await asyncio.gather(
         cli.run("jobs", "show", later, "--json"),
         cli.run("jobs", "show", "nobody"),
+        cli.run("jobs", "show", "twice", "--name", "refnd"),
         cli.run("jobs", "show", "twice"),
         cli.run("jobs", "show", "twice", "--name", "refund", "--queue", "bulk", "--json"),
         cli.run("jobs", "wait", later, "--timeout", "200ms"),
@@ -140,6 +141,8 @@ async def test_jobs_are_shown_waited_for_and_cancelled(
     assert shown.json["due"] > shown.json["time"]
     assert unknown.code == exits.NOT_FOUND
     assert "no job has the id nobody" in error_of(unknown)
+    assert misnamed.code == exits.NOT_FOUND
+    assert "is named 'refnd'; did you mean refund?" in error_of(misnamed)
     assert ambiguous.code == exits.USAGE
     assert "2 jobs have the id twice: add --name or --queue" in error_of(ambiguous)
     assert (one.code, one.json["name"]) == (exits.DONE, "refund")

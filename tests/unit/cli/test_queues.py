@@ -21,7 +21,10 @@ def test_a_name_that_no_handler_has_is_doubted() -> None:
     assert doubt(known, "bulk", "") is None
     assert doubt([], "bulk", "reports.send") is None  # not here; perhaps elsewhere
     assert doubt(known, "bulk", "report.send") == (
-        "no handler here takes jobs named 'report.send'; names are: reports.send"
+        "no handler here takes jobs named 'report.send'; did you mean reports.send?"
+    )
+    assert doubt(known, "bulk", "charge") == (
+        "no handler here takes jobs named 'charge'; names are: reports.send"
     )
     assert doubt(known, "default", "reports.send") == (
         "jobs named 'reports.send' go to queue bulk, unless their sender says otherwise"

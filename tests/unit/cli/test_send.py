@@ -36,8 +36,10 @@ def test_an_event_that_only_cancels_can_be_emitted() -> None:
 
 def test_an_event_that_nobody_knows_names_those_that_are() -> None:
     registry = Registry.build(handlers_among([sync]), ("default",))
-    with pytest.raises(RegistrationError, match=r"'account.gone'; .*: account.deleted"):
-        _event(registry, "account.gone")
+    with pytest.raises(RegistrationError, match=r"'user.gone'; .*: account.deleted"):
+        _event(registry, "user.gone")
+    with pytest.raises(RegistrationError, match=r"'deleted'; did you mean account.deleted\?"):
+        _event(registry, "deleted")
 
 
 HANDLERS = """
@@ -115,3 +117,10 @@ def test_what_is_no_time_is_usage_and_names_the_option(
     assert enqueue(REMIND, '{"account": 7}', *options) == exits.USAGE
     assert why in capsys.readouterr().err
     assert client.sent == []
+
+
+def test_a_short_name_is_answered_with_the_whole_one(
+    client: type[FakeClient], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert enqueue("remind", '{"account": 7}') == exits.USAGE
+    assert f"named 'remind'; did you mean {REMIND}?" in capsys.readouterr().err

@@ -84,6 +84,7 @@ def test_a_job_that_takes_a_tick_has_the_key_of_its_ticks():
         ("bill", '{"account": 123456789012345678901234567890}', "more than 19 digits"),
         ("taker", "{}", "give no payload"),
         ("nobody", None, "names are: bill, hourly, move, sweep, taker"),
+        ("bil", None, r"did you mean bill\?"),
     ],
 )
 def test_what_does_not_fit_is_refused(job: str, payload: str | None, why: str):
