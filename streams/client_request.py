@@ -166,6 +166,10 @@ def check_raw_options(metadata: Mapping[str, object], call: str) -> None:
 
 
 def _no_contract(given: object, call: str, base: str, raw: str) -> str:
+    from streams.cron.tick import NO_JOB, Tick
+
+    if isinstance(given, type) and issubclass(given, Tick):
+        return NO_JOB
     if isinstance(given, type):
         return f"{call}(...) takes an instance: {given.__name__}(...), not the class itself"
     return (
@@ -180,13 +184,18 @@ def read_json(contract: type[Model], text: str) -> Model:
     Raises:
         PayloadInvalid: naming the field at fault.
     """
+    from streams.cron.tick import Tick, misfit
+
     try:
         return contract.model_validate_json(text)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         field = ".".join(str(part) for part in first["loc"])
         where = f"{contract.__name__}.{field}" if field else contract.__name__
-        raise PayloadInvalid(f"{where}: {first['msg']}", field=field) from None
+        told = f"{where}: {first['msg']}"
+        if issubclass(contract, Tick):
+            told = misfit(contract, field, first["msg"])
+        raise PayloadInvalid(told, field=field) from None
 
 
 def checked(model: Model) -> tuple[Model, bytes]:
@@ -375,7 +384,11 @@ def _future(name: str, moment: int, now: int) -> int | None:
 
 def nameless(model: Event | JobPayload, argument: str) -> PayloadInvalid:
     """The error for a contract that does not say what it is called."""
+    from streams.cron.tick import NO_JOB, Tick
+
     cls = type(model).__name__
+    if isinstance(model, Tick):
+        return PayloadInvalid(NO_JOB, field=argument)
     base = "Event" if argument == "type" else "JobPayload"
     return PayloadInvalid(
         f'{cls} has no {argument}: declare it with class {cls}({base}, {argument}="...")',

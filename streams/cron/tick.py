@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from pydantic import AwareDatetime, ConfigDict
 
@@ -12,6 +13,12 @@ from streams.cron.schedule import Cron, Schedule
 from streams.cron.zone import zone
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+NO_JOB: Final = (
+    "a Tick is what the clock enqueues for a handler that takes one: `streams cron run NAME` runs "
+    "a schedule now; in code its handler makes a job, handler.payload(schedule=..., time=...)"
+)
+"""What to say to whoever enqueues a `Tick` that belongs to no handler."""
 
 
 class Tick(JobPayload):
@@ -30,6 +37,15 @@ class Tick(JobPayload):
     last_missed: AwareDatetime | None = None
     missed: int = 0
     is_manual: bool = False
+
+
+def misfit(kind: type[Tick], field: str, why: str) -> str:
+    """What to say to whoever enqueues a job that takes a tick, with fields that make none."""
+    name = kind.__job_name__ or kind.__name__
+    return (
+        f"{name} takes a Tick, which the clock makes: `streams cron run {name}` runs it now (if it "
+        f"has no schedule, `streams cron add` gives it one); {field or 'the payload'}: {why}"
+    )
 
 
 def make_tick(schedule: Schedule, name: str, firing: Firing) -> Tick:

@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from streams.contracts import Event, JobPayload
 from streams.cron.schedule import Schedule
-from streams.cron.tick import Tick
+from streams.cron.tick import Tick, misfit
 from streams.durations import Duration
 from streams.errors import PayloadInvalid, StreamsError
 from streams.jobs.batching import Batch, batch_mistakes
@@ -415,4 +415,7 @@ def _payload(
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         field = ".".join(str(part) for part in first["loc"])
-        raise PayloadInvalid(f"{kind}.{field}: {first['msg']}", field=field) from error
+        told = f"{kind}.{field}: {first['msg']}"
+        if issubclass(payload_type, Tick):
+            told = misfit(payload_type, field, first["msg"])
+        raise PayloadInvalid(told, field=field) from error

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from streams import Cron, Tick, job
 from streams.client import JobClient
 from streams.client_request import extensions
 from streams.contracts import Event, JobPayload
@@ -118,3 +120,16 @@ async def test_what_is_no_contract_is_refused_with_the_right_call(jobs: JobClien
         await anything.enqueue(Send)
     with pytest.raises(TypeError, match=r"SignedUp is an event: use emit"):
         await anything.enqueue_many([SignedUp(user_id=1)])
+
+
+@job(name="daily_report", cron=Cron("0 7 * * *"))
+async def daily_report(tick: Tick) -> None: ...
+
+
+async def test_a_tick_is_the_clocks(jobs: JobClient) -> None:
+    with pytest.raises(PayloadInvalid, match="`streams cron run NAME` runs a schedule now"):
+        await jobs.enqueue(Tick(schedule="daily_report", time=datetime(2026, 1, 1, tzinfo=UTC)))
+    with pytest.raises(TypeError, match="`streams cron run NAME` runs a schedule now"):
+        await jobs.enqueue(Tick)  # type: ignore[arg-type]
+    with pytest.raises(PayloadInvalid, match="`streams cron run daily_report` runs it now"):
+        daily_report.payload()

@@ -124,3 +124,16 @@ def test_a_short_name_is_answered_with_the_whole_one(
 ) -> None:
     assert enqueue("remind", '{"account": 7}') == exits.USAGE
     assert f"named 'remind'; did you mean {REMIND}?" in capsys.readouterr().err
+
+
+def test_a_job_that_takes_a_tick_is_the_clocks(
+    client: type[FakeClient], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert enqueue("daily_report", "{}") == exits.USAGE
+    told = capsys.readouterr().err
+    assert "daily_report takes a Tick, which the clock makes" in told
+    assert "`streams cron run daily_report` runs it now" in told
+    # one that is whole may be sent, as for a day that is past
+    whole = '{"schedule": "daily_report", "time": "2026-11-01T07:00Z"}'
+    assert enqueue("daily_report", whole) == exits.DONE
+    assert len(client.sent) == 1
