@@ -38,6 +38,15 @@ class Tick(JobPayload):
     missed: int = 0
     is_manual: bool = False
 
+    def __str__(self) -> str:
+        """`Tick(daily_report, 2026-11-30T07:00:00+01:00)`, and what is unusual about it."""
+        told = [self.schedule, self.time.isoformat()]
+        if self.missed:
+            told.append(f"missed={self.missed}")
+        if self.is_manual:
+            told.append("is_manual=True")
+        return f"Tick({', '.join(told)})"
+
 
 def misfit(kind: type[Tick], field: str, why: str) -> str:
     """What to say to whoever enqueues a job that takes a tick, with fields that make none."""

@@ -42,3 +42,11 @@ def test_a_tick_is_frozen_and_its_time_has_a_zone() -> None:
         tick.missed = 1  # type: ignore[misc]
     with pytest.raises(ValidationError):
         Tick(schedule="a", time=datetime(2026, 1, 1))
+
+
+def test_a_tick_prints_as_one() -> None:
+    seven = make_tick(Cron("0 7 * * *", tz="Europe/Berlin"), "daily_report", Firing(tick_ms=SEVEN))
+
+    assert str(seven) == "Tick(daily_report, 2026-11-30T07:00:00+01:00)"
+    late = seven.model_copy(update={"missed": 3, "is_manual": True})
+    assert f"{late}".endswith("+01:00, missed=3, is_manual=True)")
