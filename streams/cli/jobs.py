@@ -307,7 +307,8 @@ def _print(found: Found) -> None:
     checkpoint = _checkpoint(found)
     print_fields(
         [
-            ("sent", show_time(_time(found))),
+            # A tick may be enqueued long after the time that it is for, and has no other.
+            ("tick" if _is_tick(found) else "sent", show_time(_time(found))),
             ("due", "" if entry is None else show_time(entry.due)),
             ("payload", "" if payload is None else show_bytes(payload)),
             ("checkpoint", "" if checkpoint is None else show_json(checkpoint)),
@@ -363,6 +364,14 @@ def _history(found: Found) -> Any:
         default=None,
     )
     return () if latest is None else latest.history
+
+
+def _is_tick(found: Found) -> bool:
+    """Whether it is a schedule's: then its time is that of the tick."""
+    from streams.cron.ticks import is_tick_id
+
+    time = _time(found)
+    return time is not None and is_tick_id(found.job.id, time)
 
 
 def _time(found: Found) -> int | None:

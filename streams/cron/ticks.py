@@ -80,6 +80,11 @@ def tick_id(name: str, tick_ms: int) -> str:
     return f"{name}:{moment}{part}Z"
 
 
+def is_tick_id(id: str, ms: int) -> bool:
+    """Whether `id` names a tick of this time, whatever its schedule."""
+    return id.endswith(tick_id("", ms))
+
+
 def _ticks(schedule: Schedule, after_ms: int) -> Iterator[int]:
     start_ms, end_ms = schedule.start_ms, schedule.end_ms
     if start_ms is not None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from streams.cli.find import Found
-from streams.cli.jobs import _print_status
+from streams.cli.jobs import _print, _print_status
 from streams.cli.output import print_fields, print_table, show_json, show_time
 from streams.client_story import Story
 from streams.jobs.identity import JobKey
@@ -90,3 +90,26 @@ def test_a_job_is_shown_with_its_result_as_json(capsys: pytest.CaptureFixture[st
     _print_status(Found(queue="bulk", job=job, partition=0, story=Story(ledger=over)))
 
     assert 'result        {"sent":true,"to":null}' in capsys.readouterr().out.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("id", "label"),
+    [
+        ("report:2023-11-14T22:13:20Z", "tick"),
+        ("report:manual:0193", "sent"),
+        ("report:2023-11-14T22:13:21Z", "sent"),  # named like one by somebody else
+    ],
+)
+def test_the_time_of_a_tick_is_not_when_it_was_sent(
+    id: str, label: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = JobKey(name="report", ordering_key=None, id=id)
+    over = LedgerRecord(
+        job=job, state=State.COMPLETED, time=1_700_000_000_000, generation=0, run=0, attempts=1,
+        ended=1_700_000_009_000,
+    )  # fmt: skip
+
+    _print(Found(queue="bulk", job=job, partition=0, story=Story(ledger=over)))
+
+    shown = show_time(1_700_000_000_000)
+    assert f"{label}          {shown}" in capsys.readouterr().out.splitlines()
