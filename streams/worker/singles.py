@@ -53,8 +53,10 @@ def first_like(marks: Iterable[Mark], *, arrival: int, sent: int) -> Mark | None
     return next((m for m in marks if m.arrival < arrival and sent < m.until), None)
 
 
-def why_dropped(kind: Kind, other: JobKey) -> str:
-    """For people: who made it so."""
+def why_dropped(kind: Kind, other: JobKey, *, is_tick: bool = False) -> str:
+    """For people: who made it so. Ticks are not the same, they overlap."""
+    if is_tick:
+        return f"overlap: the run before it, {other.id}, is still open"
     match kind:
         case Kind.THROTTLE:
             return f"throttled: {other.id} of this key came first"

@@ -72,7 +72,8 @@ class Singling:
         assert single is not None
         other = self.first_like(single, attempt.record, settlement)
         assert other is not None
-        why = why_dropped(single.kind, JobKey.decode(other.state_key))
+        is_tick = attempt.definition.cron is not None
+        why = why_dropped(single.kind, JobKey.decode(other.state_key), is_tick=is_tick)
         settle.conclude(attempt, Discarded(why), settlement, self._owned.place, now)
 
     def wait(self, attempt: Attempt, settlement: Settlement, now: int) -> None:

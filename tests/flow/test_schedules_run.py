@@ -13,7 +13,7 @@ from steps import cluster_of, crash, for_a_while, kill_all, pass_time
 from streams import Cron, Every, JobContext, Tick, job
 from streams.cron.schedule import Overlap
 from streams.cron.ticks import next_tick
-from streams.errors import PermanentError
+from streams.errors import PermanentError, RetryAfter
 from streams.testing.sandbox import Sandbox
 from streams.wire.schedules import (
     Added,
@@ -23,6 +23,7 @@ from streams.wire.schedules import (
     encode_halt,
     encode_ticked,
 )
+from streams.wire.state import LedgerRecord
 from streams.worker.ports import Append
 
 MINUTE = 60_000
@@ -225,6 +226,21 @@ async def test_a_run_that_finds_the_one_before_it_open(policy: Overlap, expected
     await cluster.start_worker("a")
     await pass_time(cluster, 5 * MINUTE)
     assert said[: len(expected)] == expected
+
+
+async def test_what_is_skipped_says_which_run_is_open():
+    @job(name="slow", cron=Every("10m"))
+    async def slow(tick: Tick) -> None:
+        raise RetryAfter("25m")
+
+    async with Sandbox(slow) as box:
+        await box.advance("17m")
+        (dropped,) = box.jobs(state="discarded")
+        assert isinstance(dropped, LedgerRecord)
+        assert dropped.job.id == "slow:2023-11-14T22:30:00Z"
+        assert dropped.reason == (
+            "overlap: the run before it, slow:2023-11-14T22:20:00Z, is still open"
+        )
 
 
 async def test_a_dead_run_does_not_end_its_schedule():

@@ -47,6 +47,8 @@ def test_who_is_dropped_is_told_because_of_whom() -> None:
     assert why_dropped(Kind.DEBOUNCE, other) == "debounced: r1 came after it"
     assert why_dropped(Kind.UNTIL_STARTED, other) == "unique: r1 is the same"
     assert why_dropped(Kind.UNTIL_OVER, other) == "unique: r1 is the same"
+    overlaps = "overlap: the run before it, r1, is still open"
+    assert why_dropped(Kind.UNTIL_OVER, other, is_tick=True) == overlaps
 
 
 WAITS: dict[str, Any] = {"state": State.PARKED, "run": 0, "attempts": 0}
