@@ -142,7 +142,7 @@ def rm(
     name: str = _NAME,
     yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask."),
 ) -> None:
-    """Remove a schedule that was added, or forget one that is retired."""
+    """Remove a schedule that was added, or forget one whose handler is gone."""
     from streams.wire.schedules import forgotten
 
     settings, registry = loaded()
@@ -155,10 +155,15 @@ def rm(
             f"with `streams cron pause {name}`",
             exits.USAGE,
         )
+    outcome = "removed: within a second nothing more of it is enqueued"
+    doubt = ""
+    if known.origin == "elsewhere":
+        doubt = "where a worker has its handler it begins anew, and not paused"
+        outcome = f"forgotten: {doubt}"
     if not yes:
-        ask(f"Remove the schedule {name}?")
+        ask(f"Remove the schedule {name}{f' ({doubt})' if doubt else ''}?")
     asyncio.run(_write(settings, forgotten(name)))
-    print(f"{name} is removed: within a second nothing more of it is enqueued")
+    print(f"{name} is {outcome}")
 
 
 def _split(what: list[str], every: str | None) -> tuple[str | None, str, str | None]:
@@ -218,10 +223,10 @@ async def _run(settings: Settings, known: Known, timeout: str | None) -> None:
     from streams.schedules.control import open_delivery
 
     if known.planned is None:
-        fail(
-            f"the schedule {known.name} is retired: no handler here has it, and it was not added",
-            exits.NOT_FOUND,
-        )
+        why = "is retired: no worker has its handler any more"
+        if known.origin == "elsewhere":
+            why = "is elsewhere: no handler here has it; name its module in STREAMS_HANDLERS"
+        fail(f"the schedule {known.name} {why}", exits.NOT_FOUND)
     async with JobClient(
         settings.bootstrap_servers,
         source="cron",

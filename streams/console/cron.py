@@ -95,14 +95,27 @@ async def _answer(scope: Scope, calls: Calls, secret: bytes) -> Answer:
 
 async def _call(name: str, calls: Calls) -> Answer:
     known = await calls.find(name)
-    if known is None or known.planned is None:
+    if known is None:
         return Answer(404, {"error": f"there is no schedule {name!r}"})
+    if known.planned is None:
+        return Answer(404, {"error": _why_unplanned(known)})
     if known.pause is not None:
         why = f": {known.pause.reason}" if known.pause.reason else ""
         return Answer(409, {"error": f"the schedule {name} is paused{why}"})
     job_id = await calls.enqueue(known.planned, time.time_ns() // 1_000_000)
     logger.info("schedule %s was called: job %s", name, job_id)
     return Answer(202, {"jobId": job_id})
+
+
+def _why_unplanned(known: Known) -> str:
+    if known.origin == "retired":
+        return f"the schedule {known.name} is retired: no worker has its handler any more"
+    # Whoever calls can't mend it; whoever runs this finds it in the log.
+    logger.warning(
+        "schedule %s was called, and its handler is not here: add its module to STREAMS_HANDLERS",
+        known.name,
+    )
+    return f"the handler of the schedule {known.name} is not known to this service"
 
 
 def _name(scope: Scope) -> str | None:

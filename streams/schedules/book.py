@@ -1,4 +1,4 @@
-"""All schedules that there are: of the code, added at run time, and retired ones. Pure."""
+"""All schedules that there are: of the code, added at run time, elsewhere, and retired. Pure."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from streams.wire.schedules import (
 from streams.worker.control import Control
 from streams.worker.schedules import Planned, decoded, planned_at_run_time, planned_in_code
 
-Origin = Literal["code", "added", "retired"]
-State = Literal["active", "paused", "ended", "retired"]
+Origin = Literal["code", "added", "elsewhere", "retired"]
+State = Literal["active", "paused", "ended", "elsewhere", "retired"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +31,7 @@ class Known:
     name: str
     origin: Origin
     queue: str
-    planned: Planned | None  # None: it is retired, and nobody knows what it was
+    planned: Planned | None  # None: no handler here has it, so that its times are not known
     ticked: Ticked | None  # None: no worker has seen it yet
     halt: Halt | None
 
@@ -43,14 +43,16 @@ class Known:
     def state(self, now: int) -> State:
         """What becomes of it after `now` (ms since the epoch)."""
         if self.planned is None:
-            return "retired"
+            if self.origin == "retired":
+                return "retired"
+            return "elsewhere" if self.pause is None else "paused"
         if next_tick(self.planned.schedule, now) is None:
             return "ended"
         return "active" if self.pause is None else "paused"
 
     def last_tick(self) -> int | None:
         """The last tick that was decided (ms since the epoch), if the record is of a tick."""
-        if self.ticked is None:
+        if self.ticked is None or not (self.ticked.fired or self.ticked.missed):
             return None
         last = self.ticked.last
         # It may also be the time since which it is known, or goes on after a pause.
@@ -61,8 +63,8 @@ class Known:
 def read_book(registry: Registry, control: Control) -> dict[str, Known]:
     """All of them by name, in the order of names.
 
-    `registry` has the handlers that are known here: a schedule whose handler is elsewhere is
-    retired, as far as can be told.
+    `registry` has the handlers that are known here. A schedule that none of them has is retired
+    once its worker has noted that, and elsewhere until then.
     """
     ticked = decoded(control.named(TICKED), decode_ticked)
     halts = decoded(control.named(PAUSED), decode_halt)
@@ -89,5 +91,5 @@ def read_book(registry: Registry, control: Control) -> dict[str, Known]:
     for name, told in ticked.items():
         if told.is_added:  # it was removed, and its worker has not seen that yet
             continue
-        note(name, "retired", told.queue, None)
+        note(name, "elsewhere" if told.gone is None else "retired", told.queue, None)
     return dict(sorted(found.items()))

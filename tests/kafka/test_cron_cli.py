@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -53,9 +54,11 @@ async def test_schedules_of_the_code_and_of_run_time_are_listed_with_what_they_d
     cli: Cli, kafka: str, prefix: str
 ) -> None:
     # given one of each kind; no worker has run yet
-    gone = Ticked(last=1_700_000_000_000, shape="?", queue="bulk", fired=7, missed=3, skipped=2)
+    theirs = Ticked(last=1_700_000_000_000, shape="?", queue="bulk", fired=7, missed=3, skipped=2)
+    gone = replace(theirs, gone=1_700_000_900_000)
     control = TopicNames(prefix).control
-    await write_control(kafka, control, [encode_ticked("gone", gone)])
+    records = [encode_ticked("gone", gone), encode_ticked("theirs", theirs)]
+    await write_control(kafka, control, records)
     added = await cli.run(
         "cron", "add", "dunning", "0 9 * * mon", "invoice", '{"account": 7}', "--tz", "Asia/Tokyo"
     )
@@ -68,7 +71,7 @@ async def test_schedules_of_the_code_and_of_run_time_are_listed_with_what_they_d
     # when they are listed
     found, table = await asyncio.gather(listed(cli), cli.run("cron", "ls"))
     # then each with its next five runs in its own zone
-    assert list(found) == ["dunning", "gone", "long", "spread", "yearly"]
+    assert list(found) == ["dunning", "gone", "long", "spread", "theirs", "yearly"]
     yearly = found["yearly"]
     assert (yearly["origin"], yearly["state"]) == ("code", "paused")
     assert yearly["reason"] == "a move"
@@ -85,6 +88,7 @@ async def test_schedules_of_the_code_and_of_run_time_are_listed_with_what_they_d
     assert found["gone"]["state"] == "retired"
     assert (found["gone"]["missed"], found["gone"]["skipped"]) == (3, 2)
     assert found["gone"]["last_tick"] == "2023-11-14T22:13:20+00:00"
+    assert (found["theirs"]["state"], found["theirs"]["retired_since"]) == ("elsewhere", None)
     for text in ("every 6h, up to 5m later", "every 6 hours", "paused", "a move", "retired"):
         assert text in table.output
 

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from streams.cli.cron_listing import as_json, next_runs, pattern_of, row, show_times
 from streams.cron.schedule import Cron, Every, Schedule
-from streams.schedules.book import Known
+from streams.schedules.book import Known, Origin
 from streams.wire.schedules import Halt, Ticked
 from streams.worker.schedules import Planned
 
@@ -23,9 +23,11 @@ def known(
         planned = Planned(
             name="report", schedule=schedule, job="report", queue="bulk", key=None, payload=None
         )
+    gone = None if ticked is None else ticked.gone
+    unplanned: Origin = "elsewhere" if gone is None else "retired"
     return Known(
         name="report",
-        origin="retired" if planned is None else "code",
+        origin=unplanned if planned is None else "code",
         queue="bulk",
         planned=planned,
         ticked=ticked,
@@ -80,7 +82,8 @@ def test_states():
     assert row(known(Every("1h")), NOW)[8:] == ("active", "")
     assert row(known(Every("1h"), halt=Halt(at=NOW, is_paused=False)), NOW)[8:] == ("active", "")
     assert row(known(over), NOW)[8:] == ("ended", "")
-    assert row(known(None, ticked(NOW)), NOW)[8:] == ("retired", "")
+    assert row(known(None, ticked(NOW, gone=NOW)), NOW)[8:] == ("retired", "")
+    assert row(known(None, ticked(NOW)), NOW)[8:] == ("elsewhere", "")
     state, why = row(known(Every("1h"), halt=paused), NOW)[8:]
     assert state == "paused"
     assert why.startswith("since 2026-03-28") and why.endswith(": a move")

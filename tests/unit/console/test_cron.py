@@ -28,7 +28,7 @@ def known(name: str, origin: Origin = "code", halt: Halt | None = None) -> Known
         name=name,
         origin=origin,
         queue="default",
-        planned=None if origin == "retired" else planned,
+        planned=None if origin in ("retired", "elsewhere") else planned,
         ticked=None,
         halt=halt,
     )
@@ -41,6 +41,7 @@ class FakeCalls:
         self.found = {
             "report": known("report"),
             "gone": known("gone", "retired"),
+            "theirs": known("theirs", "elsewhere"),
             "quiet": known("quiet", halt=Halt(at=1, is_paused=True, reason="a move")),
         }
         self.is_down = False
@@ -158,6 +159,23 @@ async def test_without_a_secret_nobody_is_let_in(
 )
 async def test_what_is_unknown_or_retired_is_not_found(path: str):
     assert (await ask(FakeCalls(), path)).status == 404
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("nobody", "there is no schedule 'nobody'"),
+        ("gone", "is retired: no worker has its handler"),
+        ("theirs", "is not known to this service"),
+    ],
+)
+async def test_what_is_not_found_says_why(
+    name: str, why: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    said = await ask(FakeCalls(), f"/cron/{name}")
+    assert said.status == 404
+    assert why in said.body["error"]
+    assert ("add its module to STREAMS_HANDLERS" in caplog.text) is (name == "theirs")
 
 
 @pytest.mark.parametrize("method", ["HEAD", "PUT", "DELETE", "OPTIONS", "PATCH"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from streams import Every, Tick, job
@@ -29,8 +30,8 @@ REGISTRY = Registry.build(handlers_among([hourly]), ("default", "bulk"))
 ADDED = Added(schedule=Every("1m"), job="bill", queue="bulk", key=None, payload=b"{}")
 
 
-def ticked(*, is_added: bool = False) -> Ticked:
-    return Ticked(last=1_000, shape="?", queue="bulk", is_added=is_added)
+def ticked(*, is_added: bool = False, gone: int | None = None, fired: int = 1) -> Ticked:
+    return Ticked(last=1_000, shape="?", queue="bulk", is_added=is_added, gone=gone, fired=fired)
 
 
 def book_of(*records: tuple[bytes, bytes | None]) -> dict[str, Known]:
@@ -49,7 +50,7 @@ def test_those_that_were_added_and_those_that_are_gone():
     book = book_of(
         encode_added("billing", ADDED),
         encode_halt("billing", Halt(at=5, is_paused=True)),
-        encode_ticked("gone", ticked()),
+        encode_ticked("gone", ticked(gone=2_000)),
         encode_added("hourly", ADDED),  # the code came to have it later
     )
     assert {name: each.origin for name, each in book.items()} == {
@@ -69,3 +70,34 @@ def test_one_that_was_removed_is_not_there_whatever_its_last_tick_wrote():
 
 def test_a_record_that_says_nothing_is_left_out():
     assert set(book_of((b"cron-added:x", b"?"), (b"cron:y", b"{}"))) == {"hourly"}
+
+
+def test_one_that_workers_fire_and_nobody_here_knows_is_elsewhere():
+    book = book_of(
+        encode_ticked("theirs", ticked()),
+        encode_ticked("quiet", ticked()),
+        encode_halt("quiet", Halt(at=5, is_paused=True)),
+        encode_ticked("gone", ticked(gone=2_000)),
+    )
+    del book["hourly"]
+    assert {name: each.origin for name, each in book.items()} == {
+        "gone": "retired",
+        "quiet": "elsewhere",
+        "theirs": "elsewhere",
+    }
+    assert {name: each.state(3_000) for name, each in book.items()} == {
+        "gone": "retired",
+        "quiet": "paused",
+        "theirs": "elsewhere",
+    }
+
+
+def test_the_birth_of_a_schedule_is_no_tick():
+    book = book_of(
+        encode_ticked("new", ticked(fired=0)),
+        encode_ticked("theirs", ticked()),
+        encode_ticked("hourly", replace(ticked(fired=0), last=3_600_000)),
+    )
+    assert book["new"].last_tick() is None
+    assert book["theirs"].last_tick() == 1_000
+    assert book["hourly"].last_tick() is None  # though it was born at a full hour
