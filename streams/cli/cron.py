@@ -10,7 +10,15 @@ import typer
 
 from streams.cli import cron_serve, exits
 from streams.cli.handlers import loaded
-from streams.cli.output import JSON, ask, fail, print_json, print_table
+from streams.cli.output import (
+    JSON,
+    ask,
+    fail,
+    print_blocks,
+    print_fields,
+    print_json,
+    print_table,
+)
 from streams.cli.times import check_duration, read_moment
 
 if TYPE_CHECKING:
@@ -32,16 +40,27 @@ _NAME = typer.Argument(metavar="NAME", help="Of the schedule.")
 
 
 @app.command(epilog=exits.EPILOG)
-def ls(as_json: bool = JSON) -> None:
-    """List schedules: in words, with the next five runs, and what was missed."""
+def ls(
+    name: str | None = typer.Argument(None, metavar="[NAME]", help="All of one schedule."),
+    wide: bool = typer.Option(False, "--wide", help="A table: a line for each, however long."),
+    as_json: bool = JSON,
+) -> None:
+    """List schedules: in words, with the next five runs, the last one, and what was missed."""
     from streams.cli import cron_listing
 
     book = asyncio.run(_read(*loaded()))
     now = _now()
+    chosen = list(book.values()) if name is None else [_found(book, name)]
     if as_json:
-        print_json([cron_listing.as_json(known, now) for known in book.values()])
+        print_json([cron_listing.as_json(known, now) for known in chosen])
+    elif wide:
+        print_table(cron_listing.COLUMNS, [cron_listing.row(known, now) for known in chosen])
+    elif name is not None:
+        print_fields(cron_listing.fields(chosen[0], now))
+    elif chosen:
+        print_blocks(cron_listing.block(known, now) for known in chosen)
     else:
-        print_table(cron_listing.COLUMNS, [cron_listing.row(known, now) for known in book.values()])
+        print("there are no schedules")
 
 
 @app.command(epilog=exits.EPILOG)

@@ -7,13 +7,15 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, Final
 
-from streams.cli.output import show_time
+from streams.cli.output import TOGETHER, show_time
 from streams.cron.schedule import Cron, Every, Schedule
 from streams.cron.tick import local_time
 from streams.cron.ticks import next_tick
 from streams.cron.words import words
 from streams.durations import format_ms
 from streams.schedules.book import Known
+
+Lines = list[tuple[str, str]]
 
 COLUMNS: Final = (
     "name",
@@ -28,6 +30,51 @@ COLUMNS: Final = (
     "paused",
 )
 NEXT: Final = 5
+
+
+def block(known: Known, now: int) -> tuple[str, Lines]:
+    """One schedule: its name and state, and what everybody wants to know of it."""
+    schedule = None if known.planned is None else known.planned.schedule
+    runs, following = "", ""
+    if schedule is not None:
+        runs = f"{words(schedule)}{_jitter(schedule)}"
+        if isinstance(schedule, Cron):
+            runs += f" ({schedule.pattern.replace(' ', TOGETHER)})"
+        following = show_times(next_runs(schedule, now)).replace(" ", TOGETHER)
+        following = following.replace(f",{TOGETHER}", ", ")
+    lines = [("runs", runs), ("next", following), ("last", _told_last(known))]
+    return f"{known.name}  {_told_state(known, now)}", lines
+
+
+def fields(known: Known, now: int) -> Lines:
+    """All of one schedule, by name."""
+    planned, ticked = known.planned, known.ticked
+    last, schedule = known.last_tick(), None if planned is None else planned.schedule
+    told = [("name", known.name), ("origin", known.origin), ("state", _told_state(known, now))]
+    if planned is not None:
+        schedule = planned.schedule
+        first, *others = [show_times([each]) for each in next_runs(schedule, now)] or [""]
+        told += [
+            ("schedule", pattern_of(schedule)),
+            ("in words", words(schedule)),
+            ("next runs", first),
+            *(("", each) for each in others),
+            ("start", _iso(schedule.start) or ""),
+            ("end", _iso(schedule.end) or ""),
+            ("missed runs", schedule.missed),
+            ("overlap", schedule.overlap),
+            ("job", planned.job),
+            ("key", planned.key or ""),
+            ("payload", "" if planned.payload is None else planned.payload.decode()),
+        ]
+    told.append(("queue", known.queue))
+    if ticked is not None:
+        told += [
+            ("last tick", "" if last is None else show_times([_local(schedule, last)])),
+            ("enqueued", str(ticked.fired)),
+            ("missed", f"{ticked.missed}, of which {ticked.skipped} were skipped"),
+        ]
+    return told
 
 
 def row(known: Known, now: int) -> tuple[str, ...]:
@@ -81,8 +128,7 @@ def pattern_of(schedule: Schedule) -> str:
         told = f"every {format_ms(schedule.ms)}"
     else:
         told = f"{schedule.pattern}, {schedule.tz}"
-    jitter = schedule.jitter_ms
-    return f"{told}, up to {format_ms(jitter)} later" if jitter else told
+    return f"{told}{_jitter(schedule)}"
 
 
 def next_runs(schedule: Schedule, now: int) -> list[datetime]:
@@ -118,6 +164,34 @@ def told_pause(known: Known) -> str:
     if pause is None:
         return ""
     return f"since {show_time(pause.at)}" + (f": {pause.reason}" if pause.reason else "")
+
+
+def _told_state(known: Known, now: int) -> str:
+    """Its state, and what there is to say about it."""
+    state = known.state(now)
+    if state == "paused":
+        return f"paused {told_pause(known)}"
+    if state == "elsewhere":
+        return "elsewhere: no handler in STREAMS_HANDLERS has it"
+    if state == "retired" and known.ticked is not None:
+        return f"retired since {show_time(known.ticked.gone)}"
+    return state
+
+
+def _told_last(known: Known) -> str:
+    last, ticked = known.last_tick(), known.ticked
+    if last is None or ticked is None:
+        return ""
+    schedule = None if known.planned is None else known.planned.schedule
+    told = show_times([_local(schedule, last)])
+    if ticked.missed:
+        told += f"; {ticked.missed} missed, {ticked.skipped} of them skipped"
+    return told
+
+
+def _jitter(schedule: Schedule) -> str:
+    jitter = schedule.jitter_ms
+    return f", up to {format_ms(jitter)} later" if jitter else ""
 
 
 def _options(schedule: Schedule | None) -> dict[str, Any]:

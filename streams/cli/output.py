@@ -78,12 +78,34 @@ _WRAPPED: Final = {
     "found": 0,
     "wanted": 0,
     "remedy": 0,
-    "in words": 16,
-    "next runs": len("2026-12-24 18:00,"),
-    "paused": 0,
 }
 """Columns that are wrapped in a terminal, and how many characters each has at least."""
 _LEAST: Final = 20  # characters of an error
+TOGETHER: Final = "\u00a0"
+
+
+def print_blocks(blocks: Iterable[tuple[str, Sequence[tuple[str, str]]]]) -> None:
+    """Of each a heading, with names and values below it; empty ones are left out.
+
+    On a terminal values are wrapped to its width, but never at a space that is `TOGETHER`.
+    """
+    from textwrap import wrap
+
+    from rich.console import Console
+
+    console = Console()
+    for heading, lines in blocks:
+        console.print(heading, style="bold", markup=False, highlight=False, soft_wrap=True)
+        told = [(name, value) for name, value in lines if value]
+        beside = max((len(name) for name, _ in told), default=0) + 3
+        room = max(_LEAST, console.width - beside)
+        for name, value in told:
+            parts = [value]
+            if console.is_terminal:
+                parts = wrap(value, room, break_long_words=False, break_on_hyphens=False)
+            for part in parts:
+                print(f"{f'  {name}':<{beside}}{part.replace(TOGETHER, ' ')}")
+                name = ""
 
 
 def print_fields(fields: Iterable[tuple[str, str]]) -> None:

@@ -69,7 +69,12 @@ async def test_schedules_of_the_code_and_of_run_time_are_listed_with_what_they_d
     taken = await cli.run("cron", "add", "gone", "taker", "--every", "1h")
     assert taken.code == exits.USAGE and "gone is in the code of a worker" in taken.errors
     # when they are listed
-    found, table = await asyncio.gather(listed(cli), cli.run("cron", "ls"))
+    found, blocks, table, one = await asyncio.gather(
+        listed(cli),
+        cli.run("cron", "ls"),
+        cli.run("cron", "ls", "--wide"),
+        cli.run("cron", "ls", "dunning"),
+    )
     # then each with its next five runs in its own zone
     assert list(found) == ["dunning", "gone", "long", "spread", "theirs", "yearly"]
     yearly = found["yearly"]
@@ -91,6 +96,17 @@ async def test_schedules_of_the_code_and_of_run_time_are_listed_with_what_they_d
     assert (found["theirs"]["state"], found["theirs"]["retired_since"]) == ("elsewhere", None)
     for text in ("every 6h, up to 5m later", "every 6 hours", "paused", "a move", "retired"):
         assert text in table.output
+    for text in (
+        "every 6 hours, up to 5m later",
+        "yearly  paused since",
+        "gone  retired since",
+        "theirs  elsewhere",
+        "at 09:00, Monday, Asia/Tokyo time (0 9 * * mon)",
+    ):
+        assert text in blocks.output
+    assert max(map(len, blocks.output.splitlines())) <= 100  # though nobody looks at a terminal
+    assert one.output.count("09:00 JST") == 5
+    assert 'payload       {"account":7,"note":""}' in one.output
 
 
 REFUSED = [
@@ -139,6 +155,9 @@ async def test_what_is_unknown_is_not_found(cli: Cli) -> None:
         said = await cli.run("cron", command, "nobody")
         assert said.code == exits.NOT_FOUND
         assert "there is no schedule 'nobody'; there are: long, spread, yearly" in said.errors
+    said = await cli.run("cron", "ls", "yearl")
+    assert (said.code, said.output) == (exits.NOT_FOUND, "")
+    assert "there is no schedule 'yearl'; did you mean yearly?" in said.errors
 
 
 async def test_a_schedule_is_added_changed_paused_run_and_removed_under_a_worker(

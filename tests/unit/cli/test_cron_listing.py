@@ -5,7 +5,16 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
-from streams.cli.cron_listing import as_json, next_runs, pattern_of, row, show_times
+from streams.cli.cron_listing import (
+    as_json,
+    block,
+    fields,
+    next_runs,
+    pattern_of,
+    row,
+    show_times,
+)
+from streams.cli.output import TOGETHER
 from streams.cron.schedule import Cron, Every, Schedule
 from streams.schedules.book import Known, Origin
 from streams.wire.schedules import Halt, Ticked
@@ -108,3 +117,59 @@ def test_programs_get_all_of_it():
     assert (told["policy_for_missed"], told["overlap"]) == ("run_once", "skip")
     gone = as_json(known(None, ticked(NOW, gone=NOW)), NOW)
     assert gone["retired_since"] == "2026-03-28T12:00:00.000+00:00"
+
+
+def told(known: Known) -> list[str]:
+    heading, lines = block(known, NOW)
+    return [heading, *(f"{name}: {value.replace(TOGETHER, ' ')}" for name, value in lines if value)]
+
+
+def test_a_block_has_the_words_the_next_five_runs_and_the_last_one():
+    seven = Cron("0 7 * * *", tz="Europe/Berlin", jitter="1m")
+    last = NOW - 6 * HOUR
+    assert told(known(seven, ticked(last))) == [
+        "report  active",
+        "runs: at 07:00, every day, Europe/Berlin time, up to 1m later (0 7 * * *)",
+        "next: 2026-03-29 07:00, 03-30 07:00, 03-31 07:00, 04-01 07:00, 04-02 07:00 CEST",
+        "last: 2026-03-28 07:00 CET; 3 missed, 1 of them skipped",
+    ]
+    assert told(known(Every("6h")))[1:] == [
+        "runs: every 6 hours",
+        "next: 2026-03-28 18:00, 03-29 00:00, 06:00, 12:00, 18:00 UTC",
+    ]
+
+
+def test_a_block_says_what_is_not_usual_about_a_schedule():
+    paused = Halt(at=NOW - HOUR, is_paused=True, reason="a move")
+    heading = told(known(Every("1h"), halt=paused))[0]
+    assert heading.startswith("report  paused since 2026-03-28") and heading.endswith(": a move")
+    heading = told(known(None, ticked(NOW, gone=NOW)))[0]
+    assert heading.startswith("report  retired since 2026-03-28")
+    # nobody here knows its times, but for the last one
+    assert told(known(None, ticked(NOW))) == [
+        "report  elsewhere: no handler in STREAMS_HANDLERS has it",
+        "last: 2026-03-28 12:00 UTC; 3 missed, 1 of them skipped",
+    ]
+
+
+def test_one_schedule_is_told_with_all_there_is_of_it():
+    of_one = fields(known(Cron("0 7 * * *", tz="Europe/Berlin"), ticked(NOW - 6 * HOUR)), NOW)
+    found = [value for name, value in of_one]
+    assert [name for name, _ in of_one][:6] == [
+        "name",
+        "origin",
+        "state",
+        "schedule",
+        "in words",
+        "next runs",
+    ]
+    assert found[5:10] == [
+        f"2026-{day} 07:00 CEST" for day in ("03-29", "03-30", "03-31", "04-01", "04-02")
+    ]
+    assert dict(of_one) | {
+        "overlap": "skip",
+        "missed runs": "run_once",
+        "missed": "3, of which 1 were skipped",
+        "last tick": "2026-03-28 07:00 CET",
+    } == dict(of_one)
+    assert ("queue", "bulk") in fields(known(None, ticked(NOW)), NOW)

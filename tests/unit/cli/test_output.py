@@ -9,7 +9,14 @@ import pytest
 
 from streams.cli.find import Found
 from streams.cli.jobs import _print, _print_status
-from streams.cli.output import print_fields, print_table, show_json, show_time
+from streams.cli.output import (
+    TOGETHER,
+    print_blocks,
+    print_fields,
+    print_table,
+    show_json,
+    show_time,
+)
 from streams.client_story import Story
 from streams.jobs.identity import JobKey
 from streams.jobs.states import State
@@ -70,6 +77,33 @@ def test_where_nobody_looks_nothing_is_cut(capsys: pytest.CaptureFixture[str]) -
     written = capsys.readouterr().out
     assert ID in written
     assert ERROR.strip() in written
+
+
+BLOCK = ("report  active", [("next", f"12-24{TOGETHER}07:00, " * 9), ("last", ""), ("runs", "x")])
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_on_a_terminal_blocks_fit_its_width(
+    terminal: Any, width: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    terminal(width)
+
+    print_blocks([BLOCK])
+
+    heading, *below = lines(capsys)
+    assert heading == "report  active"
+    assert below[0].startswith("  next 12-24 07:00, 12-24 07:00,")
+    assert all(len(line) <= width for line in below)
+    assert all(line.startswith("       12-24") for line in below[1:-1])
+    assert below[-1] == "  runs x"
+
+
+def test_where_nobody_looks_each_value_of_a_block_is_one_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    print_blocks([BLOCK])
+
+    assert [len(line) > 100 for line in lines(capsys)] == [False, True, False]
 
 
 def test_times_are_to_the_second_and_results_are_json(capsys: pytest.CaptureFixture[str]) -> None:
