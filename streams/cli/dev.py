@@ -15,9 +15,11 @@ from streams.cli import exits
 
 if TYPE_CHECKING:
     from streams.dev.broker import LocalBroker
+    from streams.jobs.definition import JobDefinition
     from streams.jobs.registry import Registry
     from streams.settings import Settings
 
+_ANSWER_MS = 3_000  # a broker that is there is quicker
 _AFTER_GRACE_S = 20.0  # a worker ends by itself before that
 
 
@@ -63,7 +65,9 @@ def _run(settings: Settings, registry: Registry) -> int | None:
     try:
         try:
             bootstrap = os.environ.get("KAFKA_BOOTSTRAP_SERVERS", "")
-            if not bootstrap:
+            if bootstrap:
+                _tell_if_silent(bootstrap)
+            else:
                 broker = LocalBroker(Path(settings.data_dir) / "broker")
                 bootstrap = broker.start()
             worker = start_worker({"KAFKA_BOOTSTRAP_SERVERS": bootstrap}, quiet=True)
@@ -84,6 +88,26 @@ def _run(settings: Settings, registry: Registry) -> int | None:
         if broker is not None:
             broker.kill()
     return code
+
+
+def _tell_if_silent(bootstrap: str) -> None:
+    """Say who named a broker that is not there: the worker waits for it, which may be meant."""
+    import asyncio
+
+    from streams.errors import BrokerUnavailable
+    from streams.wire.admin import open_admin
+
+    async def ask() -> None:
+        async with open_admin(bootstrap, timeout_ms=_ANSWER_MS):
+            pass
+
+    try:
+        asyncio.run(ask())
+    except BrokerUnavailable:
+        _say(
+            f"streams: no broker answers at {bootstrap}, which KAFKA_BOOTSTRAP_SERVERS is set to; "
+            "the worker waits for it. Unset it, and `streams dev` starts a broker"
+        )
 
 
 def _grace(settings: Settings) -> str:
@@ -119,11 +143,22 @@ def _tell(
     _say(f"handlers {len(definitions) or 'none'}")
     width = max((len(one.name) for one in definitions), default=0)
     for one in definitions:
-        starts = f"event {one.event_type}" if one.event_type else "enqueue"
-        _say(f"  {one.name:<{width}}  {one.queue}, on {starts}")
+        _say(f"  {one.name:<{width}}  {one.queue}, {_starts(one)}")
     if own_broker:
         _say(f"\nin another terminal:\n  export KAFKA_BOOTSTRAP_SERVERS={bootstrap}\n")
     _say(f"Ctrl-C ends {'both' if own_broker else 'the worker'}")
+
+
+def _starts(definition: JobDefinition) -> str:
+    """What makes jobs of it."""
+    from streams.cron.tick import Tick
+    from streams.cron.words import words
+
+    if definition.cron is not None:
+        return words(definition.cron)
+    if definition.event_type is not None:
+        return f"on event {definition.event_type}"
+    return "by `streams cron add`" if issubclass(definition.payload_type, Tick) else "on enqueue"
 
 
 def _say(line: str) -> None:
