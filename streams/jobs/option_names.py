@@ -104,7 +104,7 @@ _REMEDIES: Final[Mapping[str, str]] = {
     "idempotencykey": _ID,
     "removeoncomplete": _KEPT,
     "removeonfail": "dead letters are kept until they are replayed or discarded",
-    "repeat": "schedules are not available yet",
+    "repeat": _DEFINITION.format("cron"),
 }
 # What is meant by these at a definition.
 _RATE: Final = 'write rate_limit=RateLimit(100, per="1m")'

@@ -55,6 +55,7 @@ def jobs() -> JobClient:
         ("breaker", "@job(breaker=...)"),
         ("batch", "enqueue_batch"),
         ("middleware", "@job(middleware=...)"),
+        ("repeat", "@job(cron=...)"),
     ],
 )
 async def test_an_option_is_not_taken_for_metadata(jobs: JobClient, option: str, said: str) -> None:
