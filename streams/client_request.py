@@ -178,7 +178,7 @@ def _no_contract(given: object, call: str, base: str, raw: str) -> str:
     )
 
 
-def read_json(contract: type[Model], text: str) -> Model:
+def read_json(contract: type[Model], text: str | bytes) -> Model:
     """A payload that somebody wrote.
 
     Raises:

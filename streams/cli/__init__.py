@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import typer
 
 from streams.cli import (
+    actions,
     bench,
     cron,
     dev,
@@ -61,6 +62,7 @@ app.add_typer(dlq.app, name="dlq")
 app.add_typer(queues.app, name="queues")
 app.add_typer(cron.app, name="cron")
 app.add_typer(workers.app, name="workers")
+app.add_typer(actions.app, name="actions")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
 from streams.cli import exits
+from streams.cli.letter_changes import Prepare, edited_by, names, preparing, target
 from streams.cli.letter_options import LETTER, takes_filter
 from streams.cli.letters import find_letter, nothing, plain, standing
 from streams.cli.output import JSON, ask, fail, print_json, print_table, show_time
+from streams.cli.times import check_duration
 
 if TYPE_CHECKING:
     from streams.replay.letter_filter import LetterFilter
@@ -39,6 +41,7 @@ class _Order:
     rate: float | None
     timeout_ms: int
     returns_max: int | None = None  # letters that came back more often are left
+    prepare: Prepare | None = None  # edits a letter, or refuses it
     yes: bool
     dry_run: bool
     as_json: bool
@@ -57,6 +60,14 @@ def replay(
     all: bool = _ALL,
     dry_run: bool = _DRY_RUN,
     rate: str | None = _RATE,
+    patch: str | None = typer.Option(
+        None, help="Change each payload: a JSON Patch, or a file with one.", show_default=False
+    ),
+    edit: bool = typer.Option(False, "--edit", help="Change the payload of LETTER in $EDITOR."),
+    to_queue: str | None = typer.Option(
+        None, help="As a new job in this queue; the old one is discarded.", show_default=False
+    ),
+    to_job: str | None = typer.Option(None, help="As a job of this name.", show_default=False),
     max_returns: int = typer.Option(
         5, min=1, help="Leave those that were replayed so often and came back."
     ),
@@ -65,19 +76,21 @@ def replay(
     as_json: bool = JSON,
 ) -> None:
     """Replay dead letters; exit code 1 if one was not. Once more, and it goes on with the rest."""
-    from streams.replay.actions import Replaying
-
+    if edit and (letter is None or patch is not None):
+        fail("--edit changes the payload of one LETTER; for many there is --patch", exits.USAGE)
+    change = edited_by(patch, edit)
     order = _Order(
         verb="replay",
         filter=_meant(letter, filter, all),
         rate=_rate(rate),
         timeout_ms=_duration(timeout),
         returns_max=max_returns,
+        prepare=preparing(change, to_queue, to_job),
         yes=yes or letter is not None,
         dry_run=dry_run,
         as_json=as_json,
     )
-    _run(order, Replaying(_names()))
+    _run(order, target(to_queue, to_job))
 
 
 @takes_filter
@@ -106,7 +119,7 @@ def discard(
         dry_run=dry_run,
         as_json=as_json,
     )
-    _run(order, Discarding(_names(), reason))
+    _run(order, Discarding(names(), reason))
 
 
 def _meant(letter: str | None, filter: LetterFilter, all: bool) -> LetterFilter:
@@ -120,14 +133,15 @@ def _meant(letter: str | None, filter: LetterFilter, all: bool) -> LetterFilter:
 
 def _run(order: _Order, action: Action) -> None:
     if order.dry_run or not order.yes:
-        count, sample = asyncio.run(_preview(order))
-        if not count:
-            _nothing(order)
+        found = asyncio.run(_preview(order))
+        if not found.matching:
+            _nothing(order, found)
             return
         if order.dry_run:
-            _print_preview(order, count, sample)
+            _print_preview(order, found)
             return
-        ask(f"{order.verb.capitalize()} {count:,} dead letter{'s' if count > 1 else ''}?")
+        count = found.meant
+        ask(f"{order.verb.capitalize()} {count:,} dead letter{'s' if count != 1 else ''}?")
     try:
         found = asyncio.run(_resolve(order, action))
     except KeyboardInterrupt:
@@ -136,29 +150,62 @@ def _run(order: _Order, action: Action) -> None:
     _conclude(order, found)
 
 
-def _nothing(order: _Order) -> None:
+@dataclass(slots=True)
+class _Found:
+    """What was looked at, and what became of it."""
+
+    matching: int = 0
+    returned: int = 0  # left: they came back too often
+    refused: int = 0  # left: what they are to be would not fit
+    why_refused: str = ""  # of the first one
+    sample: list[Letter] = field(default_factory=list)
+    result: Resolved | None = None
+
+    @property
+    def meant(self) -> int:
+        """Those that are to be resolved."""
+        return self.matching - self.returned - self.refused
+
+    async def those_meant(
+        self, order: _Order, letters: AsyncIterator[Letter]
+    ) -> AsyncIterator[Letter]:
+        """The letters that nothing speaks against, prepared."""
+        from streams.errors import PayloadInvalid
+
+        async for letter in letters:
+            self.matching += 1
+            if order.returns_max is not None and letter.generation >= order.returns_max:
+                self.returned += 1
+                continue
+            try:
+                yield letter if order.prepare is None else order.prepare(letter)
+            except PayloadInvalid as error:
+                self.refused += 1
+                self.why_refused = self.why_refused or f"{letter.id}: {error}"
+
+
+async def _preview(order: _Order) -> _Found:
+    found = _Found()
+    async with standing(order.filter) as letters:
+        async for letter in found.those_meant(order, letters):
+            if len(found.sample) < _SAMPLE:
+                found.sample.append(letter)
+    return found
+
+
+def _nothing(order: _Order, found: _Found) -> None:
     if order.filter.letter is not None:
         fail(nothing(order.filter), exits.NOT_FOUND)
     if order.as_json:
-        print_json({order.done: 0, "matching": 0})
+        print_json(_as_json(order, found))
     else:
         print(nothing(order.filter))
 
 
-async def _preview(order: _Order) -> tuple[int, list[Letter]]:
-    count = 0
-    sample: list[Letter] = []
-    async with standing(order.filter) as letters:
-        async for letter in letters:
-            count += 1
-            if len(sample) < _SAMPLE:
-                sample.append(letter)
-    return count, sample
-
-
-def _print_preview(order: _Order, count: int, sample: list[Letter]) -> None:
+def _print_preview(order: _Order, found: _Found) -> None:
     if order.as_json:
-        print_json({"matching": count, "sample": [plain(letter) for letter in sample]})
+        sample = [plain(letter) for letter in found.sample]
+        print_json({**_as_json(order, found), "sample": sample})
         return
     print_table(
         ("letter", "job", "queue", "failed", "error"),
@@ -170,20 +217,13 @@ def _print_preview(order: _Order, count: int, sample: list[Letter]) -> None:
                 show_time(letter.last_failure),
                 f"{letter.error}: {letter.message}".splitlines()[0][:100],
             )
-            for letter in sample
+            for letter in found.sample
         ],
     )
-    shown = f", {len(sample)} of them above" if count > len(sample) else ""
-    print(f"{count:,} would be {order.done}{shown}; none was")
-
-
-@dataclass(slots=True)
-class _Found:
-    """What was looked at, and what became of it."""
-
-    matching: int = 0
-    returned: int = 0  # left: they came back too often
-    result: Resolved | None = None
+    shown = f", {len(found.sample)} of them above" if found.meant > len(found.sample) else ""
+    print(f"{found.meant:,} would be {order.done}{shown}; none was")
+    for why in _left(order, found):
+        print(why)
 
 
 async def _resolve(order: _Order, action: Action) -> _Found:
@@ -194,12 +234,12 @@ async def _resolve(order: _Order, action: Action) -> _Found:
     from streams.replay.resolving import resolve
     from streams.settings import Settings
 
-    settings, names = Settings(), _names()
+    bootstrap = Settings().bootstrap_servers
     found = _Found()
     columns = (SpinnerColumn(), TextColumn("{task.description}"), MofNCompleteColumn())
     log = written_down(
-        settings.bootstrap_servers,
-        names.actions,
+        bootstrap,
+        names().actions,
         what=f"dlq {order.verb}",
         on=order.filter.told(),
         reason=order.reason,
@@ -207,26 +247,24 @@ async def _resolve(order: _Order, action: Action) -> _Found:
     async with _chosen(order) as letters, log as counts:
         with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
             bar = progress.add_task(f"{order.verb}ing", total=None)
+
+            def note(so_far: Resolved) -> None:
+                counts[order.done] = so_far.resolved
+                progress.update(bar, completed=so_far.resolved)
+
             try:
                 found.result = await resolve(
-                    settings.bootstrap_servers,
-                    names,
-                    _guarded(letters, order, found),
+                    bootstrap,
+                    names(),
+                    found.those_meant(order, letters),
                     action,
                     rate=order.rate,
                     timeout_ms=order.timeout_ms,
-                    told=lambda so_far: _note(progress, bar, so_far, counts, order),
+                    told=note,
                 )
             finally:
                 counts["matching"] = found.matching
-                if found.returned:
-                    counts["returned"] = found.returned
     return found
-
-
-def _note(progress: Any, bar: Any, so_far: Resolved, counts: dict[str, int], order: _Order) -> None:
-    counts[order.done] = so_far.resolved
-    progress.update(bar, completed=so_far.resolved)
 
 
 @asynccontextmanager
@@ -243,37 +281,23 @@ async def _chosen(order: _Order) -> AsyncIterator[AsyncIterator[Letter]]:
     yield alone()
 
 
-async def _guarded(
-    letters: AsyncIterator[Letter], order: _Order, found: _Found
-) -> AsyncIterator[Letter]:
-    async for letter in letters:
-        found.matching += 1
-        if order.returns_max is not None and letter.generation >= order.returns_max:
-            found.returned += 1
-            continue
-        yield letter
-
-
 def _conclude(order: _Order, found: _Found) -> None:
-    result = found.result
-    assert result is not None
     if not found.matching:
-        _nothing(order)
+        _nothing(order, found)
         return
     if order.as_json:
-        print_json(
-            {
-                order.done: result.resolved,
-                "matching": found.matching,
-                "returned": found.returned,
-                "silent": result.silent,
-                "nowhere": result.nowhere,
-            }
-        )
-    else:
-        print(f"{result.resolved:,} of {found.matching:,} {order.done}")
+        print_json(_as_json(order, found))
+    elif found.result is not None:
+        print(f"{found.result.resolved:,} of {found.matching:,} {order.done}")
+    if why := _left(order, found):
+        fail("; ".join(why), exits.NEGATIVE)
+
+
+def _left(order: _Order, found: _Found) -> list[str]:
+    """Why some of them are left."""
     why = []
-    if result.silent:
+    result = found.result
+    if result is not None and result.silent:
         ids = ", ".join(result.silent_ids[:5]) + (", ..." if result.silent > 5 else "")
         why.append(
             f"no worker {order.done} {ids} within {order.timeout_ms / 1000:g} s: is one running "
@@ -284,20 +308,26 @@ def _conclude(order: _Order, found: _Found) -> None:
             f"{found.returned:,} came back {order.returns_max} times or more: "
             "--max-returns lets them through"
         )
-    for topic, count in result.nowhere.items():
+    if found.refused:
+        why.append(f"{found.refused:,} would not fit, and stay: {found.why_refused}")
+    for topic, count in () if result is None else result.nowhere.items():
         why.append(
             f"{count:,} have nowhere to go, as there is no topic {topic}: create it with "
             "`streams topics apply`, correct STREAMS_PREFIX, or discard them"
         )
-    if why:
-        fail("; ".join(why), exits.NEGATIVE)
+    return why
 
 
-def _names() -> Any:
-    from streams.settings import Settings
-    from streams.wire.topics import TopicNames
-
-    return TopicNames(Settings().prefix)
+def _as_json(order: _Order, found: _Found) -> dict[str, Any]:
+    result = found.result
+    return {
+        order.done: 0 if result is None else result.resolved,
+        "matching": found.matching,
+        "returned": found.returned,
+        "refused": found.refused,
+        "silent": 0 if result is None else result.silent,
+        "nowhere": {} if result is None else result.nowhere,
+    }
 
 
 def _rate(rate: str | None) -> float | None:
@@ -312,7 +342,5 @@ def _rate(rate: str | None) -> float | None:
 def _duration(timeout: str) -> int:
     from streams.durations import to_ms
 
-    try:
-        return to_ms(timeout)
-    except ValueError as error:
-        fail(f"--timeout: {error}", exits.USAGE)
+    check_duration("--timeout", timeout)
+    return to_ms(timeout)

@@ -5,14 +5,12 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Callable
-from datetime import datetime
 from functools import wraps
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 import typer
 
-from streams.cli import exits
-from streams.cli.output import fail
+from streams.cli.times import read_moment
 
 if TYPE_CHECKING:
     from streams.replay.letter_filter import LetterFilter
@@ -94,15 +92,5 @@ def _moment(option: str, text: str | None) -> int | None:
     try:
         return int(time.time() * 1000) - to_ms(text)
     except ValueError:
-        pass
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        fail(
-            f"{option} {text}: write how long ago it is (2h, 7d), or a time as "
-            "2026-12-24T18:00+01:00",
-            exits.USAGE,
-        )
-    if moment.tzinfo is None:
-        fail(f"{option} {text} has no time zone: write {text}+01:00, or ...Z", exits.USAGE)
-    return int(moment.timestamp() * 1000)
+        moment = read_moment(option, text)
+    return None if moment is None else int(moment.timestamp() * 1000)

@@ -33,6 +33,7 @@ class Letter:
     record_key: bytes | None
     payload: bytes | None
     headers: tuple[tuple[str, bytes], ...]  # the original ones
+    edited: bytes | None = None  # the payload that it is to be replayed with
 
     @property
     def id(self) -> str:
