@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from streams.cli import exits
+from streams.cli.dlq_files import export, import_
 from streams.cli.dlq_resolve import discard, replay
 from streams.cli.letter_options import LETTER, takes_filter
 from streams.cli.letters import attempts_of, find_letter, nothing, plain, print_letter, standing
@@ -27,6 +28,8 @@ app = typer.Typer(
 
 app.command("replay", epilog=exits.EPILOG)(replay)
 app.command("discard", epilog=exits.EPILOG)(discard)
+app.command("export", epilog=exits.EPILOG)(export)
+app.command("import", epilog=exits.EPILOG)(import_)
 
 
 @app.command("ls", epilog=exits.EPILOG)
@@ -51,10 +54,10 @@ def ls(
         _print_groups(asyncio.run(_groups(filter, by)), by, as_json)
         return
     try:
-        page = asyncio.run(_page(filter, limit, cursor))
+        page, names = asyncio.run(_page(filter, limit, cursor))
     except ValueError as error:
         fail(f"--cursor: {error}", exits.USAGE)
-    _print_page(page, filter, as_json)
+    _print_page(page, filter, names, as_json)
 
 
 @app.command(epilog=exits.EPILOG)
@@ -76,11 +79,17 @@ async def _letter_and_attempts(
     return letter, await attempts_of(letter)
 
 
-async def _page(filter: LetterFilter, limit: int, cursor: str | None) -> Page:
+async def _page(filter: LetterFilter, limit: int, cursor: str | None) -> tuple[Page, list[str]]:
+    """A page; if there is nothing on it the names of the jobs that have letters."""
+    from streams.replay.letter_filter import LetterFilter
     from streams.replay.listing import page_of
 
     async with standing(filter) as letters:
-        return await page_of(letters, limit, cursor)
+        page = await page_of(letters, limit, cursor)
+    names: list[str] = []
+    if not page.matching and filter.job is not None:
+        names = [group.value for group in await _groups(LetterFilter(), "job") if group.value]
+    return page, names
 
 
 async def _groups(filter: LetterFilter, by: str) -> list[Group]:
@@ -90,7 +99,7 @@ async def _groups(filter: LetterFilter, by: str) -> list[Group]:
         return await groups_of(letters, by)
 
 
-def _print_page(page: Page, filter: LetterFilter, json: bool) -> None:
+def _print_page(page: Page, filter: LetterFilter, names: list[str], json: bool) -> None:
     if json:
         print_json(
             {
@@ -101,7 +110,7 @@ def _print_page(page: Page, filter: LetterFilter, json: bool) -> None:
         )
         return
     if not page.matching:
-        print(nothing(filter))
+        print(nothing(filter, names))
         return
     print_table(
         ("letter", "job", "queue", "attempts", "failed", "error"),

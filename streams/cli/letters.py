@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -57,13 +57,17 @@ async def find_letter(asked: str, filter: LetterFilter) -> Letter:
     return next(iter(newest.values()))
 
 
-def nothing(filter: LetterFilter) -> str:
-    """That nothing is meant."""
+def nothing(filter: LetterFilter, jobs: Collection[str] = ()) -> str:
+    """That nothing is meant; `jobs` have letters, if the filter's job has none."""
+    from streams.jobs.meant import meant_by
+
     if filter.letter is not None:
         rest = replace(filter, letter=None).told()
         return f"there is no dead letter {filter.letter}{f' with {rest}' if rest else ''}"
     told = filter.told()
-    return f"no dead letter fits {told}" if told else "there are no dead letters"
+    meant = [] if filter.job is None else meant_by(filter.job, set(jobs) - {filter.job})
+    hint = f"; did you mean {' or '.join(meant)}?" if meant else ""
+    return f"no dead letter fits {told}{hint}" if told else "there are no dead letters"
 
 
 async def attempts_of(letter: Letter) -> tuple[AttemptRecord, ...]:

@@ -52,7 +52,7 @@ class OpenEntry:
     generation: int
     run: int
     attempts: int  # used up in this generation
-    arrival: int  # place among the open jobs of its key
+    arrival: int  # place among the open jobs of its key; -1: before all that came on its queue
     due: int | None
     blocks: bool
     record_key: bytes | None
@@ -149,9 +149,9 @@ class LedgerRecord:
 class Command:
     """Something an operator or a service asks of a job.
 
-    `cancel`, `reschedule`, `replay` or `discard`. Or a `report`, which a child makes to its
-    callback. Or a `purge` of all jobs of a name and a key, without a key of all of a name, without
-    a name of all there are.
+    `cancel`, `reschedule`, `replay`, `discard` or `restore`. Or a `report`, which a child makes to
+    its callback. Or a `purge` of all jobs of a name and a key, without a key of all of a name,
+    without a name of all there are.
     """
 
     kind: str
@@ -165,6 +165,7 @@ class Command:
     interrupts: bool = False  # purge: what runs as well
     due: int = 0  # reschedule: when it is to start (ms since the epoch)
     payload: bytes | None = None  # replay: JSON, in place of the one that the job has
+    entry: OpenEntry | None = None  # restore: the dead job that is to be there again
 
 
 def _history(entries: tuple[AttemptRecord, ...]) -> list[list[Any]]:
@@ -466,6 +467,8 @@ def encode_command(command: Command) -> tuple[bytes, bytes]:
         value["due"] = command.due
     if command.payload is not None:
         value["payload"] = orjson.Fragment(command.payload)
+    if command.entry is not None:
+        value["entry"] = encode_open(command.entry)[1].decode("latin-1")
     return command.job.encode(), orjson.dumps(value)
 
 
@@ -489,6 +492,7 @@ def decode_command(key: bytes, value: bytes) -> Command:
             interrupts=bool(m.get("interrupts", False)),
             due=int(m.get("due", 0)),
             payload=orjson.dumps(m["payload"]) if "payload" in m else None,
+            entry=decode_open(key, m["entry"].encode("latin-1")) if "entry" in m else None,
         )
     except (ValueError, KeyError, TypeError) as error:
         raise UndecodableRecord(f"not a command: {error}") from error

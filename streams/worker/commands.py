@@ -148,6 +148,8 @@ class Commands:
                 self._callbacks.report(command, offset, queue_end)
             case "replay" | "discard":
                 self._resolve(command, entry, offset, settlement, now)
+            case "restore" if attempt is None and entry is None and command.entry is not None:
+                self._restore(command.entry, offset, settlement)
             case _:
                 logger.info("command %s for %s: nothing to do", command.kind, command.job.id)
 
@@ -210,3 +212,20 @@ class Commands:
         else:
             unique_for_ms = self._owned.unique_for_ms(command.job)
             open_jobs.discard(entry, command.reason, settlement, place, now, unique_for_ms)
+
+    def _restore(self, entry: OpenEntry, offset: int, settlement: Settlement) -> None:
+        """Make a dead job anew, as it was exported, unless it has come further since."""
+        owned = self._owned
+        state_key = entry.job.encode()
+        ledger = settlement.ledgers.get(state_key) or owned.tables.ledger(state_key)
+        if ledger is not None and (ledger.state is State.COMPLETED or ledger.time > entry.time):
+            logger.info("restore of %s: it is %s", entry.job.id, ledger.state)
+            return
+        generation = entry.generation
+        if ledger is not None:  # what is over in a generation stays so
+            generation = max(generation, ledger.generation + 1)
+        # Nothing starts before reading has passed its arrival, and this one may be another topic's;
+        # of a queue that had no job yet it is -1.
+        arrival = min(entry.arrival, owned.watermark.position - 1)
+        dead = replace(entry, generation=generation, arrival=arrival, commanded=offset)
+        open_jobs.restore(dead, settlement, owned.place)

@@ -193,6 +193,12 @@ def bury_killer(
     _bury(entry, failure, lane, settlement, place, now, halts=halts)
 
 
+def restore(entry: OpenEntry, settlement: Settlement, place: Place) -> None:
+    """Have a dead job again, with its letter."""
+    settlement.open(entry, None)
+    send_letter(entry, settlement, place)
+
+
 def send_letter(entry: OpenEntry, settlement: Settlement, place: Place) -> None:
     """Send the letter of a dead entry, and note afterwards that it is sent.
 

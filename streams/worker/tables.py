@@ -70,14 +70,14 @@ def _prefix(name: bytes) -> bytes:
 
 def held_row(limit: str, arrival: int, state_key: bytes) -> bytes:
     """The row of an entry in the index by the limit that holds it."""
-    return _prefix(limit.encode()) + _number.pack(arrival) + state_key
+    return _prefix(limit.encode()) + _number.pack(max(arrival, 0)) + state_key
 
 
 def _lane_row(head: Head, lane: bytes, state_key: bytes) -> bytes:
     # What has started comes before all that waits, whatever its arrival: nothing of a key starts
     # while a started job of it is not over.
     waits = b"\x01" if head.state is State.PARKED else b"\x00"
-    return _prefix(lane) + waits + _number.pack(head.arrival) + state_key
+    return _prefix(lane) + waits + _number.pack(max(head.arrival, 0)) + state_key
 
 
 @dataclass(slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""`streams dlq` on a real broker: letters chosen, replayed, edited, sent on, discarded; each once."""
+"""`streams dlq` on a real broker: letters chosen, replayed, edited, sent on, discarded, once."""
 
 from __future__ import annotations
 
@@ -103,10 +103,10 @@ async def test_letters_are_filtered_counted_and_paged(cli: Cli, client: JobClien
     assert len(await listed(cli, "--since", "1h", "--queue", "default")) == 11
     assert await listed(cli, "--until", "1h") == []
     assert await listed(cli, "--generation", "1") == []
-    nothing = await cli.run("dlq", "ls", "--job", "pai")
+    nothing = await cli.run("dlq", "ls", "--job", "pays")
     assert (nothing.code, nothing.output) == (
         exits.DONE,
-        "no dead letter fits --job pai; did you mean pay?\n",
+        "no dead letter fits --job pays; did you mean pay?\n",
     )
 
     # and they are counted
