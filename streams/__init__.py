@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from streams.cron.schedule import Cron, Every
     from streams.cron.tick import Tick
     from streams.errors import Discard, ItemsFailed, PermanentError, RetryAfter, Snooze
+    from streams.jobs.after_dead import AfterDead, DeadJob
     from streams.jobs.batches import BatchCounts
     from streams.jobs.batching import Batch, BatchContext
     from streams.jobs.breaker import Breaker
@@ -54,6 +55,9 @@ __all__ = [
     "Exponential",
     "Fixed",
     "Custom",
+    # dead jobs
+    "AfterDead",
+    "DeadJob",
     # what a handler may raise
     "PermanentError",
     "RetryAfter",
@@ -69,6 +73,8 @@ _HOME = {
     "Cron": "streams.cron.schedule",
     "Every": "streams.cron.schedule",
     "Tick": "streams.cron.tick",
+    "AfterDead": "streams.jobs.after_dead",
+    "DeadJob": "streams.jobs.after_dead",
     "JobContext": "streams.jobs.context",
     "SyncJobContext": "streams.jobs.context",
     "Batch": "streams.jobs.batching",

@@ -23,6 +23,7 @@ from streams.cron.schedule import Schedule
 from streams.cron.tick import Tick, misfit
 from streams.durations import Duration
 from streams.errors import PayloadInvalid, StreamsError
+from streams.jobs.after_dead import AfterDead, DeadJob, after_dead_mistakes
 from streams.jobs.batching import Batch, batch_mistakes
 from streams.jobs.breaker import Breaker, breaker_mistakes
 from streams.jobs.definition import JobDefinition, QueueDefaults, Stated
@@ -111,6 +112,7 @@ def job(
     debounce: Duration | Debounce | None = None,
     unique: Unique | None = None,
     cron: Schedule | None = None,
+    after_dead: AfterDead | None = None,
     ledger: bool = True,
     middleware: Sequence[Middleware] = (),
     key: str | None = None,
@@ -140,6 +142,7 @@ def job(
     debounce: Duration | Debounce | None = None,
     unique: Unique | None = None,
     cron: Schedule | None = None,
+    after_dead: AfterDead | None = None,
     ledger: bool = True,
     middleware: Sequence[Middleware] = (),
     key: str | None = None,
@@ -184,6 +187,8 @@ def job(
         unique: while a job waits or runs, others like it are discarded, as in `Unique(by="key")`.
         cron: when it is enqueued by the clock, as in `Cron("0 7 * * mon-fri", tz="Europe/Berlin")`
             or `Every("10m")`; its handler takes a `Tick`.
+        after_dead: what becomes of its dead jobs by themselves, as in
+            `AfterDead(run=refund, replay_after="1h", discard_after="30d")`.
         ledger: False: a job that completes leaves no record, for idempotent work in bulk without
             an order. It has no status and no result, a copy of it runs again, and so does what
             completed behind a running job when its partition moves to another worker.
@@ -279,6 +284,8 @@ def job(
                 },
                 ledger=ledger,
             )
+        if after_dead is not None:
+            mistakes += after_dead_mistakes(after_dead, has_breaker=breaker is not None, kind=kind)
         single = single_rule(
             kind,
             mistakes,
@@ -313,6 +320,7 @@ def job(
             cancel_on=cancel_on,
             single=single,
             cron=cron,
+            after_dead=after_dead,
             ledger=bool(ledger),
             file=code.co_filename,
             line=code.co_firstlineno,
@@ -338,7 +346,8 @@ def _contradictions(
 ) -> list[str]:
     mistakes = []
     kind = signature.payload_type
-    if issubclass(kind, JobPayload) and not signature.plain and not issubclass(kind, Tick):
+    is_ours = issubclass(kind, Tick | DeadJob)  # whose name and queue are the handler's
+    if issubclass(kind, JobPayload) and not signature.plain and not is_ours:
         if queue:
             mistakes.append(
                 f"queue={queue!r}: {kind.__name__} goes to {kind.__queue__!r}, as its contract "

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from streams.contracts import Event, JobPayload
 from streams.cron.schedule import Schedule
 from streams.durations import Duration, to_ms
+from streams.jobs.after_dead import AfterDead
 from streams.jobs.batching import Batch
 from streams.jobs.breaker import Breaker
 from streams.jobs.middleware import Middleware
@@ -84,6 +85,7 @@ class JobDefinition:
     fair_by: str | None = None  # a field of the payload, whose values have their turns
     single: SingleRule | None = None  # of jobs that are alike only one is to run
     cron: Schedule | None = None  # it is enqueued by the clock
+    after_dead: AfterDead | None = None  # what becomes of its dead jobs by themselves
     ledger: bool = True  # False: one that completes leaves no record
     file: str
     line: int

@@ -83,6 +83,7 @@ class Registry:
             if other is not definition:
                 wrong.append(_taken(definition, other))
             mistakes += [f"{definition.place}: {definition.name}: {text}" for text in wrong]
+        mistakes += _without_hook(seen)
         if mistakes:
             raise RegistrationError("\n".join(mistakes))
         around = tuple(middleware)
@@ -122,6 +123,20 @@ class Registry:
     def definitions(self) -> tuple[JobDefinition, ...]:
         """All definitions."""
         return tuple(self._by_name.values())
+
+
+def _without_hook(found: Mapping[str, JobDefinition]) -> list[str]:
+    """Definitions whose handler of dead jobs nobody here has."""
+    mistakes = []
+    for definition in found.values():
+        policy = definition.after_dead
+        hook = getattr(getattr(policy, "run", None), "__job_definition__", None)
+        if hook is not None and hook.name not in found:
+            mistakes.append(
+                f"{definition.place}: {definition.name}: after_dead: {hook.name} is not among the "
+                "handlers that are here: name its module in STREAMS_HANDLERS, too"
+            )
+    return mistakes
 
 
 def _misnamed(event_type: str) -> list[str]:

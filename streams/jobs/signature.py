@@ -15,6 +15,7 @@ from pydantic import create_model
 from streams.contracts import Event, JobPayload
 from streams.cron.schedule import Schedule
 from streams.cron.tick import Tick
+from streams.jobs.after_dead import DeadJob, dead_contract
 from streams.jobs.batching import BatchContext
 from streams.jobs.context import JobContext
 from streams.jobs.resource import Factory, Wanted
@@ -73,6 +74,8 @@ def read_signature(
     contract = _contract(hint)
     if contract is Tick:
         contract = tick_contract(fn.__name__, fn.__module__, name=name, queue=queue, cron=cron)
+    if contract is DeadJob:
+        contract = dead_contract(fn.__name__, fn.__module__, name=name, queue=queue)
     if is_batched and contract is None and not mistakes:
         mistakes.append(f"batch=...: {hint!r} is no contract: a list of events or of payloads")
     if contract is None:

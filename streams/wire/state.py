@@ -61,7 +61,7 @@ class OpenEntry:
     reason: str = ""
     failure: Failure | None = None
     first_failure: int | None = None
-    letter_pending: bool = False
+    letter_pending: bool = False  # dead: to be sent; replayed: that of before is to be removed
     unknown_since: int | None = None  # since when it waits for a worker that knows its name
     held: str | None = None  # the limit that it waits for: see worker/limits.py
     starts: int = 0  # recorded starts without an outcome: see worker/suspects.py
@@ -82,6 +82,13 @@ class OpenEntry:
     def position(self) -> tuple[int, int, int]:
         """How far the job is; later compares greater."""
         return (self.time, self.generation, self.run)
+
+    @property
+    def failed_at(self) -> int:
+        """Of a dead job: when it failed last."""
+        if self.history:
+            return self.history[-1].ended
+        return self.first_failure or self.time
 
     @property
     def has_run(self) -> bool:
@@ -508,7 +515,7 @@ def letter_of(
 ) -> tuple[bytes, bytes, list[tuple[str, bytes | None]]]:
     """The dead letter of a dead entry: its original bytes and headers, and why; by this worker."""
     failure = entry.failure or Failure(type="", message=entry.reason, trace="")
-    ended = entry.history[-1].ended if entry.history else entry.first_failure or entry.time
+    ended = entry.failed_at
     ours = [
         (h.DEAD_QUEUE, queue),
         (h.DEAD_JOB, entry.job.name),

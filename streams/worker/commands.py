@@ -19,8 +19,8 @@ from streams.worker.callbacks import Callbacks
 from streams.worker.ending import Ending
 from streams.worker.outcomes import Outcomes
 from streams.worker.owned import Owned
-from streams.worker.parking import park_attempts
 from streams.worker.purge import Purges
+from streams.worker.second_chances import replay_dead
 from streams.worker.settlement import Settlement
 
 logger = logging.getLogger(__name__)
@@ -202,13 +202,10 @@ class Commands:
         if entry is None or not is_valid:
             open_jobs.remove_letter(command.job, command.generation, settlement, place)
         elif command.kind == "replay":
-            lane = self._owned.lane_of_entry(entry)
             again = replace(entry, commanded=offset)
             if command.payload is not None:
                 again = replace(again, payload=command.payload, envelope=None)
-            open_jobs.replay(again, lane, settlement, place, now)
-            if lane is not None:  # what waits in hand is behind it now, durably
-                park_attempts(self._owned, self._owned.hand.give_back(lane), settlement, now)
+            replay_dead(self._owned, again, settlement, now)
         else:
             unique_for_ms = self._owned.unique_for_ms(command.job)
             open_jobs.discard(entry, command.reason, settlement, place, now, unique_for_ms)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
+from streams.jobs.definition import JobDefinition
 from streams.jobs.identity import JobKey
 from streams.jobs.lifecycle import Happening, LifecycleEvent
 from streams.jobs.outcome import Failure
 from streams.jobs.states import State
 from streams.wire.single import once_over
 from streams.wire.state import LedgerRecord, OpenEntry, letter_key, letter_of
+from streams.worker.dead_hooks import hook_of
 from streams.worker.ports import Append
 from streams.worker.reports import report_of_entry
 from streams.worker.settlement import Place, Settlement
@@ -66,10 +69,13 @@ def replay(
     settlement: Settlement,
     place: Place,
     now: int,
+    *,
+    is_repeated: bool = True,
 ) -> None:
     """Open a dead job again as its next generation.
 
-    A job with a lane takes its old place in the order of arrival, so that letters of one key
+    `is_repeated`: after a crash whoever wants it says so again, and the letter is removed then. A
+    job with a lane takes its old place in the order of arrival, so that letters of one key
     replay in order, and before what a halt has parked behind them.
     """
     again = replace(
@@ -81,7 +87,7 @@ def replay(
         due=now if lane is None else None,
         held=None,
         blocks=lane is not None,
-        letter_pending=False,
+        letter_pending=not is_repeated,
         unknown_since=None,
         reason="replayed",
     )
@@ -89,6 +95,12 @@ def replay(
     # The letter goes after the entry is durable: a crash between them leaves a letter that is void.
     remove_letter(entry.job, entry.generation, settlement, place)
     settlement.events.append(_plain_event(Happening.REPLAYED, entry.job, place, now))
+
+
+def remove_pending_letter(entry: OpenEntry, settlement: Settlement, place: Place) -> None:
+    """Remove the letter of the generation before; a crash may have come before that."""
+    if entry.letter_pending:
+        remove_letter(entry.job, entry.generation - 1, settlement, place)
 
 
 def discard(
@@ -133,6 +145,7 @@ def _bury(
     now: int,
     *,
     halts: bool = False,
+    definition: JobDefinition | None = None,
 ) -> None:
     dead = replace(
         entry,
@@ -147,7 +160,7 @@ def _bury(
         starts=0,
     )
     settlement.open(dead, lane)
-    send_letter(dead, settlement, place)
+    send_letter(dead, settlement, place, hook_of(dead, definition, place))
     settlement.events.append(_plain_event(Happening.DEAD, entry.job, place, now))
 
 
@@ -183,6 +196,7 @@ def bury_killer(
     now: int,
     *,
     halts: bool,
+    definition: JobDefinition | None,
 ) -> None:
     """A job during which workers ended too often: dead, before it ends another one."""
     failure = Failure(
@@ -190,7 +204,7 @@ def bury_killer(
         message=f"the worker's process ended {entry.starts} times while this job ran",
         trace="",
     )
-    _bury(entry, failure, lane, settlement, place, now, halts=halts)
+    _bury(entry, failure, lane, settlement, place, now, halts=halts, definition=definition)
 
 
 def restore(entry: OpenEntry, settlement: Settlement, place: Place) -> None:
@@ -199,11 +213,15 @@ def restore(entry: OpenEntry, settlement: Settlement, place: Place) -> None:
     send_letter(entry, settlement, place)
 
 
-def send_letter(entry: OpenEntry, settlement: Settlement, place: Place) -> None:
+def send_letter(
+    entry: OpenEntry, settlement: Settlement, place: Place, hook: Sequence[Append] = ()
+) -> None:
     """Send the letter of a dead entry, and note afterwards that it is sent.
 
-    Until then the entry is due, so that whoever recovers it sends the letter again.
+    Until then the entry is due, so that whoever recovers it sends the letter again. `hook` is the
+    job that its definition wants to run then.
     """
+    settlement.forwards += hook
     key, value, headers = letter_of(entry, place.queue, place.worker)
     # In the partition of its job: those of one key are there in the order in which they died.
     settlement.letters.append(Append(place.dead, place.partition, key, value, headers))

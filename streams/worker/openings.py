@@ -16,10 +16,12 @@ from streams.wire.state import OpenEntry, is_debounced
 from streams.worker import open_jobs
 from streams.worker.admission import attempt_of, entry_record
 from streams.worker.callbacks import Callbacks
+from streams.worker.dead_hooks import hook_of
 from streams.worker.due_rows import LATE_MS, DueRows
 from streams.worker.owned import Owned
 from streams.worker.parking import REASON, park_attempts, park_entry
 from streams.worker.purge import Purges
+from streams.worker.second_chances import by_policy
 from streams.worker.settlement import Settlement
 from streams.worker.suspects import is_given_up
 from streams.worker.tables import due_row, held_row
@@ -300,6 +302,7 @@ class Openings:
         owned = self._owned
         if entry.job.encode() in owned.hand:
             return
+        open_jobs.remove_pending_letter(entry, settlement, owned.place)
         if self._purges.end_before_start(entry, settlement, now):
             return
         definition = owned.registry.by_name(entry.job.name)
@@ -313,7 +316,9 @@ class Openings:
         is_covered = suspicion.covers_entry(state_key, entry)
         if is_covered and is_given_up(entry.starts, definition.retry.attempts):
             halts = definition.on_dead == "halt"
-            open_jobs.bury_killer(entry, lane, settlement, owned.place, now, halts=halts)
+            open_jobs.bury_killer(
+                entry, lane, settlement, owned.place, now, halts=halts, definition=definition
+            )
             return
         # Before its start is recorded: one that only waits must not count as started.
         if not suspicion.suspects.may_start(state_key, entry.starts + is_covered, now):
@@ -379,7 +384,12 @@ class Openings:
         if is_debounced(entry) and self._must_be_read_first(row, entry.due, settlement):
             return
         if entry.state is State.DEAD:
-            open_jobs.send_letter(entry, settlement, owned.place)  # a crash left it pending
+            if entry.letter_pending:  # a crash left it so
+                definition = owned.registry.by_name(entry.job.name)
+                hook = hook_of(entry, definition, owned.place)
+                open_jobs.send_letter(entry, settlement, owned.place, hook)
+            else:
+                by_policy(owned, entry, settlement, now)
             return
         lane = owned.lane_of_entry(entry)
         if lane is None:

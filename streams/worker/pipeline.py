@@ -13,7 +13,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 from streams.errors import AppendFailed
@@ -25,6 +25,7 @@ from streams.wire.state import Command, OpenEntry
 from streams.worker.attempt import Attempt
 from streams.worker.callbacks import Callbacks
 from streams.worker.commands import Commands
+from streams.worker.dead_hooks import with_letter_sent
 from streams.worker.gate import Gate
 from streams.worker.hand import Hand
 from streams.worker.intake import Intake
@@ -90,6 +91,7 @@ class Pipeline:
         self._notify = notify
         self._on_failure = on_failure
         self._bounds = bounds or Bounds()
+        self._registry = registry
         self.hand = Hand(executor, self._attempt_ended, self, self)
         owned = Owned(
             place=place,
@@ -502,7 +504,8 @@ class Pipeline:
     def _note_sent_letters(self, settlement: Settlement) -> None:
         for entry in self._letters_sent:
             if entry.job.encode() not in settlement.opens.keys() | settlement.closes:
-                settlement.open(replace(entry, letter_pending=False, due=None), None)
+                definition = self._registry.by_name(entry.job.name)
+                settlement.open(with_letter_sent(entry, definition), None)
         self._letters_sent = []
 
     def _set_alarm(self, *, may_be_later: bool = True) -> None:

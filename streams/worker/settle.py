@@ -26,6 +26,7 @@ from streams.wire.state import AttemptRecord, LedgerRecord, OpenEntry
 from streams.worker import open_jobs
 from streams.worker.admission import new_entry
 from streams.worker.attempt import Attempt
+from streams.worker.dead_hooks import hook_of
 from streams.worker.reports import report_of
 from streams.worker.settlement import Place, Settlement
 from streams.worker.tables import lane_of
@@ -101,7 +102,8 @@ def conclude(
                 letter_pending=True,
             )
             settlement.open(dead, attempt.lane)
-            open_jobs.send_letter(dead, settlement, place)
+            hook = hook_of(dead, attempt.definition, place)
+            open_jobs.send_letter(dead, settlement, place, hook)
     if attempt.envelope.child_of is not None and not isinstance(outcome, Opening):
         settlement.reports += report_of(attempt.envelope.child_of, _STATES[type(outcome)], place)
     _finish(attempt, settlement)
@@ -177,7 +179,7 @@ def _entry_after(
         failure=failure or base.failure,
         first_failure=base.first_failure or (now if failure else None),
         reason="" if failure is None else f"{failure.type}: {failure.message}"[:200],
-        **changes,
+        **{"letter_pending": False, **changes},
     )
 
 

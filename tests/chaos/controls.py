@@ -179,7 +179,7 @@ def started_early(patch: Patch) -> None:
 def letter_never_repeated(patch: Patch) -> None:
     """An entry does not say that its letter is pending, so that a crash can lose the letter."""
 
-    def send(entry: OpenEntry, settlement: Settlement, place: Any) -> None:
+    def send(entry: OpenEntry, settlement: Settlement, place: Any, hook: Any = ()) -> None:
         sent = replace(entry, letter_pending=False, due=None)
         settlement.opens[entry.job.encode()] = sent
         letter = letter_of(entry, place.queue)

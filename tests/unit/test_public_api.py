@@ -31,6 +31,8 @@ PUBLIC = {"Event", "JobPayload", "job", "JobContext", "Retry", "Exponential", "F
     "Middleware",
     "on",
     "LifecycleEvent",
+    "AfterDead",
+    "DeadJob",
 }
 
 
