@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from streams.durations import format_ms
@@ -26,6 +27,7 @@ class Circuit(Limit):
     ended_lately: deque[bool] = field(default_factory=deque)  # whether they failed
     open_until: int | None = None
     next_pause_ms: int = 0
+    on_closed: Callable[[str], None] = lambda of_name: None
     probe: Attempt | None = None
 
     @property
@@ -105,6 +107,7 @@ class Circuit(Limit):
         self.open_until = None
         self.ended_lately.clear()
         logger.info("the breaker of %s is closed: its probe succeeded", self.of_name)
+        self.on_closed(self.of_name)
 
 
 def failed(outcome: Outcome) -> bool | None:

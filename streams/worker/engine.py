@@ -148,7 +148,12 @@ class Engine:
             ask_cluster=self.asks.ask,
             near_ms=options.near_ms,
             lease_ms=options.lease_ms,
+            on_breaker_closed=self._revive,
         )
+
+    def _revive(self, name: str) -> None:
+        for pipeline in self.queues.values():
+            pipeline.revive(name)
 
     async def open(self) -> None:
         """Open what handlers ask for, before anything else.

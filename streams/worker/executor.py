@@ -87,6 +87,7 @@ class LoopExecutor:
         ask_cluster: AskCluster | None = None,
         near_ms: int = NEAR_MS,
         lease_ms: int = LEASE_MS,
+        on_breaker_closed: Callable[[str], None] = lambda name: None,
         rng: random.Random | None = None,
     ) -> None:
         self._clock = clock
@@ -95,6 +96,7 @@ class LoopExecutor:
         self._opened = opened  # resources
         self._random = (rng or random.Random()).random
         self._limits = Limits(clock.now, clock.elapsed, near_ms, uuid4().hex, lease_ms)
+        self._limits.on_breaker_closed = on_breaker_closed
         self._slots = {
             "loop": Slots(concurrency, weights, self._limits),
             "thread": Slots(threads, weights, self._limits),

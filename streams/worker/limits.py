@@ -58,6 +58,7 @@ class Limits:
         self._fairs: dict[tuple[str, str], Fair] = {}
         self._worker = worker  # this process, and no other
         self._lease_ms = lease_ms  # of slots of the cluster
+        self.on_breaker_closed: Callable[[str], None] = lambda name: None
         self.of_cluster: dict[str, Rate | ClusterSlots] = {}  # those that are asked for
         self._looks: list[tuple[int, int, Limit]] = []  # a heap: when, and at what
         self._order = count()
@@ -117,6 +118,7 @@ class Limits:
                 of=breaker.of,
                 pause_ms=to_ms(breaker.pause),
                 at_most_ms=to_ms(breaker.at_most),
+                on_closed=lambda name: self.on_breaker_closed(name),
             )
         return limit
 

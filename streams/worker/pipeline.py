@@ -34,6 +34,7 @@ from streams.worker.openings import BYTES_MAX, Openings
 from streams.worker.outcomes import Outcomes
 from streams.worker.owned import Owned
 from streams.worker.ports import Alarm, Clock, Executor, Log, Source
+from streams.worker.revivals import Revivals
 from streams.worker.settlement import Place, Settlement
 from streams.worker.suspects import Suspicion
 from streams.worker.tables import Tables
@@ -107,6 +108,7 @@ class Pipeline:
         callbacks = Callbacks(owned)
         self._commands = Commands(owned, self._outcomes, callbacks)
         self._openings = Openings(owned, callbacks, self._commands.purges)
+        self._revivals = Revivals(owned)
         self._take_overs = TakeOvers(owned)
         self._noted = Noted(owned, self._take_overs)
         self._intake = Intake(owned, self._commands, self._take_overs, callbacks)
@@ -318,6 +320,11 @@ class Pipeline:
         self._openings.let_in(limit, count)
         self._stir()
 
+    def revive(self, name: str) -> None:
+        """Replay dead jobs of a name, as far as their policy says so: its breaker has closed."""
+        self._revivals.begin(name, self._clock.now())
+        self._stir()
+
     def hear(self, attempt: Attempt) -> None:
         """There is news in an attempt's notebook: of its handler's progress, or its log."""
         self._noted.hear(attempt, self._clock.now())
@@ -406,6 +413,7 @@ class Pipeline:
         self._commands.obey_all(settlement, now)
         self._note_sent_letters(settlement)
         if not self._draining:
+            self._revivals.release(settlement, now)
             self._openings.release(settlement, now)
             while self._arrived and self._has_room and len(settlement.opens) < OPENED_AT_ONCE:
                 records = self._arrived.popleft()
@@ -441,6 +449,7 @@ class Pipeline:
         return (
             not self._is_marked
             or self._openings.has_work
+            or self._revivals.has_work
             or self._commands.purges.has_work
             or bool(self._arrived and self._has_room)
             or bool(self._noted)

@@ -10,6 +10,7 @@ from steps import crash, kill_all, send
 
 from streams import (
     AfterDead,
+    Breaker,
     DeadJob,
     Fixed,
     JobContext,
@@ -127,6 +128,61 @@ async def test_a_dead_job_says_when_it_is_replayed() -> None:
         assert isinstance(dead, OpenEntry)
         assert dead.due == dead.failed_at + 3_600_000
         assert not dead.letter_pending
+
+
+OUTAGE = True
+
+
+class Call(JobPayload, name="call"):
+    n: int
+
+
+@job(
+    retry=Retry(attempts=1),
+    breaker=Breaker(0.5, of=4, pause="1m"),
+    after_dead=AfterDead(when_breaker_closes=True, replays=1),
+)
+async def call(payload: Call, ctx: JobContext) -> int:
+    RAN.append((payload.n, ctx.generation))
+    if OUTAGE or payload.n < 0:
+        raise ConnectionError("no answer")
+    return payload.n
+
+
+async def test_what_died_in_an_outage_is_replayed_when_the_breaker_closes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with Sandbox(call) as box:
+        # given jobs that died until the breaker opened, and others that it holds
+        for n in (-1, 1, 2, 3):
+            await box.enqueue(Call(n=n))
+        held = await box.enqueue(Call(n=4))
+        assert len(box.jobs(state="dead")) == 4
+        # when its probe fails, nothing is replayed
+        await box.advance("1m")
+        assert [generation for _, generation in RAN] == [0] * 5
+        # when the probe succeeds, all that died runs again, once
+        monkeypatch.setattr(f"{__name__}.OUTAGE", False)
+        await box.advance("2m")
+        assert box.result(held) == 4
+        assert sorted(RAN[-4:]) == [(-1, 1), (1, 1), (2, 1), (3, 1)]
+        assert len(box.jobs(state="completed")) == 4
+        await box.advance("1h")
+        (dead,) = box.jobs(state="dead")
+        assert (dead.job.name, dead.generation) == ("call", 1)
+        assert len(box.cluster.latest(box.cluster.names.dead)) == 1
+
+
+async def test_many_that_died_are_looked_for_bit_by_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streams.worker.revivals.LOOKED_AT", 3)
+    async with Sandbox(call) as box:
+        handles = [await box.enqueue(Call(n=n)) for n in range(4)]
+        for n in range(20):
+            await box.enqueue(Call(n=n), delay="30d")
+        monkeypatch.setattr(f"{__name__}.OUTAGE", False)
+        await box.enqueue(Call(n=9))
+        await box.advance("1m")
+        assert [box.result(each) for each in handles] == [0, 1, 2, 3]
 
 
 async def cut_at(
