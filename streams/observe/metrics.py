@@ -24,6 +24,8 @@ WAIT: Final = "streams_job_wait_seconds"
 RUN: Final = "streams_job_run_seconds"
 RETRIES: Final = "streams_retries_total"
 DEAD_LETTERS: Final = "streams_dead_letters_total"
+DEAD_NOW: Final = "streams_dead_letters"
+REPLAYS: Final = "streams_replays_total"
 DUPLICATES: Final = "streams_duplicates_dropped_total"
 UNDECODABLE: Final = "streams_undecodable_total"
 LAG: Final = "streams_queue_lag"
@@ -98,6 +100,7 @@ class WorkerMetrics:
                 RETRIES, "Attempts that failed and are to be retried.", by_name
             ),
             Happening.DEAD: Counters(DEAD_LETTERS, "Jobs that were given up.", by_name),
+            Happening.REPLAYED: Counters(REPLAYS, "Dead jobs that were replayed.", by_name),
             Happening.DUPLICATE: Counters(
                 DUPLICATES, "Deliveries of jobs that were known already.", by_name
             ),
@@ -190,7 +193,7 @@ class _Queues(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """One sample for each queue and gauge; what is not known yet has none."""
-        lag, oldest, in_hand = families = self._families()
+        lag, oldest, in_hand, dead = families = self._families()
         try:
             readings = tuple(self._read())
         except Exception:  # the counters are worth having without the gauges
@@ -203,10 +206,11 @@ class _Queues(Collector):
             if reading.oldest_waiting_ms is not None:
                 oldest.add_metric(labels, reading.oldest_waiting_ms / 1000)
             in_hand.add_metric(labels, reading.in_hand)
+            dead.add_metric(labels, reading.dead)
         return families
 
     @staticmethod
-    def _families() -> tuple[GaugeMetricFamily, GaugeMetricFamily, GaugeMetricFamily]:
+    def _families() -> tuple[GaugeMetricFamily, ...]:
         by_queue = ("queue",)
         return (
             GaugeMetricFamily(LAG, "Records not settled or taken over yet.", labels=by_queue),
@@ -216,6 +220,9 @@ class _Queues(Collector):
                 labels=by_queue,
             ),
             GaugeMetricFamily(IN_HAND, "Jobs admitted and not settled.", labels=by_queue),
+            GaugeMetricFamily(
+                DEAD_NOW, "Dead jobs whose letters nobody has resolved.", labels=by_queue
+            ),
         )
 
 

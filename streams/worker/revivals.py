@@ -20,9 +20,7 @@ class Revivals:
 
     def __init__(self, owned: Owned) -> None:
         self._owned = owned
-        self._cursors: dict[
-            str, tuple[bytes, int]
-        ] = {}  # by name: whence, and since when
+        self._cursors: dict[str, tuple[bytes, int]] = {}  # by name: whence, and since when
 
     @property
     def has_work(self) -> bool:

@@ -130,12 +130,13 @@ def test_gauges_are_read_at_the_scrape_and_not_before() -> None:
 
     metrics = WorkerMetrics(names=[], read=read)
     assert reads == 0
-    readings.append(QueueReading(queue="default", lag=7, oldest_waiting_ms=2500, in_hand=3))
+    readings.append(QueueReading(queue="default", lag=7, oldest_waiting_ms=2500, in_hand=3, dead=5))
     readings.append(QueueReading(queue="bulk", lag=None, oldest_waiting_ms=None, in_hand=0))
 
     assert value(metrics, "streams_queue_lag", queue="default") == 7
     assert value(metrics, "streams_queue_oldest_waiting_seconds", queue="default") == 2.5
     assert value(metrics, "streams_queue_in_hand", queue="default") == 3
+    assert value(metrics, "streams_dead_letters", queue="default") == 5
     assert value(metrics, "streams_queue_lag", queue="bulk") is None
     assert value(metrics, "streams_queue_oldest_waiting_seconds", queue="bulk") is None
     assert value(metrics, "streams_queue_in_hand", queue="bulk") == 0
