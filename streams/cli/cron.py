@@ -131,12 +131,12 @@ def pause(
 
 @app.command(epilog=exits.EPILOG)
 def resume(name: str = _NAME) -> None:
-    """Go on with a schedule that was paused, from now on."""
+    """Go on with a schedule that was paused, or is ahead, from now on."""
     from streams.wire.schedules import Halt, encode_halt
 
     settings, registry = loaded()
     known = _found(asyncio.run(_read(settings, registry)), name)
-    if known.pause is None:
+    if known.pause is None and known.state(_now()) != "ahead":
         print(f"{name} is not paused")
         return
     asyncio.run(_write(settings, [encode_halt(name, Halt(at=_now(), is_paused=False))]))

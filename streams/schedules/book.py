@@ -18,10 +18,16 @@ from streams.wire.schedules import (
     decode_ticked,
 )
 from streams.worker.control import Control
-from streams.worker.schedules import Planned, decoded, planned_at_run_time, planned_in_code
+from streams.worker.schedules import (
+    AHEAD_MS,
+    Planned,
+    decoded,
+    planned_at_run_time,
+    planned_in_code,
+)
 
 Origin = Literal["code", "added", "elsewhere", "retired"]
-State = Literal["active", "paused", "ended", "elsewhere", "retired"]
+State = Literal["active", "ahead", "paused", "ended", "elsewhere", "retired"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +54,10 @@ class Known:
             return "elsewhere" if self.pause is None else "paused"
         if next_tick(self.planned.schedule, now) is None:
             return "ended"
-        return "active" if self.pause is None else "paused"
+        if self.pause is not None:
+            return "paused"
+        is_ahead = self.ticked is not None and self.ticked.last > now + AHEAD_MS
+        return "ahead" if is_ahead else "active"
 
     def last_tick(self) -> int | None:
         """The last tick that was decided (ms since the epoch), if the record is of a tick."""

@@ -36,6 +36,7 @@ class Ticked:
     skipped: int = 0  # those of them that were not run, nor stood for
     gone: int | None = None  # since when no worker knows it any more
     is_added: bool = False  # at run time: without that record it was removed
+    resumed: int = 0  # the last time that it was told to go on, and did
 
     def since(self, before: Ticked | None) -> Ticked:
         """The same with what was counted since then alone."""
@@ -89,6 +90,7 @@ def encode_ticked(name: str, ticked: Ticked) -> tuple[bytes, bytes]:
         "skipped": ticked.skipped,
         **({} if ticked.gone is None else {"gone": ticked.gone}),
         **({"added": True} if ticked.is_added else {}),
+        **({"resumed": ticked.resumed} if ticked.resumed else {}),
     }
     return TICKED + name.encode(), orjson.dumps(told)
 
@@ -112,6 +114,7 @@ def decode_ticked(value: bytes) -> Ticked:
             skipped=int(told["skipped"]),
             gone=None if gone is None else int(gone),
             is_added=bool(told.get("added", False)),
+            resumed=int(told.get("resumed", 0)),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UndecodableRecord(f"it does not say how far a schedule is: {error}") from error

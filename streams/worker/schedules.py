@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Final, TypeVar
 
 from streams.cron.missed import Due, Firing, decide
@@ -49,6 +50,8 @@ GRACE_MS: Final = 30_000
 GONE_AFTER_MS: Final = 15 * 60_000
 """In a rolling deploy a schedule that this worker does not know is known to the next one."""
 RETRY_MS: Final = 1_000
+AHEAD_MS: Final = 60_000
+"""Clocks of workers differ by less."""
 AT_ONCE: Final = 100
 SOURCE: Final = "cron"
 
@@ -165,6 +168,7 @@ class Schedules:
         self._halts: dict[str, Halt] = {}
         self._next: dict[str, tuple[Schedule, int, int | None]] = {}  # see `_next_due`
         self._unknown_since: dict[str, int] = {}
+        self._ahead: set[str] = set()  # those of which it was said
         self._hidden: set[str] = set()  # added ones whose name is in the code
 
     @property
@@ -283,9 +287,26 @@ class Schedules:
         # What was due meanwhile was not missed.
         if known.gone is not None:
             last = max(last, now)
-        if halt is not None and not halt.is_paused:
-            last = max(last, halt.at)
+        if halt is not None and not halt.is_paused and halt.at != known.resumed:
+            # Once: it is also how one goes on that was decided ahead, while a clock was wrong.
+            last = halt.at if last > now else max(last, halt.at)
+            known = replace(known, resumed=halt.at)
+        self._note_ahead(planned.name, last, now)
         return replace(known, last=last, gone=None)
+
+    def _note_ahead(self, name: str, last: int, now: int) -> None:
+        """Say once that a schedule is silent since some worker's clock was ahead."""
+        if last <= now + AHEAD_MS:
+            self._ahead.discard(name)
+        elif name not in self._ahead:
+            self._ahead.add(name)
+            logger.warning(
+                "schedule %s was decided up to %s, which is to come: a clock was ahead then. "
+                "Nothing of it runs before that, unless `streams cron resume %s` is given",
+                name,
+                datetime.fromtimestamp(last / 1000, UTC).isoformat(timespec="seconds"),
+                name,
+            )
 
     async def _appends(self, planned: Planned, firing: Firing) -> list[Append]:
         key, value, headers = encode(tick_envelope(planned, firing))

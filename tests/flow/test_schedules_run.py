@@ -146,6 +146,28 @@ async def test_a_pause_drops_what_is_due_and_a_new_pattern_begins_anew():
         assert times() == ["22:20", "23:30"]
 
 
+async def test_one_that_was_decided_ahead_says_so_and_goes_on_when_it_is_told_to(
+    caplog: pytest.LogCaptureFixture,
+):
+    async with Sandbox(each_ten) as box:
+        await box.advance("10m")
+        # given a worker whose clock was a year ahead for a while
+        known = box.cluster.latest(box.cluster.names.control)[b"cron:each_ten"]
+        ahead = replace(decode_ticked(known), last=box.cluster.clock.now() + 365 * 86_400_000)
+        await tell(box, encode_ticked("each_ten", ahead))
+        await box.advance("1h")
+        assert times() == ["22:20"]
+        (told,) = (x.message for x in caplog.records if "a clock was ahead" in x.message)
+        assert "`streams cron resume each_ten`" in told
+        # when it is told to go on, it does, and was told once
+        await pause(box, "each_ten", is_paused=False)
+        await box.advance("20m")
+        assert times() == ["22:20", "23:30", "23:40"]
+        await crash(box, "w2")
+        await box.advance("10m")
+        assert times()[-1] == "23:50"
+
+
 async def pause(box: Sandbox, name: str, *, is_paused: bool) -> None:
     await tell(box, encode_halt(name, Halt(at=box.cluster.clock.now(), is_paused=is_paused)))
 

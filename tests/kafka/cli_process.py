@@ -40,12 +40,12 @@ class Cli:
             "PYTHONPATH": str(Path(__file__).parent),
         }
 
-    async def run(self, *arguments: str, stdin: str = "") -> Said:
-        """One command, from start to end."""
+    async def run(self, *arguments: str, stdin: str = "", **variables: str) -> Said:
+        """One command, from start to end; with these environment variables as well."""
         process = await asyncio.create_subprocess_exec(
             str(STREAMS),
             *arguments,
-            env=self._environment,
+            env={**self._environment, **variables},
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,

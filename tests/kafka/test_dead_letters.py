@@ -215,6 +215,26 @@ async def test_a_payload_is_edited_and_one_that_does_not_fit_stays(
     assert [words[4] for words in found[3:]] == ["True"] * 3
 
 
+async def test_one_payload_is_changed_in_an_editor(
+    cli: Cli, client: JobClient, effects_file: Path
+) -> None:
+    handle = await client.enqueue(Pay(account=7, n=1))
+    await until_dead(cli, 1)
+    many = await cli.run("dlq", "replay", "--all", "--edit")
+    assert (many.code, "for many there is --patch" in many.errors) == (exits.USAGE, True)
+    # when nothing is saved, or what does not fit, the letter stays
+    unsaved = await cli.run("dlq", "replay", handle.id, "--edit", VISUAL="true")
+    assert (unsaved.code, "nothing was saved" in unsaved.errors) == (exits.NEGATIVE, True)
+    wrong = await cli.run("dlq", "replay", handle.id, "--edit", VISUAL="sed -i s/1/x/")
+    assert wrong.code != exits.DONE
+    assert len(await listed(cli)) == 1
+    # when what fits is saved
+    said = await cli.run("dlq", "replay", handle.id, "--edit", VISUAL="sed -i s/false/true/")
+    assert (said.code, said.output) == (exits.DONE, "1 of 1 replayed\n"), said.errors
+    found = await until(effects_file, lambda x: len(x) == 2, lambda: "")
+    assert found[1] == ["pay", "7", "1", "1", "True"]
+
+
 async def test_a_letter_goes_on_in_another_queue_as_another_job(
     cli: Cli, client: JobClient, effects_file: Path
 ) -> None:
