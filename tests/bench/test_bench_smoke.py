@@ -49,6 +49,8 @@ def test_drain_measures_recounts_and_leaves_nothing_behind(kafka: str, tmp_path:
         ("processes", 6_000, ["one_per_second", "two_per_second", "ratio"]),
         ("start", 2_000, ["warm_seconds"]),
         ("ledger", 30_000, ["ratio", "rss_mb", "recovered_seconds"]),
+        ("replay", 5_000, ["replayed_per_second", "replay_peak_mb", "page_seconds"]),
+        ("ticks", 120, ["ticks", "p50_late_ms", "p99_late_ms", "replaced_ms"]),
     ],
 )
 def test_the_others_measure_and_recount(
