@@ -260,6 +260,40 @@ async def test_a_letter_goes_on_in_another_queue_as_another_job(
     assert (new["state"], new["queue"], new["key"]) == ("completed", "bulk", "bill:7")
 
 
+async def test_letters_of_a_job_that_is_gone_from_the_code_can_all_be_resolved(
+    cli: Cli,
+    client: JobClient,
+    worker: WorkerProcess,
+    effects_file: Path,
+    kafka: str,
+    prefix: str,
+    tmp_path: Path,
+) -> None:
+    await client.enqueue_many([Pay(account=n, n=n) for n in range(3)])
+    await until_dead(cli, 3)
+    # given a deploy that has no such job any more
+    assert worker.stop() == 0
+    later = Cli(kafka, prefix, "later_handlers")
+    with WorkerProcess(
+        kafka, prefix, "later_handlers", tmp_path / "later", EFFECTS=str(effects_file)
+    ):
+        # then they are listed, exported, sent on and discarded
+        assert len(await listed(later, "--job", "pay")) == 3
+        exported = await later.run("dlq", "export", "--job", "pay")
+        assert (exported.code, len(exported.output.splitlines())) == (exits.DONE, 3)
+        patched = await later.run("dlq", "replay", "--key", "0", "--patch", "[]", "--yes")
+        assert patched.code == exits.NEGATIVE
+        assert "no handler here is named 'pay'" in patched.errors
+        sent = await later.run("dlq", "replay", "--key", "1", "--to-job", "bill", "--yes")
+        assert (sent.code, sent.output) == (exits.DONE, "1 of 1 replayed\n"), sent.errors
+        await until(
+            effects_file, lambda x: ["bill", "1", "1", "0", "later"] in x, lambda: sent.errors
+        )
+        gone = await later.run("dlq", "discard", "--all", "--reason", "it is gone", "--yes")
+        assert (gone.code, gone.output) == (exits.DONE, "2 of 2 discarded\n"), gone.errors
+        assert await listed(later) == []
+
+
 async def test_what_came_back_too_often_is_left_and_discarded_with_a_reason(
     cli: Cli, client: JobClient
 ) -> None:
