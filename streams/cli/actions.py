@@ -34,6 +34,7 @@ def ls(
                     "reason": action.reason,
                     "began": action.at,
                     "ended": ended,
+                    "failed": action.failed or None,
                     "counts": action.counts,
                 }
                 for action, ended in found
@@ -59,7 +60,8 @@ def ls(
 def _told(action: OperatorAction, ended: int | None) -> str:
     if ended is None:
         return "(did not end)"
-    return ", ".join(f"{count:,} {name}" for name, count in action.counts.items())
+    counts = ", ".join(f"{count:,} {name}" for name, count in action.counts.items())
+    return f"{counts} ({action.failed})" if action.failed else counts
 
 
 async def _actions() -> list[tuple[OperatorAction, int | None]]:

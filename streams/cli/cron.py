@@ -123,6 +123,9 @@ def pause(
 
     settings, registry = loaded()
     known = _found(asyncio.run(_read(settings, registry)), name)
+    if known.pause is not None and not reason:
+        print(f"{name} is paused already")
+        return
     since = _now() if known.pause is None else known.pause.at
     halt = Halt(at=since, is_paused=True, reason=reason)
     asyncio.run(_write(settings, [encode_halt(name, halt)]))

@@ -46,7 +46,7 @@ def ls(
     as_json: bool = JSON,
 ) -> None:
     """List the dead letters, the newest first."""
-    from streams.replay.listing import GROUPS
+    from streams.replay.listing import GROUPS, check_cursor
 
     if by is not None and by not in GROUPS:
         fail(f"--by {by}: there are {', '.join(GROUPS)}", exits.USAGE)
@@ -54,9 +54,10 @@ def ls(
         _print_groups(asyncio.run(_groups(filter, by)), by, as_json)
         return
     try:
-        page, names = asyncio.run(_page(filter, limit, cursor))
+        check_cursor(cursor)
     except ValueError as error:
         fail(f"--cursor: {error}", exits.USAGE)
+    page, names = asyncio.run(_page(filter, limit, cursor))
     _print_page(page, filter, names, as_json)
 
 

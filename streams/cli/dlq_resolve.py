@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from streams.cli import exits
-from streams.cli.letter_changes import edited_by, names, preparing, target
+from streams.cli.letter_changes import check_queue, edited_by, names, preparing
 from streams.cli.letter_options import LETTER, takes_filter
 from streams.cli.letter_orders import Order, carry_out
 from streams.cli.output import JSON, fail
@@ -49,6 +49,8 @@ def replay(
     as_json: bool = JSON,
 ) -> None:
     """Replay dead letters; exit code 1 if one was not. Once more, and it goes on with the rest."""
+    from streams.replay.actions import Moving, Replaying
+
     if edit and (letter is None or patch is not None):
         fail("--edit changes the payload of one LETTER; for many there is --patch", exits.USAGE)
     change = edited_by(patch, edit)
@@ -59,11 +61,14 @@ def replay(
         timeout_ms=_duration(timeout),
         returns_max=max_returns,
         prepare=preparing(change, to_queue, to_job),
+        how=_how(patch, edit, to_queue, to_job),
         yes=yes or letter is not None,
         dry_run=dry_run,
         as_json=as_json,
     )
-    carry_out(order, target(to_queue, to_job))
+    moves = to_queue is not None or to_job is not None
+    check_queue(to_queue)
+    carry_out(order, Moving(names()) if moves else Replaying(names()))
 
 
 @takes_filter
@@ -82,6 +87,8 @@ def discard(
     """Discard dead letters, for good; exit code 1 if one was not."""
     from streams.replay.actions import Discarding
 
+    if not reason.strip():
+        fail("--reason is empty: say why", exits.USAGE)
     order = Order(
         verb="discard",
         filter=_meant(letter, filter, all),
@@ -93,6 +100,13 @@ def discard(
         as_json=as_json,
     )
     carry_out(order, Discarding(names(), reason))
+
+
+def _how(patch: str | None, edit: bool, to_queue: str | None, to_job: str | None) -> str:
+    said = {"patch": patch, "edit": "" if edit else None, "to-queue": to_queue, "to-job": to_job}
+    return " ".join(
+        f"--{name} {value}".strip() for name, value in said.items() if value is not None
+    )
 
 
 def _meant(letter: str | None, filter: LetterFilter, all: bool) -> LetterFilter:

@@ -284,7 +284,7 @@ def _standing(entry: OpenEntry, evidence: Evidence, now: int) -> str:
 
 
 def _replay(job: JobKey, queue: str) -> str:
-    return f"streams dlq replay {job.id} --name {job.name} --queue {queue}"
+    return f"streams dlq replay {job.id} --job {job.name} --queue {queue}"
 
 
 def _count(number: int, noun: str) -> str:

@@ -303,14 +303,18 @@ def _as_json(found: Found) -> dict[str, Any]:
 def _print(found: Found) -> None:
     _print_status(found)
     entry = found.story.entry
-    payload = found.sent.payload if found.sent else entry.payload if entry else None
+    payload = entry.payload if entry else found.sent.payload if found.sent else None
     checkpoint = _checkpoint(found)
     print_fields(
         [
             # A tick may be enqueued long after the time that it is for, and has no other.
             ("tick" if _is_tick(found) else "sent", show_time(_time(found))),
             ("due", "" if entry is None else show_time(entry.due)),
-            ("payload", "" if payload is None else show_bytes(payload)),
+            # A replay may have changed it, and what is over has it no more.
+            (
+                "payload" if entry or not found.status.generation else "first payload",
+                "" if payload is None else show_bytes(payload),
+            ),
             ("checkpoint", "" if checkpoint is None else show_json(checkpoint)),
         ]
     )
@@ -337,8 +341,15 @@ def _print_status(found: Found) -> None:
             ("result", _result(status)),
             # What went wrong before it completed is in its attempts.
             ("error", "" if status.state == "completed" else status.error or ""),
+            ("reason", _reason(found)),
         ]
     )
+
+
+def _reason(found: Found) -> str:
+    """Why it ended without a result, if it was not for an error."""
+    ledger = found.story.ledger
+    return "" if ledger is None or found.status.state == "completed" else ledger.reason
 
 
 def _result(status: JobStatus) -> str:

@@ -14,9 +14,9 @@ from streams.cli.handlers import loaded
 from streams.cli.output import fail
 
 if TYPE_CHECKING:
+    from streams.jobs.definition import JobDefinition
     from streams.replay.editing import Change
     from streams.replay.letters import Letter
-    from streams.replay.resolving import Action
     from streams.wire.topics import TopicNames
 
 Prepare = Callable[["Letter"], "Letter"]
@@ -40,7 +40,7 @@ def edited_by(patch: str | None, edit: bool) -> Change | None:
     if patch is None:
         return None
     text = patch
-    if not patch.lstrip().startswith("["):
+    if not patch.lstrip().startswith(("[", "{")):
         try:
             text = Path(patch).read_text()
         except OSError as error:
@@ -56,7 +56,10 @@ def _in_an_editor(value: Any) -> Any:
 
     text = orjson.dumps(value, option=orjson.OPT_INDENT_2).decode() + "\n"
     while True:
-        saved = click.edit(text, extension=".json")
+        try:
+            saved = click.edit(text, extension=".json")
+        except click.ClickException as error:
+            fail(f"--edit: {error.message}: the letter stays", exits.NEGATIVE)
         if saved is None:
             fail("nothing was saved: the letter stays", exits.NEGATIVE)
         try:
@@ -68,33 +71,39 @@ def _in_an_editor(value: Any) -> Any:
 
 
 def preparing(change: Change | None, to_queue: str | None, to_job: str | None) -> Prepare | None:
-    """What is done with each letter before it is sent: changed, and checked by its contract."""
-    from streams.replay.editing import Editing, decoded
-
-    if change is None and to_job is None:
-        return None if to_queue is None else decoded
-
-    _, registry = loaded()
-    return Editing(registry, change or _as_it_is, to_job).edited
-
-
-def _as_it_is(value: Any) -> Any:
-    return value
-
-
-def target(to_queue: str | None, to_job: str | None) -> Action:
-    """Where letters go: back into their jobs, or on as new ones."""
-    from streams.replay.actions import Replaying, Retargeting
+    """What is done with each letter before it is sent: changed, checked, and sent elsewhere."""
+    from streams.replay.editing import Editing, Sending
 
     if to_queue is None and to_job is None:
-        return Replaying(names())
-    if to_job is None:
-        return Retargeting(names(), to_queue or "", None, None)
-    _, registry = loaded()
-    definition = registry.by_name(to_job)
-    if definition is None:
-        from streams.jobs.meant import advice
+        return None if change is None else Editing(loaded()[1], change).prepared
+    return Sending(to_queue, None if to_job is None else _definition(to_job), change).prepared
 
+
+def _definition(name: str) -> JobDefinition:
+    from streams.jobs.meant import advice
+
+    _, registry = loaded()
+    definition = registry.by_name(name)
+    if definition is None:
         known = [each.name for each in registry.definitions()]
-        fail(f"--to-job: no handler here is named {to_job!r}; {advice(to_job, known)}", exits.USAGE)
-    return Retargeting(names(), to_queue or definition.queue, to_job, definition.key_scope)
+        fail(f"--to-job: no handler here is named {name!r}; {advice(name, known)}", exits.USAGE)
+    return definition
+
+
+def check_queue(queue: str | None) -> None:
+    """End the command if there is no such queue to send letters to."""
+    import asyncio
+
+    from streams.settings import Settings
+    from streams.wire.reader import partition_counts
+
+    if queue is None:
+        return
+    counts = asyncio.run(partition_counts(Settings().bootstrap_servers))
+    topics = {names().queue(queue), names().commands(queue), names().retry(queue)}
+    if not topics <= counts.keys():
+        fail(
+            f"--to-queue: there is no queue {queue!r}: add it to STREAMS_QUEUES, and create its "
+            "topics with `streams topics apply`",
+            exits.USAGE,
+        )

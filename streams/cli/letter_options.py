@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 import typer
 
+from streams.cli import exits
+from streams.cli.output import fail
 from streams.cli.times import read_moment
 
 if TYPE_CHECKING:
@@ -40,14 +42,17 @@ def _options(
 ) -> LetterFilter:
     from streams.replay.letter_filter import LetterFilter
 
+    first, last = _moment("--since", since), _moment("--until", until)
+    if first is not None and last is not None and first >= last:
+        fail(f"--since {since} is not before --until {until}: nothing can fit", exits.USAGE)
     return LetterFilter(
         job=job,
         queue=queue,
         error=error,
         text=text,
         key=key,
-        since=_moment("--since", since),
-        until=_moment("--until", until),
+        since=first,
+        until=last,
         generation=generation,
     )
 

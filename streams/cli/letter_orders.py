@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ class Order:
     verb: str  # "replay"
     filter: LetterFilter
     reason: str = ""
+    how: str = ""  # what else was said, for the record
     rate: float | None
     timeout_ms: int
     returns_max: int | None = None  # letters that came back more often are left
@@ -53,11 +55,14 @@ def carry_out(order: Order, action: Action) -> None:
             _print_preview(order, found)
             return
         count = found.meant
+        if not count:
+            _conclude(order, found)
+            return
         ask(f"{order.verb.capitalize()} {count:,} dead letter{'s' if count != 1 else ''}?")
     try:
         found = asyncio.run(_resolve(order, action))
     except KeyboardInterrupt:
-        print(f"\ninterrupted: the same command {order.verb}s those that are left")
+        print(f"\ninterrupted: the same command {order.verb}s those that are left", file=sys.stderr)
         raise
     _conclude(order, found)
 
@@ -119,6 +124,15 @@ def _print_preview(order: Order, found: _Found) -> None:
         sample = [plain(letter) for letter in found.sample]
         print_json({**_as_json(order, found), "sample": sample})
         return
+    if found.sample:
+        _print_sample(found.sample)
+    shown = f", {len(found.sample)} of them above" if found.meant > len(found.sample) else ""
+    print(f"{found.meant:,} would be {order.done}{shown}; none was")
+    if why := _left(order, found):
+        fail("; ".join(why), exits.NEGATIVE)
+
+
+def _print_sample(sample: list[Letter]) -> None:
     print_table(
         ("letter", "job", "queue", "failed", "error"),
         [
@@ -129,17 +143,12 @@ def _print_preview(order: Order, found: _Found) -> None:
                 show_time(letter.last_failure),
                 f"{letter.error}: {letter.message}".splitlines()[0][:100],
             )
-            for letter in found.sample
+            for letter in sample
         ],
     )
-    shown = f", {len(found.sample)} of them above" if found.meant > len(found.sample) else ""
-    print(f"{found.meant:,} would be {order.done}{shown}; none was")
-    for why in _left(order, found):
-        print(why)
 
 
 async def _resolve(order: Order, action: Action) -> _Found:
-    from rich.console import Console
     from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
     from streams.replay.actions_log import written_down
@@ -153,11 +162,14 @@ async def _resolve(order: Order, action: Action) -> _Found:
         bootstrap,
         names().actions,
         what=f"dlq {order.verb}",
-        on=order.filter.told(),
+        on=" ".join(filter(None, (order.filter.told() or "--all", order.how))),
         reason=order.reason,
     )
     async with _chosen(order) as letters, log as counts:
-        with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        meant = found.those_meant(order, letters)
+        if order.filter.letter is not None:  # it may be edited by hand, before anything else
+            meant = _each([letter async for letter in meant])
+        with Progress(*columns, **_where()) as progress:
             bar = progress.add_task(f"{order.verb}ing", total=None)
 
             def note(so_far: Resolved) -> None:
@@ -168,7 +180,7 @@ async def _resolve(order: Order, action: Action) -> _Found:
                 found.result = await resolve(
                     bootstrap,
                     names(),
-                    found.those_meant(order, letters),
+                    meant,
                     action,
                     rate=order.rate,
                     timeout_ms=order.timeout_ms,
@@ -179,18 +191,25 @@ async def _resolve(order: Order, action: Action) -> _Found:
     return found
 
 
+def _where() -> dict[str, Any]:
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    return {"console": console, "transient": True, "disable": not console.is_terminal}
+
+
 @asynccontextmanager
 async def _chosen(order: Order) -> AsyncIterator[AsyncIterator[Letter]]:
     if order.filter.letter is None:
         async with standing(order.filter) as letters:
             yield letters
         return
-    letter = await find_letter(order.filter.letter, order.filter)
+    yield _each([await find_letter(order.filter.letter, order.filter)])
 
-    async def alone() -> AsyncIterator[Letter]:
+
+async def _each(letters: list[Letter]) -> AsyncIterator[Letter]:
+    for letter in letters:
         yield letter
-
-    yield alone()
 
 
 def _conclude(order: Order, found: _Found) -> None:

@@ -44,7 +44,10 @@ async def find_letter(asked: str, filter: LetterFilter) -> Letter:
     if not found:
         fail(nothing(replace(filter, letter=asked)), exits.NOT_FOUND)
     # An older generation's letter may stand after a crash; only the newest can be replayed.
-    newest = {letter.job: letter for letter in sorted(found, key=lambda one: one.generation)}
+    newest = {
+        (letter.queue, letter.job): letter
+        for letter in sorted(found, key=lambda one: one.generation)
+    }
     if len(newest) > 1:
         print_table(
             ("letter", "job", "queue", "key"),

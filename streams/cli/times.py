@@ -29,7 +29,8 @@ def read_moment(option: str, text: str | None) -> datetime | None:
     except ValueError:
         fail(f"{option} {text}: write it as 2026-12-24T18:00+01:00, or ...T17:00Z", exits.USAGE)
     if moment.utcoffset() is None:
-        fail(f"{option} {text} has no time zone: write {text}+01:00, or ...Z", exits.USAGE)
+        whole = text if len(text) > len("2026-12-24") else f"{text}T00:00"
+        fail(f"{option} {text} has no time zone: write {whole}+01:00, or ...Z", exits.USAGE)
     return moment
 
 

@@ -17,8 +17,9 @@ REPLAYS: Final = 3
 class DeadJob(JobPayload):
     """What a handler in `AfterDead(run=...)` receives: the job that gave up, and why.
 
-    `key` is its ordering key without its scope. `payload` is None if it is no JSON, or larger than
-    half a megabyte: the letter has it.
+    `key` is its ordering key without its scope. `is_last`: its policy replays it no more, though
+    people may. `payload` is None if it is no JSON, is nested very deeply, or is larger than half a
+    megabyte: the letter has it.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -32,6 +33,7 @@ class DeadJob(JobPayload):
     error: str
     message: str
     failed_at: AwareDatetime
+    is_last: bool = True
     payload: JsonValue = None
 
 
@@ -56,6 +58,11 @@ class AfterDead:
         """When something is to be done about a job that gave up then (ms since the epoch)."""
         times = [self._replay_at(generation, failed_at), self._discard_at(failed_at)]
         return min((each for each in times if each is not None), default=None)
+
+    def is_last(self, generation: int) -> bool:
+        """Whether what gives up in this generation is not replayed by itself."""
+        replays = self.replay_after is not None or self.when_breaker_closes
+        return not replays or generation >= self.replays
 
     def is_replayed(self, generation: int, failed_at: int, now: int) -> bool:
         """Whether it is time to replay it."""
@@ -94,6 +101,8 @@ def after_dead_mistakes(policy: Any, *, has_breaker: bool, kind: type[Any]) -> l
                 mistakes.append(f"after_dead: {option}={value!r} is no time to wait")
         except (ValueError, TypeError) as error:
             mistakes.append(f"after_dead: {option}: {error}")
+    if not mistakes:
+        mistakes += _idle_mistakes(policy)
     is_number = isinstance(policy.replays, int) and not isinstance(policy.replays, bool)
     if not is_number or policy.replays < 1:
         mistakes.append(f"after_dead: replays={policy.replays!r} is no number from 1")
@@ -102,6 +111,19 @@ def after_dead_mistakes(policy: Any, *, has_breaker: bool, kind: type[Any]) -> l
     if policy.run is not None:
         mistakes += _hook_mistakes(policy.run, kind)
     return mistakes
+
+
+def _idle_mistakes(policy: AfterDead) -> list[str]:
+    """What a policy says that never comes to anything."""
+    after, at_last = policy.replay_after, policy.discard_after
+    if policy.run is None and after is None and at_last is None and not policy.when_breaker_closes:
+        return ["after_dead does nothing: say run=, replay_after=, or another of its options"]
+    if after is not None and at_last is not None and to_ms(at_last) <= to_ms(after):
+        return [
+            f"after_dead: discard_after={at_last!r} comes before replay_after={after!r}, so that "
+            "nothing is replayed"
+        ]
+    return []
 
 
 def _hook_mistakes(run: Any, kind: type[Any]) -> list[str]:

@@ -134,7 +134,8 @@ def _without_hook(found: Mapping[str, JobDefinition]) -> list[str]:
         if hook is not None and hook.name not in found:
             mistakes.append(
                 f"{definition.place}: {definition.name}: after_dead: {hook.name} is not among the "
-                "handlers that are here: name its module in STREAMS_HANDLERS, too"
+                "handlers that are here: name its module in STREAMS_HANDLERS, too; in a test "
+                "hand it to the Sandbox as well"
             )
     return mistakes
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from streams.replay.letters import Letter
 from streams.wire import headers as h
-from streams.wire.envelope import Record, decode, encode
 from streams.wire.state import Command, encode_command
 from streams.wire.topics import TopicNames
 from streams.worker.ports import Append
@@ -54,53 +51,29 @@ class Discarding:
         return [[_command(letter, command, self._names, partitions)]]
 
 
-class Retargeting:
-    """A new job in another queue, or of another name, with the same id; then the old one ends.
+class Moving:
+    """Its worker ends the job, and enqueues it elsewhere with the same id.
 
-    Its time is that of the last failure: who does it again, or two who do it, enqueue one job.
+    Where that is says the letter. Who does it again, or two who do it, enqueue one job.
     """
 
-    def __init__(self, names: TopicNames, queue: str, name: str | None, scope: str | None) -> None:
+    def __init__(self, names: TopicNames) -> None:
         self._names = names
-        self._queue = queue
-        self._name = name  # None: that of the letter's job
-        self._scope = scope  # of its keys; None: as they are
 
     def appends(self, letter: Letter, partitions: int) -> list[list[Append]]:
-        """The job, then what ends the old one."""
-        envelope = decode(
-            Record(
-                topic=letter.origin[0],
-                partition=letter.origin[1],
-                offset=letter.origin[2],
-                timestamp=letter.last_failure,
-                key=letter.record_key,
-                value=letter.payload,
-                headers=letter.headers,
-            )
+        """A command."""
+        assert letter.job is not None
+        assert letter.moves is not None
+        command = Command(
+            kind="move",
+            job=letter.job,
+            generation=letter.generation,
+            payload=letter.edited,
+            queue=letter.moves.queue,
+            name=letter.moves.name,
+            key=letter.moves.key,
         )
-        name = self._name or envelope.name
-        again = replace(
-            envelope,
-            name=name,
-            queue=self._queue,
-            time=letter.last_failure,
-            key=self._key(envelope.key),
-            payload=letter.payload or b"" if letter.edited is None else letter.edited,
-            not_before=None,
-            expires=None,
-            child_of=None,  # that it is dead is what its callback was told
-            awaits=None,
-        )
-        key, value, headers = encode(again)
-        sent = Append(self._names.queue(self._queue), None, key, value, headers)
-        reason = f"sent to queue {self._queue} as {name}"
-        return [[sent], *Discarding(self._names, reason).appends(letter, partitions)]
-
-    def _key(self, key: str | None) -> str | None:
-        if key is None or self._scope is None:
-            return key
-        return f"{self._scope}:{key.partition(':')[2]}"
+        return [[_command(letter, command, self._names, partitions)]]
 
 
 def _command(letter: Letter, command: Command, names: TopicNames, partitions: int) -> Append:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import getpass
 import os
 import socket
@@ -9,12 +10,15 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from typing import Final
 
 from streams.errors import BrokerUnavailable, UndecodableRecord
 from streams.jobs.identity import new_id
 from streams.wire.actions import OperatorAction, decode_action, encode_action
 from streams.wire.producer import close_producer, open_producer, send
 from streams.wire.reader import partition_count, read_topics
+
+_STOPPED: Final = (KeyboardInterrupt, asyncio.CancelledError)
 
 
 @asynccontextmanager
@@ -35,11 +39,16 @@ async def written_down(
     )
     counts: dict[str, int] = {}
     await _write(bootstrap, topic, began)
+    failed = ""
     try:
         yield counts
+    except BaseException as error:
+        failed = "interrupted" if isinstance(error, _STOPPED) else type(error).__name__
+        raise
     finally:
+        ended = replace(began, at=_now(), ended=True, counts=counts, failed=failed)
         with suppress(BrokerUnavailable):
-            await _write(bootstrap, topic, replace(began, at=_now(), ended=True, counts=counts))
+            await _write(bootstrap, topic, ended)
 
 
 async def read_actions(bootstrap: str, topic: str) -> list[tuple[OperatorAction, int | None]]:

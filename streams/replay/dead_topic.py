@@ -20,6 +20,7 @@ from streams.wire.reader import TopicReader, open_reader, partition_count
 
 Wanted = Callable[[Letter], bool]
 
+_DIGITS_MAX: Final = 19
 _OF_A_LETTER: Final = frozenset((h.DEAD_QUEUE, h.DEAD_KEY, h.DEAD_OFFSET))
 
 
@@ -93,7 +94,7 @@ class _Standing:
             return
         queue, offset = (told.get(name) or b"" for name in (h.DEAD_QUEUE, h.DEAD_OFFSET))
         lane = hash((queue.decode(errors="replace"), record_key))
-        arrival = int(offset) if offset.isdigit() else 0
+        arrival = int(offset) if offset.isdigit() and len(offset) < _DIGITS_MAX else 0
         if arrival < self.latest.get(lane, -1):
             self.disordered.add(lane)
         else:

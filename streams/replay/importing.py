@@ -170,9 +170,8 @@ async def _write_letter(
     key, value, headers = undecodable_letter(
         record_of(letter), letter.queue, letter.message, letter.last_failure, letter.worker
     )
-    told = [(name, text) for name, text in headers if text is not None]
     partition = partition_of(key, counts[names.dead])
-    await send(producer, names.dead, key=key, value=value, headers=told, partition=partition)
+    await send(producer, names.dead, key=key, value=value, headers=headers, partition=partition)
 
 
 def read_lines(lines: Iterable[bytes]) -> Iterable[Letter]:

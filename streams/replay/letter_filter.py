@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Final
 
 from streams.replay.letters import Letter
+from streams.wire.times import show_time
+
+_TIMES: Final = ("since", "until")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +42,11 @@ class LetterFilter:
     def told(self) -> str:
         """What was asked for, as it is written on the command line; nothing: all letters."""
         said = ((field.name, getattr(self, field.name)) for field in fields(self))
-        return " ".join(f"--{name} {value}" for name, value in said if value is not None)
+        return " ".join(
+            f"--{name} {show_time(value) if name in _TIMES else value}"
+            for name, value in said
+            if value is not None
+        )
 
 
 def _is_error(letter: Letter, asked: str) -> bool:

@@ -14,6 +14,7 @@ from streams.jobs.states import State
 from streams.replay.letters import Letter
 from streams.wire.envelope import Record, decode
 from streams.wire.state import OpenEntry
+from streams.wire.times import LATEST
 
 
 def line_of(letter: Letter) -> bytes:
@@ -52,7 +53,7 @@ def letter_of_line(line: bytes) -> Letter:
     try:
         told = orjson.loads(line)
         topic, partition, offset = told["origin"]
-        origin = (str(topic), int(partition), int(offset))
+        origin = (str(topic), _number(partition), _number(offset))
         job = None
         if told["job"] is not None:
             key = told["key"]
@@ -65,20 +66,20 @@ def letter_of_line(line: bytes) -> Letter:
             key="/".join(map(str, origin)).encode(),
             queue=str(told["queue"]),
             job=job,
-            generation=int(told["generation"]),
-            attempts=int(told["attempts"]),
+            generation=_number(told["generation"]),
+            attempts=_number(told["attempts"]),
             error=str(told["error"]),
             message=str(told["message"]),
             trace=str(told["trace"]),
-            first_failure=int(told["firstFailure"]),
-            last_failure=int(told["lastFailure"]),
+            first_failure=_number(told["firstFailure"]),
+            last_failure=_number(told["lastFailure"]),
             origin=origin,
             worker=str(told["worker"]),
             version=str(told["version"]),
             place=(0, 0),
             record_key=_read(told["recordKey"]),
             payload=_read(told["payload"]),
-            headers=tuple((str(name), _read(value) or b"") for name, value in told["headers"]),
+            headers=tuple((str(name), _read(value)) for name, value in told["headers"]),
         )
     except KeyError as error:
         raise UndecodableRecord(
@@ -134,10 +135,18 @@ def dead_entry(letter: Letter) -> OpenEntry:
         reason="imported",
         failure=Failure(type=letter.error, message=letter.message, trace=letter.trace),
         first_failure=letter.first_failure,
+        died=letter.last_failure,
         letter_pending=True,
         enqueued=envelope.time,
         origin=letter.origin,
     )
+
+
+def _number(told: Any) -> int:
+    value = int(told)
+    if not 0 <= value <= LATEST:
+        raise ValueError(f"{value} is out of range")
+    return value
 
 
 def _told(value: bytes | None) -> Any:

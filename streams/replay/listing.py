@@ -11,6 +11,8 @@ from streams.replay.letters import Letter
 
 Order = tuple[int, int, int]  # last failure, partition, offset
 
+_DIGITS: Final = 20
+
 GROUPS: Final[dict[str, Callable[[Letter], str]]] = {
     "error": lambda letter: letter.error,
     "message": lambda letter: f"{letter.error}: {letter.message}".splitlines()[0][:200],
@@ -41,6 +43,16 @@ class Group:
     first: int = 0
     last: int = 0
     example: str = ""  # the id of the newest
+
+
+def check_cursor(cursor: str | None) -> None:
+    """Nothing, if it is one; None is the first page.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if cursor is not None:
+        _read(cursor)
 
 
 async def page_of(letters: AsyncIterable[Letter], size: int, cursor: str | None = None) -> Page:
@@ -96,6 +108,6 @@ def _show(order: Order) -> str:
 
 def _read(cursor: str) -> Order:
     parts = cursor.split("-")
-    if len(parts) != 3 or not all(part.isdigit() for part in parts):
+    if len(parts) != 3 or not all(p.isdigit() and len(p) < _DIGITS for p in parts):
         raise ValueError(f"{cursor!r} is no cursor: it is what the page before gave as next")
     return int(parts[0]), int(parts[1]), int(parts[2])

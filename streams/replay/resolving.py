@@ -188,5 +188,4 @@ class _Asking:
 
 
 def _sent(append: Append) -> Sent:
-    headers = [(name, value) for name, value in append.headers if value is not None]
-    return Sent(append.topic, append.partition, append.key, append.value, headers)
+    return Sent(append.topic, append.partition, append.key, append.value, append.headers)

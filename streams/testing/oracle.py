@@ -124,7 +124,8 @@ class Oracle:
         if key[:1] != b"[":
             self.nonsense.add(key.decode())
             return
-        job, _, generation = key.rpartition(b"#")
+        job, _, place = key.rpartition(b"#")
+        generation = place.rpartition(b"/")[2]
         letter = (orjson.loads(job)[2], int(generation))
         if record.value is None:
             self.letters.discard(letter)

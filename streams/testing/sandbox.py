@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from datetime import UTC, datetime
 from types import ModuleType, TracebackType
@@ -135,7 +135,7 @@ class Sandbox(Sender):
 
     def jobs(self, *, state: State | str | None = None) -> list[OpenEntry | LedgerRecord]:
         """All jobs that were taken over or are over; those of one state if given."""
-        found: list[OpenEntry | LedgerRecord] = [*self._open().values(), *self._ledger().values()]
+        found: list[OpenEntry | LedgerRecord] = [*self._entries(), *self._records()]
         return [job for job in found if state is None or job.state == state]
 
     def result(self, job: Handle | JobKey) -> Any:
@@ -270,20 +270,24 @@ class Sandbox(Sender):
         return Story(entry=self._open().get(job.encode()), ledger=ledger)
 
     def _open(self) -> dict[bytes, OpenEntry]:
-        found = {}
-        for queue in self.cluster.registry.queues():
-            for key, value in self.cluster.latest(self.cluster.names.retry(queue)).items():
-                if not key.startswith(b"#"):
-                    found[key] = decode_open(key, value)
-        return found
+        return {entry.job.encode(): entry for entry in self._entries()}
 
     def _ledger(self) -> dict[bytes, LedgerRecord]:
-        found = {}
+        return {record.job.encode(): record for record in self._records()}
+
+    def _entries(self) -> Iterator[OpenEntry]:
+        for key, value in self._state(self.cluster.names.retry):
+            yield decode_open(key, value)
+
+    def _records(self) -> Iterator[LedgerRecord]:
+        for key, value in self._state(self.cluster.names.ledger):
+            yield decode_ledger(key, value)
+
+    def _state(self, topic: Callable[[str], str]) -> Iterator[tuple[bytes, bytes]]:
         for queue in self.cluster.registry.queues():
-            for key, value in self.cluster.latest(self.cluster.names.ledger(queue)).items():
+            for key, value in self.cluster.latest(topic(queue)).items():
                 if not key.startswith(b"#"):
-                    found[key] = decode_ledger(key, value)
-        return found
+                    yield key, value
 
 
 def _key(job: Handle | JobKey) -> JobKey:

@@ -22,6 +22,7 @@ class OperatorAction:
     ended: bool = False
     counts: dict[str, int] = field(default_factory=dict)  # of one that ended
     reason: str = ""
+    failed: str = ""  # of one that ended before it was done: what ended it
 
 
 def encode_action(action: OperatorAction) -> tuple[bytes, bytes]:
@@ -46,6 +47,7 @@ def decode_action(value: bytes) -> OperatorAction:
             ended=bool(told["ended"]),
             counts={str(name): int(count) for name, count in told["counts"].items()},
             reason=str(told["reason"]),
+            failed=str(told.get("failed", "")),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UndecodableRecord(f"it is no action of an operator: {error}") from error

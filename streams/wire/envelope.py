@@ -16,6 +16,7 @@ from streams.values import immutable
 from streams.wire import headers as h
 from streams.wire.options import JobOverrides, decode_overrides, encode_overrides
 from streams.wire.times import parse_time, show_time
+from streams.wire.topics import MAX_JOB_BYTES
 
 T = TypeVar("T")
 
@@ -24,6 +25,7 @@ __all__ = [
     "JobOverrides",
     "Record",
     "Relayed",
+    "check_size",
     "decode",
     "decode_event",
     "encode",
@@ -64,6 +66,7 @@ class Envelope:
     traceparent: str | None = None
     child_of: ChildOf | None = None
     awaits: Awaits | None = None
+    moved_from: str | None = None  # the queue in which it was dead
     extensions: dict[str, str] = field(default_factory=dict)  # by name, without `ce_`
 
 
@@ -82,6 +85,7 @@ _KNOWN = frozenset(
         h.CE_OPTIONS,
         h.CE_CHILDOF,
         h.CE_AWAITS,
+        h.CE_MOVEDFROM,
         h.CE_TRACEPARENT,
     }
 )
@@ -117,6 +121,8 @@ def encode(envelope: Envelope) -> tuple[bytes, bytes, list[tuple[str, bytes]]]:
         headers.append((h.CE_CHILDOF, e.child_of.encode().encode()))
     if e.awaits is not None:
         headers.append((h.CE_AWAITS, e.awaits.encode().encode()))
+    if e.moved_from is not None:
+        headers.append((h.CE_MOVEDFROM, e.moved_from.encode()))
     if e.traceparent is not None:
         headers.append((h.TRACEPARENT, e.traceparent.encode()))
     for name, value in e.extensions.items():
@@ -154,6 +160,20 @@ def decode_event(record: Record, event_type: str) -> Envelope:
     if key is None and record.key is not None and record.key != id_.encode():
         key = record.key.decode(errors="replace")
     return _envelope(record, headers, payload, id_, event_type, key)
+
+
+def check_size(record: Record) -> None:
+    """Refuse what could not be kept whole.
+
+    Raises:
+        UndecodableRecord: it is larger than our clients send and our topics let pass.
+    """
+    size = len(record.value or b"")
+    for _, value in record.headers:
+        if value is not None:
+            size += len(value)
+    if size > MAX_JOB_BYTES:
+        raise UndecodableRecord(f"it has {size} bytes, the limit is {MAX_JOB_BYTES}")
 
 
 @immutable(frozen=True, slots=True, kw_only=True)
@@ -318,6 +338,7 @@ def _envelope(
         traceparent=headers.get(h.TRACEPARENT) or headers.get(h.CE_TRACEPARENT),
         child_of=_made(read_child_of, headers, h.CE_CHILDOF),
         awaits=_made(read_awaits, headers, h.CE_AWAITS),
+        moved_from=headers.get(h.CE_MOVEDFROM),
         extensions={} if headers.keys() <= _OURS else _extensions(headers),
     )
 

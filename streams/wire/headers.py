@@ -23,6 +23,7 @@ CE_EXPIRES: Final = "ce_expires"
 CE_PARENT: Final = "ce_parent"
 CE_OPTIONS: Final = "ce_options"
 CE_CHILDOF: Final = "ce_childof"  # of a child in a batch: its callback
+CE_MOVEDFROM: Final = "ce_movedfrom"  # of a dead job that goes on elsewhere: its queue
 CE_AWAITS: Final = "ce_awaits"  # of a callback: how many children, and what of them
 
 # W3C trace context, beside the CloudEvents headers; some producers send it as an extension.

@@ -15,7 +15,7 @@ from aiokafka.protocol.metadata import MetadataRequest
 from streams.errors import BrokerUnavailable, PayloadTooLarge, TopicMismatch
 from streams.wire.topics import MAX_RECORD_BYTES
 
-Headers = Sequence[tuple[str, bytes]]
+Headers = Sequence[tuple[str, bytes | None]]  # a foreign one may have no value
 
 _BATCH_BYTES: Final = 256 * 1024
 _START_BACKOFF_S: Final = 0.25

@@ -126,8 +126,8 @@ class TopicReader:
         while await self._position(place) < end:
             records = [record for record in await self.more(place) if record.offset < end]
             if records:
-                heard = loop.time()
                 yield records
+                heard = loop.time()  # whoever reads may take his time
             elif loop.time() - heard > self._timeout_ms / 1000:
                 raise self._unavailable("it stopped answering")
 

@@ -24,6 +24,7 @@ from streams.version import VERSION
 from streams.wire import headers as h
 from streams.wire.envelope import Envelope, Record
 from streams.wire.single import Single, plain_single, read_single, while_open
+from streams.wire.times import LATEST
 
 HISTORY_KEPT = 10
 
@@ -62,6 +63,8 @@ class OpenEntry:
     failure: Failure | None = None
     first_failure: int | None = None
     letter_pending: bool = False  # dead: to be sent; replayed: that of before is to be removed
+    died: int | None = None  # when it gave up last; None: it never did
+    restored: int | None = None  # when a command made it anew: its policy counts from then
     unknown_since: int | None = None  # since when it waits for a worker that knows its name
     held: str | None = None  # the limit that it waits for: see worker/limits.py
     starts: int = 0  # recorded starts without an outcome: see worker/suspects.py
@@ -86,9 +89,9 @@ class OpenEntry:
     @property
     def failed_at(self) -> int:
         """Of a dead job: when it failed last."""
-        if self.history:
-            return self.history[-1].ended
-        return self.first_failure or self.time
+        if self.died is not None:
+            return self.died
+        return self.history[-1].ended if self.history else self.first_failure or self.time
 
     @property
     def has_run(self) -> bool:
@@ -156,9 +159,9 @@ class LedgerRecord:
 class Command:
     """Something an operator or a service asks of a job.
 
-    `cancel`, `reschedule`, `replay`, `discard` or `restore`. Or a `report`, which a child makes to
-    its callback. Or a `purge` of all jobs of a name and a key, without a key of all of a name,
-    without a name of all there are.
+    `cancel`, `reschedule`, `replay`, `discard`, `move` or `restore`. Or a `report`, which a child
+    makes to its callback. Or a `purge` of all jobs of a name and a key, without a key of all of a
+    name, without a name of all there are.
     """
 
     kind: str
@@ -171,7 +174,10 @@ class Command:
     sent_by: int = 0  # purge: those sent later are not meant (ms since the epoch); 0: any time
     interrupts: bool = False  # purge: what runs as well
     due: int = 0  # reschedule: when it is to start (ms since the epoch)
-    payload: bytes | None = None  # replay: JSON, in place of the one that the job has
+    payload: bytes | None = None  # replay, move: JSON, in place of the one that the job has
+    queue: str = ""  # move: where it goes on
+    name: str = ""  # move: as which job
+    key: str | None = None  # move: its ordering key there, with its scope
     entry: OpenEntry | None = None  # restore: the dead job that is to be there again
 
 
@@ -258,6 +264,8 @@ def encode_open(entry: OpenEntry) -> tuple[bytes, bytes]:
             **({} if entry.held is None else {"held": entry.held}),
             **({} if entry.told is entry.state else {"supposed": True}),
             **({} if entry.started_by is None else {"started_by": entry.started_by}),
+            **({} if entry.died is None else {"died": entry.died}),
+            **({} if entry.restored is None else {"restored": entry.restored}),
             **({} if entry.not_before is None else {"not_before": entry.not_before}),
             **_notes(entry.notes),
             **({} if entry.tally is None else {"tally": entry.tally.plain()}),
@@ -301,6 +309,8 @@ def decode_open(key: bytes, value: bytes) -> OpenEntry:
             starts=m.get("starts", 0),
             is_supposed=m.get("supposed", False),
             started_by=m.get("started_by"),
+            died=m.get("died"),
+            restored=m.get("restored"),
             not_before=m.get("not_before"),
             commanded=m.get("commanded", -1),
             enqueued=m.get("enqueued", m["time"]),
@@ -472,11 +482,17 @@ def encode_command(command: Command) -> tuple[bytes, bytes]:
         }
     if command.kind == "reschedule":
         value["due"] = command.due
+    if command.kind == "move":
+        value |= {"queue": command.queue, "name": command.name, "key": command.key}
+    # What is long or may be any bytes comes behind it, as it is.
+    tail = b""
     if command.payload is not None:
-        value["payload"] = orjson.Fragment(command.payload)
-    if command.entry is not None:
-        value["entry"] = encode_open(command.entry)[1].decode("latin-1")
-    return command.job.encode(), orjson.dumps(value)
+        value["has"] = "payload"
+        tail = b"\n" + command.payload
+    elif command.entry is not None:
+        value["has"] = "entry"
+        tail = b"\n" + encode_open(command.entry)[1]
+    return command.job.encode(), orjson.dumps(value) + tail
 
 
 def decode_command(key: bytes, value: bytes) -> Command:
@@ -486,7 +502,9 @@ def decode_command(key: bytes, value: bytes) -> Command:
         UndecodableRecord: these bytes are not a command.
     """
     try:
-        m = orjson.loads(value)
+        head, _, tail = value.partition(b"\n")
+        m = orjson.loads(head)
+        has = m.get("has")
         return Command(
             kind=str(m["kind"]),
             job=JobKey.decode(key),
@@ -498,16 +516,34 @@ def decode_command(key: bytes, value: bytes) -> Command:
             sent_by=int(m.get("sent_by", 0)),
             interrupts=bool(m.get("interrupts", False)),
             due=int(m.get("due", 0)),
-            payload=orjson.dumps(m["payload"]) if "payload" in m else None,
-            entry=decode_open(key, m["entry"].encode("latin-1")) if "entry" in m else None,
+            payload=tail if has == "payload" else None,
+            queue=str(m.get("queue", "")),
+            name=str(m.get("name", "")),
+            key=None if m.get("key") is None else str(m["key"]),
+            entry=_sane(decode_open(key, tail)) if has == "entry" else None,
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UndecodableRecord(f"not a command: {error}") from error
 
 
-def letter_key(job: JobKey, generation: int) -> bytes:
-    """A dead letter's key: one letter for each generation of a job."""
-    return job.encode() + b"#" + str(generation).encode()
+def _sane(entry: OpenEntry) -> OpenEntry:
+    """An entry that somebody made elsewhere, if it can be reckoned with.
+
+    Raises:
+        ValueError: it can't.
+    """
+    numbers = (entry.time, entry.generation, entry.run, entry.attempts, entry.enqueued)
+    perhaps = (entry.due, entry.first_failure, entry.died)
+    if not all(0 <= each <= LATEST for each in (*numbers, *(x for x in perhaps if x is not None))):
+        raise ValueError("a number of it is out of range")
+    if not -1 <= entry.arrival <= LATEST:
+        raise ValueError("its arrival is out of range")
+    return entry
+
+
+def letter_key(job: JobKey, queue: str, generation: int) -> bytes:
+    """A dead letter's key: one letter for each generation of a job; one id in two queues is two."""
+    return job.encode() + f"#{queue}/{generation}".encode()
 
 
 def letter_of(
@@ -537,7 +573,7 @@ def letter_of(
     headers = [*entry.headers, *((name, value.encode()) for name, value in ours)]
     if entry.record_key is not None:
         headers.append((h.DEAD_KEY, entry.record_key))
-    return letter_key(entry.job, entry.generation), entry.payload, headers
+    return letter_key(entry.job, queue, entry.generation), entry.payload, headers
 
 
 def undecodable_letter(

@@ -6,21 +6,24 @@ import logging
 from collections import deque
 from dataclasses import replace
 
+from streams.errors import UndecodableRecord
 from streams.jobs.identity import JobKey
 from streams.jobs.lifecycle import Happening
 from streams.jobs.outcome import Cancelled
 from streams.jobs.single import Kind
 from streams.jobs.states import State
+from streams.wire.envelope import check_size, decode
 from streams.wire.state import Command, OpenEntry, is_debounced
+from streams.wire.topics import MAX_PAYLOAD_BYTES
 from streams.worker import open_jobs
-from streams.worker.admission import put_off, waiting_entry
+from streams.worker.admission import entry_record, put_off, waiting_entry
 from streams.worker.attempt import Attempt
 from streams.worker.callbacks import Callbacks
 from streams.worker.ending import Ending
 from streams.worker.outcomes import Outcomes
 from streams.worker.owned import Owned
 from streams.worker.purge import Purges
-from streams.worker.second_chances import replay_dead
+from streams.worker.second_chances import replay_dead, send_on, with_payload
 from streams.worker.settlement import Settlement
 
 logger = logging.getLogger(__name__)
@@ -146,10 +149,10 @@ class Commands:
                     self._ahead[state_key] = (command, offset, queue_end)
             case "report":
                 self._callbacks.report(command, offset, queue_end)
-            case "replay" | "discard":
+            case "replay" | "discard" | "move":
                 self._resolve(command, entry, offset, settlement, now)
             case "restore" if attempt is None and entry is None and command.entry is not None:
-                self._restore(command.entry, offset, settlement)
+                self._restore(command.entry, offset, settlement, now)
             case _:
                 logger.info("command %s for %s: nothing to do", command.kind, command.job.id)
 
@@ -189,28 +192,37 @@ class Commands:
         settlement: Settlement,
         now: int,
     ) -> None:
-        """Replay or discard a dead job; a letter that is void by now is removed.
+        """Replay, discard or move a dead job; a letter that is void by now is removed.
 
         It may be void because a crash came between the entry of a replay and its letter.
         """
-        place = self._owned.place
+        owned = self._owned
         is_valid = (
             entry is not None
             and entry.state is State.DEAD
             and entry.generation == command.generation
         )
         if entry is None or not is_valid:
-            open_jobs.remove_letter(command.job, command.generation, settlement, place)
-        elif command.kind == "replay":
-            again = replace(entry, commanded=offset)
-            if command.payload is not None:
-                again = replace(again, payload=command.payload, envelope=None)
-            replay_dead(self._owned, again, settlement, now)
+            open_jobs.remove_letter(command.job, command.generation, settlement, owned.place)
+            return
+        if len(command.payload or b"") > MAX_PAYLOAD_BYTES:
+            logger.warning("%s of %s: its payload is too large", command.kind, command.job.id)
+            return
+        entry = replace(entry, commanded=offset)
+        if command.kind == "discard":
+            unique_for_ms = owned.unique_for_ms(command.job)
+            open_jobs.discard(entry, command.reason, settlement, owned.place, now, unique_for_ms)
+        elif command.kind == "move":
+            if command.queue in owned.place.queues:  # else what it writes would be refused for ever
+                send_on(owned, entry, command, settlement, now)
+            else:
+                logger.warning("move of %s: no queue %r", command.job.id, command.queue)
         else:
-            unique_for_ms = self._owned.unique_for_ms(command.job)
-            open_jobs.discard(entry, command.reason, settlement, place, now, unique_for_ms)
+            if command.payload is not None:
+                entry = with_payload(entry, command.payload)
+            replay_dead(owned, entry, settlement, now)
 
-    def _restore(self, entry: OpenEntry, offset: int, settlement: Settlement) -> None:
+    def _restore(self, entry: OpenEntry, offset: int, settlement: Settlement, now: int) -> None:
         """Make a dead job anew, as it was exported, unless it has come further since."""
         owned = self._owned
         state_key = entry.job.encode()
@@ -218,11 +230,29 @@ class Commands:
         if ledger is not None and (ledger.state is State.COMPLETED or ledger.time > entry.time):
             logger.info("restore of %s: it is %s", entry.job.id, ledger.state)
             return
+        try:
+            check_size(entry_record(entry))
+            decode(entry_record(entry))
+        except UndecodableRecord as error:
+            logger.warning("restore of %s: %s", entry.job.id, error)
+            return
         generation = entry.generation
         if ledger is not None:  # what is over in a generation stays so
             generation = max(generation, ledger.generation + 1)
-        # Nothing starts before reading has passed its arrival, and this one may be another topic's;
-        # of a queue that had no job yet it is -1.
-        arrival = min(entry.arrival, owned.watermark.position - 1)
-        dead = replace(entry, generation=generation, arrival=arrival, commanded=offset)
-        open_jobs.restore(dead, settlement, owned.place)
+        definition = owned.registry.by_name(entry.job.name)
+        dead = replace(
+            entry,
+            state=State.DEAD,
+            letter_pending=True,
+            due=now,
+            restored=now,
+            generation=generation,
+            # Nothing starts before reading has passed its arrival, and this one may be another
+            # topic's; of a queue that had no job yet it is -1.
+            arrival=min(entry.arrival, owned.watermark.position - 1),
+            commanded=offset,
+        )
+        lane = owned.lane_of_entry(dead)
+        halts = definition is not None and definition.on_dead == "halt" and lane is not None
+        dead = replace(dead, blocks=halts)
+        open_jobs.restore(dead, lane if halts else None, settlement, owned.place)

@@ -12,11 +12,10 @@ from streams.jobs.lifecycle import Happening, LifecycleEvent
 from streams.jobs.outcome import Cancelled, Expired
 from streams.jobs.single import Kind
 from streams.jobs.states import State
-from streams.wire.envelope import Envelope, Record, decode
+from streams.wire.envelope import Envelope, Record, check_size, decode
 from streams.wire.partition import partition_of
 from streams.wire.single import Single
 from streams.wire.state import OpenEntry, undecodable_letter
-from streams.wire.topics import MAX_JOB_BYTES
 from streams.worker import open_jobs, settle
 from streams.worker.admission import attempt_of, new_entry
 from streams.worker.callbacks import Callbacks
@@ -259,17 +258,3 @@ class Intake:
                 error=why,
             )
         )
-
-
-def check_size(record: Record) -> None:
-    """Refuse what could not be kept whole.
-
-    Raises:
-        UndecodableRecord: it is larger than our clients send and our topics let pass.
-    """
-    size = len(record.value or b"")
-    for _, value in record.headers:
-        if value is not None:
-            size += len(value)
-    if size > MAX_JOB_BYTES:
-        raise UndecodableRecord(f"it has {size} bytes, the limit is {MAX_JOB_BYTES}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Final
 
 from streams.jobs.definition import JobDefinition
 from streams.jobs.identity import JobKey
@@ -18,6 +19,8 @@ from streams.worker.reports import report_of_entry
 from streams.worker.settlement import Place, Settlement
 from streams.worker.suspects import Suspicion
 from streams.worker.tables import lane_of
+
+UNKNOWN_JOB: Final = "UnknownJob"
 
 
 def cancel(
@@ -58,6 +61,7 @@ def _end_entry(
     *,
     was_open: bool = True,
 ) -> None:
+    remove_pending_letter(entry, settlement, place)
     settlement.end(entry.job.encode(), record, was_open=was_open, lane=lane_of(entry))
     settlement.reports += report_of_entry(entry, record.state, place)
     settlement.events.append(_plain_event(happening, entry.job, place, now))
@@ -88,6 +92,7 @@ def replay(
         held=None,
         blocks=lane is not None,
         letter_pending=not is_repeated,
+        restored=None,
         unknown_since=None,
         reason="replayed",
     )
@@ -99,7 +104,7 @@ def replay(
 
 def remove_pending_letter(entry: OpenEntry, settlement: Settlement, place: Place) -> None:
     """Remove the letter of the generation before; a crash may have come before that."""
-    if entry.letter_pending:
+    if entry.letter_pending and entry.state is not State.DEAD:
         remove_letter(entry.job, entry.generation - 1, settlement, place)
 
 
@@ -120,8 +125,8 @@ def discard(
 
 def remove_letter(job: JobKey, generation: int, settlement: Settlement, place: Place) -> None:
     """Remove a letter that is resolved, or void."""
-    tombstone = Append(place.dead, place.partition, letter_key(job, generation), None)
-    settlement.letters.append(tombstone)
+    key = letter_key(job, place.queue, generation)
+    settlement.letters.append(Append(place.dead, place.partition, key, None))
 
 
 def bury_unknown(
@@ -129,7 +134,7 @@ def bury_unknown(
 ) -> None:
     """A job whose name no handler here knows: dead, and replayable once one does."""
     failure = Failure(
-        type="UnknownJob",
+        type=UNKNOWN_JOB,
         message=f"no handler is named {entry.job.name!r}; deploy one, then replay this letter",
         trace="",
     )
@@ -154,6 +159,7 @@ def _bury(
         held=None,
         blocks=halts and lane is not None,
         letter_pending=True,
+        died=now,
         failure=failure,
         first_failure=entry.first_failure or now,
         reason=failure.message,
@@ -207,9 +213,9 @@ def bury_killer(
     _bury(entry, failure, lane, settlement, place, now, halts=halts, definition=definition)
 
 
-def restore(entry: OpenEntry, settlement: Settlement, place: Place) -> None:
+def restore(entry: OpenEntry, lane: bytes | None, settlement: Settlement, place: Place) -> None:
     """Have a dead job again, with its letter."""
-    settlement.open(entry, None)
+    settlement.open(entry, lane)
     send_letter(entry, settlement, place)
 
 

@@ -385,9 +385,7 @@ class Openings:
             return
         if entry.state is State.DEAD:
             if entry.letter_pending:  # a crash left it so
-                definition = owned.registry.by_name(entry.job.name)
-                hook = hook_of(entry, definition, owned.place)
-                open_jobs.send_letter(entry, settlement, owned.place, hook)
+                self._send_letter(entry, settlement, now)
             else:
                 by_policy(owned, entry, settlement, now)
             return
@@ -402,6 +400,22 @@ class Openings:
             park_attempts(owned, owned.hand.give_back(lane), settlement, now)
         else:
             self._start(entry, lane, settlement, now)
+
+    def _send_letter(self, entry: OpenEntry, settlement: Settlement, now: int) -> None:
+        """Send what a crash left pending, with the job that hears of it.
+
+        Which one that is knows the next worker, perhaps, if this one does not.
+        """
+        owned = self._owned
+        definition = owned.registry.by_name(entry.job.name)
+        was_known = entry.failure is None or entry.failure.type != open_jobs.UNKNOWN_JOB
+        may_be_told = definition is None and was_known and entry.restored is None
+        if may_be_told and now < entry.failed_at + UNKNOWN_FOR_MS:
+            later = replace(entry, due=now + UNKNOWN_FIRST_LOOK_MS)
+            settlement.open(later, owned.lane_of_entry(entry))
+            return
+        hook = hook_of(entry, definition, owned.place)
+        open_jobs.send_letter(entry, settlement, owned.place, hook)
 
 
 def hold_unknown(

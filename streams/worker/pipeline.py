@@ -514,7 +514,7 @@ class Pipeline:
         for entry in self._letters_sent:
             if entry.job.encode() not in settlement.opens.keys() | settlement.closes:
                 definition = self._registry.by_name(entry.job.name)
-                settlement.open(with_letter_sent(entry, definition), None)
+                settlement.open(with_letter_sent(entry, definition, settlement.at), None)
         self._letters_sent = []
 
     def _set_alarm(self, *, may_be_later: bool = True) -> None:

@@ -1,14 +1,18 @@
-"""Dead jobs replayed by command or by policy, and discarded by policy."""
+"""Dead jobs replayed by command or by policy, discarded by policy, and sent on as other jobs."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from streams.wire.state import OpenEntry
+from streams.wire import headers as h
+from streams.wire.envelope import decode, encode
+from streams.wire.state import Command, OpenEntry
 from streams.worker import open_jobs
-from streams.worker.dead_hooks import policy_of
+from streams.worker.admission import entry_record
+from streams.worker.dead_hooks import due_by_policy, policy_of, policy_since
 from streams.worker.owned import Owned
 from streams.worker.parking import park_attempts
+from streams.worker.ports import Append
 from streams.worker.settlement import Settlement
 
 
@@ -29,14 +33,54 @@ def replay_dead(
 
 def by_policy(owned: Owned, entry: OpenEntry, settlement: Settlement, now: int) -> None:
     """Do with a dead job what its definition wants now that it is due."""
-    policy = policy_of(owned.registry.by_name(entry.job.name))
-    failed_at = entry.failed_at
-    if policy.is_discarded(failed_at, now):
+    definition = owned.registry.by_name(entry.job.name)
+    policy, since = policy_of(definition), policy_since(entry)
+    if policy.is_discarded(since, now):
         unique_for_ms = owned.unique_for_ms(entry.job)
         reason = f"nobody resolved it in {policy.discard_after}"
         open_jobs.discard(entry, reason, settlement, owned.place, now, unique_for_ms)
-    elif policy.is_replayed(entry.generation, failed_at, now):
+    elif policy.is_replayed(entry.generation, since, now):
         replay_dead(owned, entry, settlement, now, is_repeated=False)
-    else:  # the policy is another one by now
-        due = policy.due(entry.generation, failed_at)
+    else:  # the policy is another one by now, or not known here
+        due = due_by_policy(entry, definition, now)
         settlement.open(replace(entry, due=due), owned.lane_of_entry(entry))
+
+
+def with_payload(entry: OpenEntry, payload: bytes) -> OpenEntry:
+    """A job with another payload, which is JSON; its headers say so."""
+    headers = entry.headers
+    kind = next((v for n, v in headers if n.lower() == h.CONTENT_TYPE), None) or b""
+    if kind.lower().startswith(b"application/cloudevents"):  # the old one was inside of it
+        _, _, ours = encode(replace(decode(entry_record(entry)), content_type=h.JSON))
+        own = {name for name, _ in ours}
+        headers = (*((n, v) for n, v in headers if n.lower() not in own), *ours)
+    return replace(entry, payload=payload, headers=headers, envelope=None)
+
+
+def send_on(
+    owned: Owned, entry: OpenEntry, command: Command, settlement: Settlement, now: int
+) -> None:
+    """End a dead job, and enqueue it with the same id elsewhere, in one settlement.
+
+    The new job goes before the old one's end: a crash in between repeats it, with the same time.
+    """
+    envelope = decode(entry_record(entry))
+    again = replace(
+        envelope,
+        name=command.name,
+        queue=command.queue,
+        key=command.key,
+        time=max(entry.failed_at, entry.time),
+        payload=envelope.payload if command.payload is None else command.payload,
+        not_before=None,
+        expires=None,
+        child_of=None,  # that it is dead is what its callback was told
+        awaits=None,
+        moved_from=owned.place.queue,
+    )
+    key, value, headers = encode(again)
+    topic = owned.place.names.queue(command.queue)
+    settlement.forwards.append(Append(topic, None, key, value, headers))
+    reason = f"sent to queue {command.queue} as {command.name}"
+    unique_for_ms = owned.unique_for_ms(entry.job)
+    open_jobs.discard(entry, reason, settlement, owned.place, now, unique_for_ms)

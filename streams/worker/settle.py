@@ -100,6 +100,7 @@ def conclude(
                 due=now,
                 blocks=halts,
                 letter_pending=True,
+                died=now,
             )
             settlement.open(dead, attempt.lane)
             hook = hook_of(dead, attempt.definition, place)

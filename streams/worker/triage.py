@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 
+from streams.jobs.states import State
 from streams.values import immutable
 from streams.wire.envelope import Envelope
 from streams.wire.state import LedgerRecord, OpenEntry
@@ -44,7 +45,10 @@ def triage(envelope: Envelope, known: Known, *, now: int, unique_for_ms: int) ->
     if known.active_time is not None or known.entry is not None:
         return Verdict.DUPLICATE
     if known.ledger is not None and is_covered(envelope.time, known.ledger, unique_for_ms):
-        return Verdict.DUPLICATE
+        # One that was moved away, and died elsewhere, may come back: its end here was none.
+        is_back = envelope.moved_from is not None and envelope.time > known.ledger.time
+        if not is_back or known.ledger.state is State.COMPLETED:
+            return Verdict.DUPLICATE
     if envelope.expires is not None and envelope.expires <= now:
         return Verdict.EXPIRE
     if known.alike is not None:

@@ -70,7 +70,7 @@ async def test_each_time_a_job_gives_up_its_handler_hears_of_it_once() -> None:
         handle = await box.enqueue(Pay(account=7, n=1))
         (dead,) = TOLD
         assert (dead.name, dead.id, dead.queue, dead.key) == ("pay", handle.id, "default", "7")
-        assert (dead.generation, dead.attempts) == (0, 1)
+        assert (dead.generation, dead.attempts, dead.is_last) == (0, 1, True)
         assert (dead.error, dead.message) == ("streams.errors.PermanentError", dead.message)
         assert dead.payload == {"account": 7, "n": 1}
         assert len(box.jobs(state="dead")) == 1
@@ -249,6 +249,8 @@ MISTAKES = [
     (AfterDead(replay_after="-1h"), "-1h is negative"),
     (AfterDead(discard_after="0s"), "no time to wait"),
     (AfterDead(replay_after="1h", replays=0), "no number from 1"),
+    (AfterDead(), "does nothing"),
+    (AfterDead(replay_after="1h", discard_after="1h"), "nothing is replayed"),
     (AfterDead(when_breaker_closes=True), "needs breaker="),
     (AfterDead(run=plain), "no handler of dead jobs"),
     (AfterDead(run=pay), "no handler of dead jobs"),

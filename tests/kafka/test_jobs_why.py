@@ -86,7 +86,7 @@ async def test_each_job_says_what_it_waits_for(kafka: str, prefix: str, tmp_path
             assert f"it waits for load {running}" in answers[2]["answer"]
             assert answers[3]["state"] == "completed"
             assert (
-                answers[4]["remedy"] == f"streams dlq replay {dead} --name halting --queue default"
+                answers[4]["remedy"] == f"streams dlq replay {dead} --job halting --queue default"
             )
             assert answers[5]["remedy"] == answers[4]["remedy"]
             assert "the account is closed" in answers[5]["answer"]

@@ -143,7 +143,7 @@ def test_halted_behind_a_dead_job() -> None:
     answer = explain(evidence(entry(JOB, State.PARKED), blockers=(dead,)), NOW)
     assert (answer.kind, answer.blocker) == ("halted", dead)
     assert "is halted behind mail one, which is dead: ConnectionError" in answer.text
-    assert answer.remedy == "streams dlq replay one --name mail --queue bulk"
+    assert answer.remedy == "streams dlq replay one --job mail --queue bulk"
 
 
 def test_delayed() -> None:
@@ -247,7 +247,7 @@ def test_dead() -> None:
     assert show_time(NOW - 7) in answer.text
     assert "ConnectionError: the server is away" in answer.text
     assert "halted" not in answer.text
-    assert answer.remedy == "streams dlq replay two --name mail --queue bulk"
+    assert answer.remedy == "streams dlq replay two --job mail --queue bulk"
     assert "halted" in explain(evidence(replace(dead, blocks=True)), NOW).text
     pending = explain(evidence(replace(dead, letter_pending=True)), NOW)
     assert "on its way" in pending.text

@@ -120,8 +120,12 @@ def test_records_become_news_and_strangers_are_passed_over() -> None:
     retry, ledger = NAMES.retry("critical"), NAMES.ledger("critical")
     assert take(retry, *encode_open(RETRYING)) == RETRYING
     assert take(ledger, *encode_ledger(ending(Part.FINE))) == ending(Part.FINE)
-    assert take(NAMES.dead, letter_key(job(Part.LOST), 0), b"x") == Letter(resolved=False)
-    assert take(NAMES.dead, letter_key(job(Part.LOST), 0), None) == Letter(resolved=True)
+    assert take(NAMES.dead, letter_key(job(Part.LOST), "critical", 0), b"x") == Letter(
+        resolved=False
+    )
+    assert take(NAMES.dead, letter_key(job(Part.LOST), "critical", 0), None) == Letter(
+        resolved=True
+    )
     assert take(retry, RETRYING.job.encode(), None) is None
     stranger = replace(RETRYING, job=replace(RETRYING.job, id="stranger"))
     assert take(retry, *encode_open(stranger)) is None

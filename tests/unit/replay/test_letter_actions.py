@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from letters import a_letter
 
 from streams.jobs.identity import JobKey
-from streams.replay.actions import Discarding, Replaying, Retargeting
-from streams.replay.letters import Letter
-from streams.wire.envelope import Envelope, Record, decode, encode
+from streams.replay.actions import Discarding, Moving, Replaying
+from streams.replay.letters import Letter, Move
+from streams.wire.envelope import Envelope, encode
+from streams.wire.partition import partition_of
 from streams.wire.state import decode_command
 from streams.wire.topics import TopicNames
 from streams.worker.ports import Append
 
 NAMES = TopicNames("p.")
+KEYS = partition_of(b"mail:7", 8)
 JOB = JobKey(name="mail", ordering_key="mail:7", id="a")
 
 
@@ -33,14 +37,10 @@ def of_a_job() -> Letter:
     return a_letter(job=JOB, generation=2, record_key=key, payload=value, headers=tuple(headers))
 
 
-def read(append: Append) -> Envelope:
-    return decode(Record(append.topic, 0, 0, 0, append.key, append.value, tuple(append.headers)))
-
-
 def test_a_replay_is_a_command_where_the_job_was_read() -> None:
     ((append,),) = Replaying(NAMES).appends(of_a_job(), 8)
     command = decode_command(append.key or b"", append.value or b"")
-    assert (append.topic, append.partition) == ("p.jobs.critical.commands", 3)
+    assert (append.topic, append.partition) == ("p.jobs.critical.commands", KEYS)
     assert (command.kind, command.job, command.generation) == ("replay", JOB, 2)
     assert command.payload is None
 
@@ -66,23 +66,13 @@ def test_a_discard_is_a_command_or_if_nobody_can_obey_it_a_tombstone() -> None:
         ]
 
 
-def test_a_job_sent_elsewhere_is_the_same_one_each_time_and_goes_before_the_old_one_ends() -> None:
-    letter = of_a_job()
-    action = Retargeting(NAMES, "bulk", None, None)
-    (sent,), (command,) = action.appends(letter, 8)
-    assert action.appends(letter, 8) == [[sent], [command]]
-    job = read(sent)
-    assert (sent.topic, sent.partition) == ("p.jobs.bulk", None)
-    assert (job.id, job.name, job.queue, job.key) == ("a", "mail", "bulk", "mail:7")
-    assert (job.time, job.payload) == (letter.last_failure, b'{"n":1}')
-    assert (job.not_before, job.expires, job.extensions) == (None, None, {"tenant": "x"})
-    assert decode_command(command.key or b"", command.value or b"").kind == "discard"
-
-
-def test_as_another_job_it_has_that_ones_scope_and_what_it_was_edited_to() -> None:
-    from dataclasses import replace
-
-    letter = replace(of_a_job(), edited=b'{"n":2}')
-    ((sent,), _) = Retargeting(NAMES, "bulk", "note", "note").appends(letter, 8)
-    job = read(sent)
-    assert (job.name, job.key, job.payload, sent.key) == ("note", "note:7", b'{"n":2}', b"note:7")
+def test_a_move_says_where_the_job_goes_on() -> None:
+    letter = replace(
+        of_a_job(), edited=b'{"n":2}', moves=Move(queue="bulk", name="note", key="note:7")
+    )
+    ((append,),) = Moving(NAMES).appends(letter, 8)
+    command = decode_command(append.key or b"", append.value or b"")
+    assert (append.topic, append.partition) == ("p.jobs.critical.commands", KEYS)
+    assert (command.kind, command.job, command.generation) == ("move", JOB, 2)
+    assert (command.queue, command.name, command.key) == ("bulk", "note", "note:7")
+    assert command.payload == b'{"n":2}'

@@ -75,9 +75,21 @@ def test_what_could_not_be_decoded_keeps_its_bytes(value: bytes | None) -> None:
 
 
 def test_state_is_looked_for_where_the_job_was_read() -> None:
-    assert letter().partition(NAMES, 8) == 3
+    loose = letter(replace(ENTRY, job=replace(JOB, ordering_key=None), record_key=b"a"))
+    assert loose.partition(NAMES, 8) == 3
+    assert loose.partition(NAMES, 2) == partition_of(b"a", 2)
+    assert letter().partition(NAMES, 8) == partition_of(b"mail:7", 8)
     moved = letter(replace(ENTRY, origin=("old.jobs.critical", 3, 17)))
     assert moved.partition(NAMES, 8) == partition_of(b"mail:7", 8)
+
+
+@pytest.mark.parametrize("number", ["9" * 5_000, "99999999999999999", "-1", "x"])
+@pytest.mark.parametrize("header", [h.DEAD_OFFSET, h.DEAD_LAST_FAILURE, h.DEAD_GENERATION])
+def test_a_number_that_makes_no_sense_makes_no_letter(header: str, number: str) -> None:
+    key, value, headers = letter_of(ENTRY, "critical")
+    odd = [(name, number.encode() if name == header else text) for name, text in headers]
+    with pytest.raises(UndecodableRecord, match="not a dead letter"):
+        letter_from(record_of((key, value, odd)))
 
 
 def test_a_record_that_is_no_letter_is_refused() -> None:
