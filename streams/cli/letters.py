@@ -11,6 +11,7 @@ from streams.cli import exits
 from streams.cli.history import history_json, print_history
 from streams.cli.output import (
     fail,
+    harmless,
     print_fields,
     print_json,
     print_table,
@@ -133,10 +134,10 @@ def print_letter(letter: Letter, attempts: tuple[AttemptRecord, ...], *, as_json
         ]
     )
     for header, value in letter.headers:
-        print(f"  {header}: {show_bytes(value, 200)}")
+        print(f"  {header}: {harmless(show_bytes(value, 200))}")
     print_history(attempts)
     if letter.trace:
-        print(f"\n{letter.trace}")
+        print(f"\n{harmless(letter.trace)}")
 
 
 def plain(letter: Letter) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -41,7 +42,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    cells = [[cell.replace("\n", " ") for cell in row] for row in rows]
+    cells = [[harmless(cell).replace("\n", " ") for cell in row] for row in rows]
     console = Console()
 
     def table(room: int | None) -> Table:
@@ -112,7 +113,15 @@ def print_fields(fields: Iterable[tuple[str, str]]) -> None:
     """Names and values, one line each; empty ones are left out."""
     for name, value in fields:
         if value:
-            print(f"{name:<14}{value}")
+            print(f"{name:<14}{harmless(value)}")
+
+
+def harmless(text: str) -> str:
+    """What came from somewhere, without what moves a terminal's cursor or changes its colours."""
+    return _CONTROL.sub(lambda found: repr(found[0])[1:-1], text)
+
+
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def show_progress(progress: Progress | None) -> str:
@@ -128,7 +137,10 @@ def show_time(ms: int | None) -> str:
     """A local time with its zone."""
     if not ms:
         return ""
-    return datetime.fromtimestamp(ms / 1000).astimezone().isoformat(" ", timespec="seconds")
+    try:
+        return datetime.fromtimestamp(ms / 1000).astimezone().isoformat(" ", timespec="seconds")
+    except (OverflowError, OSError, ValueError):  # out of the range of this system
+        return f"{ms} ms"
 
 
 def show_json(value: Any) -> str:

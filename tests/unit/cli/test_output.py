@@ -147,3 +147,17 @@ def test_the_time_of_a_tick_is_not_when_it_was_sent(
 
     shown = show_time(1_700_000_000_000)
     assert f"{label}          {shown}" in capsys.readouterr().out.splitlines()
+
+
+def test_what_a_payload_says_does_not_move_the_cursor(capsys: pytest.CaptureFixture[str]) -> None:
+    print_fields([("error", "\x1b[2Jgone\x07"), ("payload", "a\tb\nc")])
+    print_table(("error",), [("\x1b]0;owned\x07",)])
+    printed = capsys.readouterr().out
+    assert "\x1b" not in printed
+    assert "\x07" not in printed
+    assert "\\x1b[2Jgone\\x07" in printed
+    assert "a\tb\nc" in printed
+
+
+def test_a_time_that_no_calendar_has_is_told_as_it_is() -> None:
+    assert show_time(10**17) == f"{10**17} ms"
