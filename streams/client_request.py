@@ -20,7 +20,7 @@ from streams.jobs.identity import JobKey, batch_child_id, new_id
 from streams.jobs.option_names import OF_A_JOB, OF_AN_EVENT, refuse_options
 from streams.jobs.retry import Exponential, Fixed
 from streams.wire.envelope import Envelope, JobOverrides
-from streams.wire.headers import CE_PREFIX
+from streams.wire.headers import CE_PREFIX, REPLAY
 from streams.wire.times import LATEST, to_epoch_ms
 
 if TYPE_CHECKING:  # building the first pydantic model takes longer than all other imports here
@@ -36,7 +36,7 @@ T = TypeVar("T")
 # CloudEvents' own attributes, and our extensions.
 _TAKEN = frozenset(
     {"specversion", "id", "type", "source", "time", "partitionkey", "data", "datacontenttype"}
-    | {"queue", "notbefore", "expires", "parent", "options", "childof", "awaits"}
+    | {"queue", "notbefore", "expires", "parent", "options", "childof", "awaits", REPLAY}
 )
 
 

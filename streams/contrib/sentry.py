@@ -36,8 +36,8 @@ class SentryMiddleware(Middleware):
 
     async def on_outcome(self, ctx: JobContext, outcome: Outcome) -> None:
         """Send it."""
-        if not isinstance(outcome, self._kinds):
-            return
+        if ctx.shadow or not isinstance(outcome, self._kinds):
+            return  # in shadow nobody has to be woken
         with sentry_sdk.new_scope() as scope:
             scope.set_transaction_name(ctx.name)
             scope.set_tag("job.name", ctx.name)

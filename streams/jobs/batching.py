@@ -44,6 +44,11 @@ class BatchContext:
         self.started = started
         self.deadline = deadline
 
+    @property
+    def shadow(self) -> bool:
+        """See `JobContext`: whether the call is to have no effect."""
+        return any(each.shadow for each in self.jobs)
+
     def raise_if_cancelled(self) -> None:
         """Stop here if the call is over: past its timeout, or all of its jobs are cancelled.
 

@@ -40,7 +40,14 @@ Wait = Callable[[Coroutine[Any, Any, Any]], Any]
 
 
 class JobContext:
-    """One attempt, seen from its handler. Times are milliseconds since the epoch."""
+    """One attempt, seen from its handler. Times are milliseconds since the epoch.
+
+    `shadow`: it runs an old event to see what today's code makes of it (`streams history replay
+    --shadow`). What it enqueues and emits goes nowhere, and nobody keeps its result. Leave out what
+    would have an effect elsewhere: a mail, a write into a database.
+
+    `replay`: the name of the replay that runs an old event as a real job again; else None.
+    """
 
     _interrupted: str | None = None  # why the attempt is over, though the handler runs
 
@@ -59,6 +66,8 @@ class JobContext:
         generation: int = 0,
         traceparent: str | None = None,
         batch: BatchCounts | None = None,
+        shadow: bool = False,
+        replay: str | None = None,
         send: Send | None = None,
         says: Says | None = None,
     ) -> None:
@@ -74,6 +83,8 @@ class JobContext:
         self.generation = generation
         self.traceparent = traceparent
         self.batch = batch  # of a callback: how the jobs are that it waited for
+        self.shadow = shadow  # it has no effect, and is to have none elsewhere
+        self.replay = replay
         self._send = send
         # Where what the handler says of its job goes; for the engine.
         self.says: Says = Notebook() if says is None else says
@@ -231,6 +242,8 @@ class JobContext:
             "generation": self.generation,
             "traceparent": self.traceparent,
             "batch": self.batch and [self.batch.size, self.batch.completed, self.batch.failed],
+            "shadow": self.shadow,
+            "replay": self.replay,
         }
 
     def occurrence(self, name: str, content: bytes) -> int:

@@ -25,6 +25,8 @@ CE_OPTIONS: Final = "ce_options"
 CE_CHILDOF: Final = "ce_childof"  # of a child in a batch: its callback
 CE_MOVEDFROM: Final = "ce_movedfrom"  # of a dead job that goes on elsewhere: its queue
 CE_AWAITS: Final = "ce_awaits"  # of a callback: how many children, and what of them
+# The name of the replay that a job is of, as an extension of an envelope, which has no prefix.
+REPLAY: Final = "replayrun"
 
 # W3C trace context, beside the CloudEvents headers; some producers send it as an extension.
 TRACEPARENT: Final = "traceparent"

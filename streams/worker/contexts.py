@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from streams.jobs.context import JobContext, Send, SyncJobContext
+from streams.wire import headers as h
 from streams.worker.attempt import Attempt
 from streams.worker.noted import AttemptSays
 from streams.worker.plain_run import drive
@@ -18,8 +19,9 @@ from streams.worker.threads import waiting_on
 class Contexts:
     """Makes the context of an attempt, by where its handler runs; what it sends goes to `send`."""
 
-    def __init__(self, send: Send | None) -> None:
+    def __init__(self, send: Send | None, *, shadow: bool = False) -> None:
         self._send = send
+        self._shadow = shadow
         self._kinds: dict[str, Callable[..., JobContext]] = {
             "loop": JobContext,
             "thread": _thread_context,
@@ -41,6 +43,8 @@ class Contexts:
             generation=attempt.generation,
             traceparent=attempt.envelope.traceparent,
             batch=attempt.batch,
+            shadow=self._shadow,
+            replay=attempt.envelope.extensions.get(h.REPLAY),
             send=self._send,
             says=AttemptSays(
                 attempt, attempt.handle.hears, asyncio.get_running_loop(), threading.get_ident()

@@ -89,6 +89,7 @@ class LoopExecutor:
         lease_ms: int = LEASE_MS,
         on_breaker_closed: Callable[[str], None] = lambda name: None,
         rng: random.Random | None = None,
+        shadow: bool = False,
     ) -> None:
         self._clock = clock
         self._notify = notify
@@ -111,7 +112,7 @@ class LoopExecutor:
             start_next=self._start_next,
             go_on=self.go_on,
         )
-        self._contexts = Contexts(send)
+        self._contexts = Contexts(send, shadow=shadow)
         self._batches = BatchCalls(
             BatchEngine(
                 clock=clock,

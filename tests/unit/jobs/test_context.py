@@ -78,3 +78,9 @@ async def test_an_unknown_option_is_refused(call: str, option: str, said: str) -
 
     assert str(refused.value).startswith(f"ctx.{call}({option}=...): ")
     assert said in str(refused.value)
+
+
+def test_a_run_in_shadow_says_so_also_to_another_process() -> None:
+    assert not context().shadow
+    assert context(shadow=True).plain()["shadow"]
+    assert context(replay="april").plain()["replay"] == "april"
