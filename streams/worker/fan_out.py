@@ -192,7 +192,7 @@ class FanOut:
         event = decode_event(record, self._event_type)
         return [
             _append(
-                self._names.queue(definition.queue), definition, encode(_job(event, definition))
+                self._names.queue(definition.queue), definition, encode(job_of(event, definition))
             )
             for definition in self._registry.subscribers(self._event_type)
         ]
@@ -226,7 +226,8 @@ def _append(
     return Append(topic, None, key, value, headers)
 
 
-def _job(event: Envelope, definition: JobDefinition) -> Envelope:
+def job_of(event: Envelope, definition: JobDefinition) -> Envelope:
+    """The job that an event starts for one of its subscribers."""
     return Envelope(
         id=fan_out_id(definition.name, event.source, event.id),
         name=definition.name,

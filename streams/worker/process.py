@@ -15,9 +15,9 @@ from typing import Final
 
 from streams.errors import ProcessDied
 from streams.jobs.notes import Says
+from streams.worker.children import Appends
 from streams.worker.pipe import Message, pack, read_appends, receive
 from streams.worker.pipe_says import pass_on
-from streams.worker.ports import Log
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ EXIT_LOOK: Final = 0.005  # seconds between looks at one that is about to be gon
 class Process:
     """One process, and the way to it."""
 
-    def __init__(self, log: Log, on_end: Callable[[Process], None]) -> None:
+    def __init__(self, log: Appends, on_end: Callable[[Process], None]) -> None:
         self.jobs = 0
         self.is_lost = asyncio.Event()  # it is to take no more jobs
         self._log = log

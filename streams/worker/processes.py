@@ -17,8 +17,8 @@ from streams.jobs.outcome import Outcome
 from streams.jobs.retry import Exponential, Fixed
 from streams.wire.options import JobOverrides, encode_overrides
 from streams.worker.attempt import Attempt
+from streams.worker.children import Appends
 from streams.worker.pipe import Message, read_outcome
-from streams.worker.ports import Log
 from streams.worker.process import Process
 
 logger = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ class ProcessPool:
     def __init__(
         self,
         options: PoolOptions,
-        log: Log,
+        log: Appends,
         on_failure: Callable[[BaseException], None] = lambda error: None,
     ) -> None:
         self._options = options
