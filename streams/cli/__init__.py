@@ -16,6 +16,7 @@ from streams.cli import (
     dlq,
     doctor,
     exits,
+    history_replay,
     jobs,
     queues,
     send,
@@ -59,6 +60,7 @@ app.command("worker", epilog=exits.EPILOG)(worker.worker)
 app.add_typer(topics.app, name="topics")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(dlq.app, name="dlq")
+app.add_typer(history_replay.app, name="history")
 app.add_typer(queues.app, name="queues")
 app.add_typer(cron.app, name="cron")
 app.add_typer(workers.app, name="workers")

@@ -9,18 +9,19 @@ if TYPE_CHECKING:
     from streams.settings import Settings
 
 
-def loaded() -> tuple[Settings, Registry]:
-    """Settings, and the handlers that they name.
+def loaded(*, to_run: bool = False) -> tuple[Settings, Registry]:
+    """Settings, and the handlers that they name; `to_run`: with the middleware around them.
 
     Raises:
         SettingsError: they make no sense, or name none.
         HandlerImportError: one can't be imported.
         RegistrationError: they contradict each other.
     """
-    from streams.jobs.discovery import handler_modules, load_handlers
+    from streams.jobs.discovery import handler_modules, load_handlers, load_named
     from streams.jobs.registry import Registry
     from streams.settings import Settings
 
     settings = Settings()
     handlers = load_handlers(handler_modules(settings.handlers))
-    return settings, Registry.build(handlers, settings.queues)
+    middleware = [load_named(name) for name in settings.middleware] if to_run else []
+    return settings, Registry.build(handlers, settings.queues, middleware=middleware)

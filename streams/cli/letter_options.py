@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import time
 from collections.abc import Callable
 from functools import wraps
 from typing import TYPE_CHECKING, Any, get_type_hints
@@ -12,7 +11,7 @@ import typer
 
 from streams.cli import exits
 from streams.cli.output import fail
-from streams.cli.times import read_moment
+from streams.cli.times import read_past
 
 if TYPE_CHECKING:
     from streams.replay.letter_filter import LetterFilter
@@ -42,7 +41,7 @@ def _options(
 ) -> LetterFilter:
     from streams.replay.letter_filter import LetterFilter
 
-    first, last = _moment("--since", since), _moment("--until", until)
+    first, last = read_past("--since", since), read_past("--until", until)
     if first is not None and last is not None and first >= last:
         fail(f"--since {since} is not before --until {until}: nothing can fit", exits.USAGE)
     return LetterFilter(
@@ -86,16 +85,3 @@ def takes_filter(command: Callable[..., None]) -> Callable[..., None]:
 
 def _is_option(parameter: inspect.Parameter) -> bool:
     return isinstance(parameter.default, typer.models.OptionInfo)
-
-
-def _moment(option: str, text: str | None) -> int | None:
-    """A time in ms since the epoch, written as one, or as how long ago it is."""
-    from streams.durations import to_ms
-
-    if text is None:
-        return None
-    try:
-        return int(time.time() * 1000) - to_ms(text)
-    except ValueError:
-        moment = read_moment(option, text)
-    return None if moment is None else int(moment.timestamp() * 1000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import datetime
 
 from streams.cli import exits
@@ -40,3 +41,16 @@ def check_start(delay: str | None, run_at: str | None) -> datetime | None:
         fail("give either --delay or --run-at, not both", exits.USAGE)
     check_duration("--delay", delay)
     return read_moment("--run-at", run_at)
+
+
+def read_past(option: str, text: str | None) -> int | None:
+    """A time in ms since the epoch, written as one, or as how long ago it is."""
+    from streams.durations import to_ms
+
+    if text is None:
+        return None
+    try:
+        return int(time.time() * 1000) - to_ms(text)
+    except ValueError:
+        moment = read_moment(option, text)
+    return None if moment is None else int(moment.timestamp() * 1000)

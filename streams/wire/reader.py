@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
@@ -68,6 +68,16 @@ async def read_topics(bootstrap: str, topics: Sequence[str]) -> AsyncIterator[Re
             yield record
 
 
+class Stretch(NamedTuple):
+    """A part of a partition, by offsets."""
+
+    topic: str
+    partition: int
+    begin: int  # of what the partition has kept
+    start: int
+    end: int  # behind the last one
+
+
 class TopicReader:
     """Reads all partitions of some topics, oldest first in each."""
 
@@ -88,13 +98,58 @@ class TopicReader:
         for place, end in (await self._ends()).items():
             self._consumer.seek(place, end)
 
-    async def to_end(self) -> AsyncIterator[Record]:
-        """What is there now, and no more.
+    async def seek_between(self, since: int | None, until: int | None) -> list[Stretch]:
+        """Go to where records of these times begin; what there is of them (ms since the epoch).
+
+        All that are not older than `since` are in it, and younger ones among them: the times are
+        their senders', whose clocks differ. None: from the first, to the last one.
+
+        Raises:
+            BrokerUnavailable: the broker did not answer in time.
+        """
+        places = self._places
+        try:
+            async with asyncio.timeout(self._timeout_ms / 1000):
+                ends = await self._consumer.end_offsets(places)
+                begins = await self._consumer.beginning_offsets(places)
+                starts = await self._offsets_at(since, begins, ends)
+                limits = await self._offsets_at(until, ends, ends)
+        except (TimeoutError, KafkaError) as error:
+            raise self._unavailable(str(error) or "no answer") from error
+        for place in places:
+            self._consumer.seek(place, starts[place])
+        return [
+            Stretch(
+                topic=place.topic,
+                partition=place.partition,
+                begin=begins[place],
+                start=starts[place],
+                end=max(starts[place], limits[place]),
+            )
+            for place in places
+        ]
+
+    async def _offsets_at(
+        self,
+        time: int | None,
+        without: dict[TopicPartition, int],
+        ends: dict[TopicPartition, int],
+    ) -> dict[TopicPartition, int]:
+        if time is None:
+            return without
+        found = await self._consumer.offsets_for_times(dict.fromkeys(self._places, time))
+        return {place: ends[place] if at is None else int(at.offset) for place, at in found.items()}
+
+    async def to_end(self, of: Sequence[Stretch] | None = None) -> AsyncIterator[Record]:
+        """What is there now, and no more; or each stretch to its end.
 
         Raises:
             BrokerUnavailable: the broker stopped answering for the time-out.
         """
-        ends = await self._ends()
+        if of is None:
+            ends = await self._ends()
+        else:
+            ends = {TopicPartition(each.topic, each.partition): each.end for each in of}
         loop = asyncio.get_running_loop()
         heard = loop.time()
         while open_ends := {p: end for p, end in ends.items() if await self._position(p) < end}:

@@ -1,0 +1,115 @@
+"""Old events through today's handlers in shadow, each compared with what it came to then."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Awaitable, Callable
+from dataclasses import replace
+from functools import partial
+
+import orjson
+
+from streams.jobs.definition import JobDefinition
+from streams.jobs.outcome import StoredResult
+from streams.replay.chosen import EventWithJobs
+from streams.replay.comparing import Account, Difference, Sent, differences
+from streams.replay.history import OldEvent
+from streams.replay.in_order import InOrder
+from streams.replay.recorded import Recorded, account_of
+from streams.replay.shadow import Run, Shadow
+from streams.replay.shadow_report import Compared, ShadowReport
+from streams.wire.envelope import Envelope
+from streams.wire.state import LedgerRecord, OpenEntry
+
+Fetch = Callable[[StoredResult], Awaitable[bytes]]
+
+
+class ShadowReplay:
+    """Runs the jobs of events, those of a key in their order, and reports.
+
+    `fetch` gets a large result of then. `ignored` are fields that are not compared.
+    """
+
+    def __init__(
+        self,
+        shadow: Shadow,
+        recorded: Recorded,
+        report: ShadowReport,
+        fetch: Fetch,
+        *,
+        side_by_side: int,
+        ignored: frozenset[str] = frozenset(),
+    ) -> None:
+        self._shadow = shadow
+        self._recorded = recorded
+        self._report = report
+        self._fetch = fetch
+        self._ignored = ignored
+        self._work = InOrder(side_by_side)
+
+    async def run(
+        self, chosen: AsyncIterable[EventWithJobs], told: Callable[[], None] = lambda: None
+    ) -> None:
+        """Run what was chosen, to its end; `told` is called after each event."""
+        try:
+            async for old, jobs in chosen:
+                for definition, job in jobs:
+                    work = partial(self._do, old, definition, job)
+                    await self._work.add(_lane(definition, job), work)
+                told()
+            await self._work.finish()
+        finally:
+            await self._work.stop()
+
+    async def _do(self, old: OldEvent, definition: JobDefinition, job: Envelope) -> None:
+        run = await self._shadow.run(job, definition)
+        found = self._recorded.found(job.id)
+        then = account_of(found)
+        if isinstance(then, Account) and found is not None:
+            then = await self._whole(then, found)
+        compared = Compared(
+            job=job.name,
+            id=job.id,
+            key=job.key,
+            event="" if old.event is None else old.event.id,
+            place=old.place,
+            time=old.record.timestamp,
+            now=run.account,
+            unrecorded=then if isinstance(then, str) else "",
+            sent=tuple(each.name for each in run.sent),
+        )
+        if isinstance(then, Account) and found is not None:
+            compared = replace(compared, differences=self._differences(then, found, job, run))
+        self._report.take(compared)
+
+    async def _whole(self, then: Account, found: OpenEntry | LedgerRecord) -> Account | str:
+        """With its result, wherever that is, and with what it sent."""
+        then = replace(then, sent=self._recorded.sent_by(found))
+        if isinstance(found, LedgerRecord) and found.stored is not None:
+            try:
+                return replace(then, result=await self._fetch(found.stored))
+            except OSError:
+                return "its large result is not to be had (STREAMS_OBJECTS)"
+        return then
+
+    def _differences(
+        self, then: Account, found: OpenEntry | LedgerRecord, job: Envelope, run: Run
+    ) -> tuple[Difference, ...]:
+        known = tuple(
+            Sent(name=each.name, key=each.key, payload=each.payload)
+            for each in run.sent
+            if self._recorded.knows(each.name, each.queue)
+        )
+        told = differences(then, replace(run.account, sent=known), self._ignored)
+        if found.job.ordering_key == job.key:
+            return told
+        key = Difference(what="key", then=_shown(found.job.ordering_key), now=_shown(job.key))
+        return (key, *told)
+
+
+def _shown(key: str | None) -> str:
+    return orjson.dumps(key).decode()
+
+
+def _lane(definition: JobDefinition, job: Envelope) -> str | None:
+    """What runs one after the other, as it does in a queue."""
+    return job.key if definition.ordering == "strict" else None

@@ -1,0 +1,89 @@
+"""What a replay in shadow found: counts, and some of the differences whole. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from streams.replay.comparing import Account, Difference
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """One job, beside what is on record of it."""
+
+    job: str
+    id: str
+    key: str | None
+    event: str  # its id
+    place: str  # of the event: topic, partition and offset
+    time: int  # of its record, in ms since the epoch
+    now: Account
+    differences: tuple[Difference, ...] = ()
+    unrecorded: str = ""  # why there is nothing to compare with
+    sent: tuple[str, ...] = ()  # names of what it would have enqueued and emitted
+
+
+@dataclass(slots=True)
+class Counts:
+    """Of jobs with one name."""
+
+    same: int = 0
+    different: int = 0
+    unrecorded: int = 0
+
+
+@dataclass(slots=True)
+class ShadowReport:
+    """At most `shown_max` differences are kept, the first ones of the oldest events."""
+
+    shown_max: int
+    events: int = 0
+    unreadable: int = 0  # events
+    by_job: dict[str, Counts] = field(default_factory=dict)
+    by_what: Counter[str] = field(default_factory=Counter)  # differences, by what differs
+    why_unrecorded: Counter[str] = field(default_factory=Counter)
+    ended_unrecorded: Counter[str] = field(default_factory=Counter)  # how these end now
+    sent: Counter[str] = field(default_factory=Counter)  # what was held back, by its name
+    shown: list[Compared] = field(default_factory=list)
+
+    @property
+    def jobs(self) -> int:
+        """All that ran."""
+        return self.same + self.different + self.unrecorded
+
+    @property
+    def same(self) -> int:
+        """Those that came to what they came to then."""
+        return sum(each.same for each in self.by_job.values())
+
+    @property
+    def different(self) -> int:
+        """Those that did not."""
+        return sum(each.different for each in self.by_job.values())
+
+    @property
+    def unrecorded(self) -> int:
+        """Those of which nobody knows."""
+        return sum(each.unrecorded for each in self.by_job.values())
+
+    def begin(self, jobs: Sequence[str]) -> None:
+        """Jobs with these names run; one that has none is told, too."""
+        self.by_job.update({job: Counts() for job in jobs})
+
+    def take(self, one: Compared) -> None:
+        """Count one job."""
+        counts = self.by_job.setdefault(one.job, Counts())
+        self.sent.update(one.sent)
+        if one.unrecorded:
+            counts.unrecorded += 1
+            self.why_unrecorded[one.unrecorded] += 1
+            self.ended_unrecorded[str(one.now.ended)] += 1
+        elif one.differences:
+            counts.different += 1
+            self.by_what.update(each.what for each in one.differences)
+            if len(self.shown) < self.shown_max:
+                self.shown.append(one)
+        else:
+            counts.same += 1

@@ -1,0 +1,220 @@
+"""Old events through new code, by the command line, on a real Kafka."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import effects
+import orjson
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from cli_process import Cli
+from history_handlers import SignedUp, welcome
+from topics import create_topics, read_all
+from worker_process import WorkerProcess
+
+from streams.client import JobClient
+from streams.replay.actions_log import read_actions
+from streams.replay.again import Again, SentAgain, send_again
+from streams.replay.chosen import Chosen
+from streams.replay.history import open_history
+from streams.wire.reader import partition_counts
+from streams.wire.topics import TopicNames
+
+QUEUES = ("default", "history")
+USERS = 10
+SINCE = ("--since", "1h")
+
+
+@pytest.fixture
+def variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+    """Settings of worker and command line."""
+    settings = {
+        "STREAMS_QUEUES": ",".join(QUEUES),
+        "STREAMS_PROCESSES": "1",
+        "STREAMS_OBJECTS": str(tmp_path / "objects"),
+        "EFFECTS": str(tmp_path / "effects"),
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    yield settings
+
+
+async def settled(kafka: str, prefix: str, queue: str, wanted: int) -> None:
+    """Return once so many jobs of a queue are over or dead."""
+    names = TopicNames(prefix)
+    limit = time.monotonic() + 90
+    while True:
+        found = {
+            record.key
+            for topic in (names.ledger(queue), names.retry(queue))
+            for record in await read_all(kafka, topic)
+            if record.value is not None and _is_settled(record.key, record.value)
+        }
+        if len(found) >= wanted:
+            return
+        assert time.monotonic() < limit, f"{len(found)} of {wanted} are settled"
+        await asyncio.sleep(0.2)
+
+
+def _is_settled(key: bytes, value: bytes) -> bool:
+    if key.startswith(b"#"):
+        return False
+    state = orjson.loads(value.partition(b"\n")[0])["state"]
+    return state in ("completed", "dead", "discarded")
+
+
+async def ends(kafka: str, prefix: str) -> dict[TopicPartition, int]:
+    """Where every topic of a test ends."""
+    counts = await partition_counts(kafka)
+    places = [
+        TopicPartition(topic, number)
+        for topic, count in counts.items()
+        if topic.startswith(prefix)
+        for number in range(count)
+    ]
+    consumer = AIOKafkaConsumer(bootstrap_servers=kafka)
+    await consumer.start()
+    try:
+        found: dict[TopicPartition, int] = await consumer.end_offsets(places)
+        return found
+    finally:
+        await consumer.stop()
+
+
+async def let_run(kafka: str, prefix: str, worker: WorkerProcess) -> None:
+    """Emit events, and wait until their jobs and these's children are over."""
+    async with JobClient(kafka, source="web", prefix=prefix) as client:
+        for user in range(USERS):
+            await client.emit(SignedUp(user_id=user))
+    children = USERS - 1 + USERS  # one welcome fails
+    try:
+        await settled(kafka, prefix, "default", 3 * USERS + children)
+    except AssertionError as error:
+        raise AssertionError(f"{error}\n{worker.log}") from None
+
+
+async def test_a_shadow_replay_tells_what_new_code_would_change_and_changes_nothing(
+    kafka: str,
+    prefix: str,
+    tmp_path: Path,
+    variables: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await create_topics(kafka, prefix, queues=QUEUES, events=["user.signed_up"])
+    with WorkerProcess(kafka, prefix, "history_handlers", tmp_path, **variables) as worker:
+        await let_run(kafka, prefix, worker)
+    before = await ends(kafka, prefix)
+    did = effects.lines(Path(variables["EFFECTS"]))
+    cli = Cli(kafka, prefix, "history_handlers")
+    replay = ("history", "replay", "user.signed_up", *SINCE, "--shadow", "--json")
+
+    # given the code that ran, all is the same, but for the time that is in a result
+    said = await cli.run(*replay, "--ignore", "at")
+    assert (said.code, said.json["same"], said.json["different"]) == (0, 3 * USERS, 0), said
+    assert said.json["heldBack"] == {"greet": 2 * USERS - 1}
+    assert "measuring" in said.errors  # what handlers print is no part of the report
+    told = await cli.run(*replay, "--job", "welcome")
+    assert (told.code, told.json["byWhat"]) == (1, {"result": USERS - 1})
+
+    # given new code, it is told what it changes
+    monkeypatch.setenv("CHANGED", "raises greets result")
+    new = Cli(kafka, prefix, "history_handlers")
+    said = await new.run(*replay, "--ignore", "at")
+    assert (said.code, said.json["different"], said.json["unrecorded"]) == (1, 3, 0), said
+    assert said.json["byJob"]["welcome"] == {"same": USERS - 3, "different": 3, "unrecorded": 0}
+    assert told_of(said.json) == {
+        "welcome:4": [("outcome", "completed", "failed: KeyError: 'address'")],
+        "welcome:5": [
+            (
+                "sent",
+                'greet for greet:5 {"how":"hello","user_id":5}',
+                'greet for greet:5 {"how":"bye","user_id":5}',
+            )
+        ],
+        "welcome:6": [("result", '{"user":6}', '{"user":-6}')],
+    }
+
+    # and of one key alone, for people
+    said = await new.run(*replay[:-1], "--ignore", "at", "--key", "4")
+    assert said.code == 1
+    assert "failed: KeyError: 'address'" in said.output
+    assert "1 events, 3 jobs: 1 differ" in said.output
+    said = await new.run(*replay, "--ignore", "at", "--limit", "2", "--job", "measure")
+    assert (said.code, said.json["events"], said.json["same"]) == (0, 2, 2)
+
+    # and nothing was sent, written, or done
+    assert await ends(kafka, prefix) == before
+    assert effects.lines(Path(variables["EFFECTS"])) == did
+
+
+def told_of(report: Any) -> dict[str, list[tuple[str, str, str]]]:
+    return {
+        one["key"]: [(each["what"], each["then"], each["now"]) for each in one["differences"]]
+        for one in report["differences"]
+    }
+
+
+async def test_a_replay_runs_each_event_once_more_in_a_queue_of_its_own(
+    kafka: str, prefix: str, tmp_path: Path, variables: dict[str, str]
+) -> None:
+    names = TopicNames(prefix)
+    cli = Cli(kafka, prefix, "history_handlers")
+    replay = ("history", "replay", "user.signed_up", *SINCE, "--job", "welcome", "--json")
+    await create_topics(kafka, prefix, queues=["default"], events=["user.signed_up"])
+    said = await cli.run(*replay, "--yes")
+    assert said.code == 2
+    assert "STREAMS_QUEUES=critical,default,bulk,history" in said.errors
+
+    await create_topics(kafka, prefix, queues=QUEUES, events=["user.signed_up"])
+    named = (*replay, "--run", "april", "--rate", "1000/s", "--yes")
+    with WorkerProcess(kafka, prefix, "history_handlers", tmp_path, **variables) as worker:
+        await let_run(kafka, prefix, worker)
+        said = await cli.run(*replay, "--dry-run")
+        assert said.json == {"events": USERS, "jobs": {"welcome": USERS}}
+
+        said = await cli.run(*named)
+        assert said.code == 0, said
+        assert (said.json["run"], said.json["sent"]) == ("april", USERS)
+        await settled(kafka, prefix, "history", USERS)
+
+        # when it is repeated, nothing is sent; and if it were, it would be known
+        said = await cli.run(*named)
+        assert (said.code, said.json["sent"], said.json["sentBefore"]) == (0, 0, USERS)
+        await send_all_again(kafka, names)
+        said = await cli.run(*named[:-5], "--run", "may", "--yes", "--limit", "1")
+        assert said.json["sent"] == 1
+        await settled(kafka, prefix, "history", USERS + 1)
+
+    done = effects.lines(Path(variables["EFFECTS"]))
+    assert Counter(run for _, _, run, _ in done) == {"None": USERS, "april": USERS, "may": 1}
+    assert len({id for *_, id in done}) == 2 * USERS + 1
+    assert {user for _, user, run, _ in done if run == "april"} == set(map(str, range(USERS)))
+    acts = await read_actions(kafka, names.actions)
+    assert [(act.what, act.counts["sent"]) for act, _ in acts if act.counts.get("sent")] == [
+        ("history replay", 1),
+        ("history replay", USERS),
+    ]
+
+
+async def send_all_again(kafka: str, names: TopicNames) -> None:
+    """As one does who does not know what was sent."""
+    so_far = SentAgain()
+    chosen = Chosen([welcome.__job_definition__])
+    async with open_history(kafka, names.event("user.signed_up"), "user.signed_up") as past:
+        await send_again(
+            kafka,
+            names,
+            "history",
+            Again("april", "history"),
+            chosen.of(past.events()),
+            there=frozenset(),
+            rate=None,
+            so_far=so_far,
+        )
+    assert so_far.sent == {"welcome": USERS}
