@@ -13,5 +13,6 @@ INTERRUPTED: Final = 130
 
 EPILOG: Final = (
     "Exit codes: 0 done; 1 the answer is no (the job is dead, a letter was not replayed, a topic "
-    "differs); 2 usage, or ambiguous; 3 not found; 4 no broker answers; 130 interrupted."
+    "or a replay in shadow differs); 2 usage, or ambiguous; 3 not found; 4 no broker answers; "
+    "130 interrupted."
 )

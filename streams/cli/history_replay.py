@@ -38,6 +38,7 @@ class Order:
     jobs: Sequence[JobDefinition]
     since: int
     until: int
+    now: int
     key: str | None
     limit: int | None
     as_json: bool
@@ -77,7 +78,7 @@ def replay(
     ),
     rate: str = typer.Option("50/s", help="Real jobs: no faster than this."),
     dry_run: bool = typer.Option(False, "--dry-run", help="Real jobs: count them, and no more."),
-    yes: bool = typer.Option(False, "--yes", "-y", help="Real jobs: do not ask."),
+    yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask."),
     as_json: bool = JSON,
 ) -> None:
     """Replay old events; with --shadow exit code 1 if a job comes to something else."""
@@ -92,7 +93,8 @@ def replay(
     if run is not None and not _RUN.fullmatch(run):
         fail(f"--run {run}: up to 64 letters, digits, dots, hyphens, underscores", exits.USAGE)
     settings, registry = loaded(to_run=shadow)
-    said = [f"--job {each}" for each in job]
+    given = [("since", since), ("until", until), *(("job", each) for each in job)]
+    given += [("key", key), ("limit", None if limit is None else str(limit))]
     order = Order(
         settings=settings,
         registry=registry,
@@ -100,15 +102,16 @@ def replay(
         jobs=subscribers(registry, event, job),
         since=begin,
         until=end or now,
+        now=now,
         key=key,
         limit=limit,
         as_json=as_json,
-        told=" ".join([event, f"--since {since}", *([f"--until {until}"] if until else []), *said]),
+        told=" ".join([event, *(f"--{name} {said}" for name, said in given if said is not None)]),
     )
     if shadow:
         from streams.cli.history_shadow import run_shadow
 
-        run_shadow(order, concurrency=concurrency, ignored=frozenset(ignore), shown=show)
+        run_shadow(order, concurrency=concurrency, ignored=frozenset(ignore), shown=show, yes=yes)
         return
     from streams.cli.history_again import run_again
 

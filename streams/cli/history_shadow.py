@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from streams.cli import exits
-from streams.cli.output import print_blocks, print_json, print_table, show_time
+from streams.cli.output import ask, print_blocks, print_json, print_table, show_time
 
 if TYPE_CHECKING:
     from streams.cli.history_replay import Order
@@ -23,10 +23,13 @@ if TYPE_CHECKING:
     from streams.worker.ports import Processes
 
 
-def run_shadow(order: Order, *, concurrency: int, ignored: frozenset[str], shown: int) -> None:
+def run_shadow(
+    order: Order, *, concurrency: int, ignored: frozenset[str], shown: int, yes: bool
+) -> None:
     """Run it, and end the command: with exit code 1 if something differs."""
     from streams.replay.shadow_report import ShadowReport
 
+    _warn_of_effects(order, yes)
     report = ShadowReport(shown)
     report.begin([each.name for each in order.jobs])
     notes: list[str] = []
@@ -42,12 +45,27 @@ def run_shadow(order: Order, *, concurrency: int, ignored: frozenset[str], shown
         raise typer.Exit(exits.NEGATIVE)
 
 
+def _warn_of_effects(order: Order, yes: bool) -> None:
+    """A handler that never looks whether it runs in shadow may well write a mail to somebody."""
+    heedless = [each.name for each in order.jobs if not each.heeds_shadow]
+    if not heedless or yes:
+        return
+    told = (
+        f"{', '.join(heedless)}: what it does beside ctx.enqueue and ctx.emit is done for real, as "
+        "nothing of it looks at ctx.shadow"
+    )
+    print(f"streams: {told}", file=sys.stderr)
+    if sys.stdin.isatty():
+        ask("Run it?")
+
+
 async def _replay(
     order: Order, report: ShadowReport, notes: list[str], concurrency: int, ignored: frozenset[str]
 ) -> None:
     from rich.console import Console
     from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
+    from streams.durations import to_ms
     from streams.kafka.clock import WallClock
     from streams.replay.chosen import Chosen
     from streams.replay.history import open_history
@@ -88,6 +106,7 @@ async def _replay(
                 events=sorted(registry.event_types()),
                 jobs=[each.name for each in order.jobs],
                 since=order.since,
+                trimmed=order.now - to_ms(settings.trim_after),
             ) as recorded,
             shadow,
         ):
@@ -172,10 +191,11 @@ def _print(order: Order, report: ShadowReport, notes: list[str]) -> None:
     if report.unrecorded:
         why = ", ".join(f"{count:,}: {text}" for text, count in report.why_unrecorded.items())
         now = ", ".join(f"{count:,} {ended}" for ended, count in report.ended_unrecorded.items())
-        print(f"nothing to compare with ({why}); in shadow {now}")
+        print(f"nothing to compare with ({why}); in shadow {now or 'none ran'}")
     if report.sent:
         held = ", ".join(f"{count:,} {name}" for name, count in report.sent.most_common())
-        print(f"held back: {held}")
+        unknown = f" ({report.sent_unknown:,} not compared)" if report.sent_unknown else ""
+        print(f"held back: {held}{unknown}")
     print(f"{report.events:,} events, {report.jobs:,} jobs: {report.different:,} differ")
 
 
@@ -209,6 +229,7 @@ def _plain(report: ShadowReport) -> dict[str, Any]:
         "whyUnrecorded": dict(report.why_unrecorded),
         "unrecordedNow": dict(report.ended_unrecorded),
         "heldBack": dict(report.sent),
+        "heldBackNotCompared": report.sent_unknown,
         "differences": [
             {
                 "job": one.job,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from types import CodeType
 from typing import Any, Literal
 
 from streams.contracts import Event, JobPayload
@@ -15,7 +17,7 @@ from streams.jobs.breaker import Breaker
 from streams.jobs.middleware import Middleware
 from streams.jobs.placement import RunsIn
 from streams.jobs.rate import RateLimit
-from streams.jobs.resource import Factory
+from streams.jobs.resource import Factory, stand_ins
 from streams.jobs.retry import Retry, retry_mistakes
 from streams.jobs.single import SingleRule
 
@@ -115,6 +117,17 @@ class JobDefinition:
         return self.payload_type.__key_scope__ or self.name
 
     @property
+    def heeds_shadow(self) -> bool:
+        """Whether something of it says `shadow`: its handler, its middleware, or a resource.
+
+        Who calls something that does is not found out.
+        """
+        if stand_ins([self.handler]):
+            return True
+        called = (self.handler, *(each.before for each in self.middleware))
+        return any(_says(function, "shadow") for function in called)
+
+    @property
     def place(self) -> str:
         """File and line, for messages."""
         return f"{self.file}:{self.line}"
@@ -153,6 +166,17 @@ class JobDefinition:
             fields = {name: getattr(payload, name) for name in type(payload).model_fields}
             return self.handler(**fields, **extra)
         return self.handler(payload, **extra)
+
+
+def _says(function: Any, name: str) -> bool:
+    waiting = [getattr(inspect.unwrap(function), "__code__", None)]
+    while waiting:
+        code = waiting.pop()
+        if isinstance(code, CodeType):
+            if name in code.co_names:
+                return True
+            waiting += code.co_consts
+    return False
 
 
 def _first(*choices: Any) -> Any:

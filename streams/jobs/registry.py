@@ -12,7 +12,7 @@ from streams.errors import RegistrationError
 from streams.jobs.definition import JobDefinition, QueueDefaults, Stated
 from streams.jobs.middleware import Middleware, middleware_mistakes
 from streams.jobs.placement import unreachable
-from streams.jobs.resource import factory_mistakes
+from streams.jobs.resource import factory_mistakes, stand_ins
 from streams.jobs.single_options import single_contradictions
 
 # Kafka's rule, with room for a prefix below its 249.
@@ -69,6 +69,7 @@ class Registry:
         for definition in resolved:
             wrong = [*definition.mistakes, *unreachable(definition)]
             wrong += factory_mistakes(definition.resources.values())
+            wrong += factory_mistakes(stand_ins([definition.handler]).values())
             if definition.event_type:
                 wrong += _misnamed(definition.event_type)
             if definition.queue not in known_queues:

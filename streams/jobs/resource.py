@@ -11,6 +11,7 @@ from collections.abc import (
     Generator,
     Iterable,
     Iterator,
+    Mapping,
 )
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Generic, TypeAlias, TypeVar, overload
@@ -25,8 +26,9 @@ Factory: TypeAlias = Callable[..., Any]
 class Wanted(Generic[T]):
     """The default of a handler's parameter, in place of which the worker gives the resource."""
 
-    def __init__(self, factory: Factory) -> None:
+    def __init__(self, factory: Factory, shadow: Factory | None = None) -> None:
         self.factory = factory
+        self.shadow = shadow
 
     def __repr__(self) -> str:
         return f"Resource({name_of(self.factory)})"
@@ -41,16 +43,28 @@ class Wanted(Generic[T]):
 
 
 @overload
-def Resource(factory: Callable[..., AbstractAsyncContextManager[T]], /) -> T: ...
+def Resource(
+    factory: Callable[..., AbstractAsyncContextManager[T]], /, *, shadow: Factory | None = None
+) -> T: ...
 @overload
-def Resource(factory: Callable[..., AsyncIterator[T] | AsyncGenerator[T, Any]], /) -> T: ...
+def Resource(
+    factory: Callable[..., AsyncIterator[T] | AsyncGenerator[T, Any]],
+    /,
+    *,
+    shadow: Factory | None = None,
+) -> T: ...
 @overload
-def Resource(factory: Callable[..., Iterator[T] | Generator[T, Any, Any]], /) -> T: ...
+def Resource(
+    factory: Callable[..., Iterator[T] | Generator[T, Any, Any]],
+    /,
+    *,
+    shadow: Factory | None = None,
+) -> T: ...
 @overload
-def Resource(factory: Callable[..., Awaitable[T]], /) -> T: ...
+def Resource(factory: Callable[..., Awaitable[T]], /, *, shadow: Factory | None = None) -> T: ...
 @overload
-def Resource(factory: Callable[..., T], /) -> T: ...
-def Resource(factory: Factory, /) -> Any:
+def Resource(factory: Callable[..., T], /, *, shadow: Factory | None = None) -> T: ...
+def Resource(factory: Factory, /, *, shadow: Factory | None = None) -> Any:
     """The default of a handler's parameter that a worker fills: a client, a pool, a connection.
 
     A factory is called once for a worker, before its first job, however many handlers ask for it,
@@ -58,12 +72,16 @@ def Resource(factory: Factory, /) -> Any:
     yields the value once, or returns a context manager, an object with `aclose` or `close`, or
     anything else; asynchronous or not. Its own parameters may be resources, too.
 
+    `shadow` is opened in its place where handlers run to no effect (see `JobContext`): what has the
+    same calls, and sends nothing.
+
     Raises:
         TypeError: it can't be called: give the function itself, not what it returns.
     """
-    if not callable(factory):
-        raise TypeError(f"Resource(...) takes a function that opens it, not {factory!r}")
-    return Wanted(factory)
+    for given in (factory,) if shadow is None else (factory, shadow):
+        if not callable(given):
+            raise TypeError(f"Resource(...) takes a function that opens it, not {given!r}")
+    return Wanted(factory, shadow)
 
 
 def wanted_by(function: Callable[..., Any]) -> dict[str, Factory]:
@@ -75,8 +93,34 @@ def wanted_by(function: Callable[..., Any]) -> dict[str, Factory]:
     }
 
 
-def opening_order(factories: Iterable[Factory]) -> list[Factory]:
+def stand_ins(functions: Iterable[Callable[..., Any]]) -> dict[Factory, Factory]:
+    """What is opened in shadow in place of what these functions, or what they need, ask for."""
+    found: dict[Factory, Factory] = {}
+    seen: set[Callable[..., Any]] = set()
+    waiting = list(functions)
+    while waiting:
+        function = waiting.pop()
+        if function in seen:
+            continue
+        seen.add(function)
+        try:
+            parameters = inspect.signature(function).parameters.values()
+        except (TypeError, ValueError):  # of a builtin; it is told at start-up
+            continue
+        for parameter in parameters:
+            if isinstance(wanted := parameter.default, Wanted):
+                if wanted.shadow is not None:
+                    found[wanted.factory] = wanted.shadow
+                waiting.append(wanted.shadow or wanted.factory)
+    return found
+
+
+def opening_order(
+    factories: Iterable[Factory], instead: Mapping[Factory, Factory] | None = None
+) -> list[Factory]:
     """These factories and those that they need, each behind what it needs.
+
+    `instead` are called in place of some; then what these need counts.
 
     Raises:
         ValueError: they need each other in a ring; the message names it.
@@ -93,7 +137,7 @@ def opening_order(factories: Iterable[Factory]) -> list[Factory]:
                 f"{' needs '.join(map(name_of, ring))}: none of them can be opened first"
             )
         above.append(factory)
-        for needed in wanted_by(factory).values():
+        for needed in wanted_by((instead or {}).get(factory, factory)).values():
             add(needed)
         above.pop()
         ordered.append(factory)

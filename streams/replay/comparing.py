@@ -34,13 +34,13 @@ class Sent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """What a job came to; `sent` is None if it is not known any more."""
+    """What a job came to."""
 
     ended: Ended
     result: bytes | None = None  # JSON
     error: str = ""  # its type
     message: str = ""  # of the error; why it was discarded
-    sent: tuple[Sent, ...] | None = ()
+    sent: tuple[Sent, ...] = ()
 
     def told(self) -> str:
         """In a few words."""
@@ -73,10 +73,9 @@ def differences(
     before, after = canonical(then.result, ignored), canonical(now.result, ignored)
     if before != after:
         found.append(Difference(what="result", then=_cut(before), now=_cut(after)))
-    if then.sent is not None and now.sent is not None:
-        lost, new = _apart(_counted(then.sent, ignored), _counted(now.sent, ignored))
-        if lost or new:
-            found.append(Difference(what="sent", then=_listed(lost), now=_listed(new)))
+    lost, new = _apart(_counted(then.sent, ignored), _counted(now.sent, ignored))
+    if lost or new:
+        found.append(Difference(what="sent", then=_listed(lost), now=_listed(new)))
     return tuple(found)
 
 

@@ -19,10 +19,11 @@ from streams.jobs.identity import read_state_key
 from streams.jobs.states import State
 from streams.replay.comparing import Account, Ended, Sent
 from streams.wire import headers as h
-from streams.wire.envelope import Record, decode
+from streams.wire.envelope import Envelope, Record, decode
 from streams.wire.reader import Stretch, open_reader, partition_counts
 from streams.wire.state import LedgerRecord, OpenEntry, decode_ledger, decode_open
 from streams.wire.topics import TopicNames
+from streams.worker.open_jobs import UNKNOWN_JOB, WORKER_DIED
 
 _SKEW_MS: Final = 60_000
 _TOGETHER: Final = 2_000  # rows
@@ -35,7 +36,8 @@ CREATE TABLE state (
     id TEXT, topic TEXT, key BLOB, value BLOB, PRIMARY KEY (id, topic, key)
 ) WITHOUT ROWID;
 CREATE TABLE sent (
-    parent TEXT, id TEXT, name TEXT, key TEXT, payload BLOB, PRIMARY KEY (parent, name, id)
+    parent TEXT, topic TEXT, id TEXT, name TEXT, key TEXT, payload BLOB,
+    PRIMARY KEY (parent, topic, name, id)
 ) WITHOUT ROWID;
 """
 
@@ -53,10 +55,10 @@ class Recorded:
         self._ledgers = {names.ledger(queue) for queue in queues}
         self._senders: tuple[bytes, ...] = ()
         self._owners: tuple[bytes, ...] = ()
-        self._since = 0  # from then on it is known what was sent
-        self._of_queues = frozenset(queues)
-        self._of_events = frozenset(events)
-        self.sent_topics = [*map(names.event, events), *map(names.queue, queues)]
+        self._names = names
+        self._kept_since: dict[str, int] = {}  # by topic: from then on it has all that was sent
+        self._queues = set(map(names.queue, queues))
+        self.sent_topics = [*map(names.event, events), *sorted(self._queues)]
         # A job moves from the first ones to the last ones.
         self.state_topics = [*sorted(self._retries), *sorted(self._ledgers)]
 
@@ -70,15 +72,21 @@ class Recorded:
         self._owners = tuple(orjson.dumps([name])[:-1] + b"," for name in names)
         self._senders = tuple(f"{name}:".encode() for name in names)
 
-    def note_kept(self, sent: Sequence[Stretch], first: dict[tuple[str, int], int]) -> None:
-        """What is sent can be told for jobs since the oldest record that every topic has kept.
+    def note_kept(
+        self, sent: Sequence[Stretch], first: dict[tuple[str, int], int], trimmed: int
+    ) -> None:
+        """From when on topics have all that was sent to them.
 
-        `first`: the time of the first record that was read of each partition.
+        `first`: the time of the first record that was read of each partition. `trimmed`: what is
+        removed from a queue is older than that; of the others nobody knows.
         """
         for each in sent:
+            self._kept_since.setdefault(each.topic, 0)
             if 0 < each.begin == each.start:
                 kept_since = first.get((each.topic, each.partition), _NEVER)
-                self._since = max(self._since, kept_since)
+                if each.topic in self._queues:
+                    kept_since = min(kept_since, trimmed)
+                self._kept_since[each.topic] = max(self._kept_since[each.topic], kept_since)
 
     def take_state(self, records: Sequence[Record]) -> None:
         """Note what records of retry and ledger topics say."""
@@ -104,8 +112,8 @@ class Recorded:
                 e = decode(record)
             except UndecodableRecord:
                 continue
-            rows.append((e.parent, e.id, e.name, e.key, e.payload))
-        self._db.executemany("INSERT OR IGNORE INTO sent VALUES (?, ?, ?, ?, ?)", rows)
+            rows.append((e.parent, record.topic, e.id, e.name, e.key, e.payload))
+        self._db.executemany("INSERT OR IGNORE INTO sent VALUES (?, ?, ?, ?, ?, ?)", rows)
 
     def found(self, id: str) -> OpenEntry | LedgerRecord | None:
         """How far the job of this id is, as the newest record says."""
@@ -122,22 +130,32 @@ class Recorded:
         # An entry whose job the ledger has is removed sooner or later.
         return max(found, key=lambda one: (one.position, type(one) is LedgerRecord), default=None)
 
-    def knows(self, name: str, queue: str | None) -> bool:
-        """Whether it would know of what was sent there."""
-        return name in self._of_events if queue is None else queue in self._of_queues
+    def topics_since(self, of: OpenEntry | LedgerRecord) -> frozenset[str]:
+        """The topics of which it is known what this job sent there.
 
-    def sent_by(self, of: OpenEntry | LedgerRecord) -> tuple[Sent, ...] | None:
-        """What a job has enqueued and emitted; None: not all of it is known.
-
-        That of a job that was replayed is not: what it sent in another generation are others.
+        None are of a job that was replayed, or of whose attempts some are forgotten: what it sent
+        then are others.
         """
+        if of.generation or of.attempts > len(of.history):
+            return frozenset()
         started = of.history[0].started if of.history else 0
-        if started < self._since or of.generation or of.attempts > len(of.history):
-            return None
+        return frozenset(topic for topic, since in self._kept_since.items() if since <= started)
+
+    def sent_by(self, of: OpenEntry | LedgerRecord, topics: frozenset[str]) -> tuple[Sent, ...]:
+        """What a job has enqueued and emitted, to these topics."""
         rows = self._db.execute(
-            "SELECT name, key, payload FROM sent WHERE parent = ?", (of.job.id,)
+            "SELECT topic, name, key, payload FROM sent WHERE parent = ?", (of.job.id,)
         )
-        return tuple(Sent(name=name, key=key, payload=payload) for name, key, payload in rows)
+        return tuple(
+            Sent(name=name, key=key, payload=payload)
+            for topic, name, key, payload in rows
+            if topic in topics
+        )
+
+    def topic_of(self, sent: Envelope) -> str:
+        """Where a job or an event is sent."""
+        names = self._names
+        return names.event(sent.name) if sent.queue is None else names.queue(sent.queue)
 
 
 def account_of(found: OpenEntry | LedgerRecord | None) -> Account | str:
@@ -145,17 +163,27 @@ def account_of(found: OpenEntry | LedgerRecord | None) -> Account | str:
     if found is None:
         return "no record of it is left"
     failure = found.failure
+    if failure is not None and failure.type == UNKNOWN_JOB:
+        return "no worker knew its handler then"
     if found.state in (State.DEAD, State.DISCARDED) and failure is not None:
         # One that was discarded with a failure was dead, and its letter was discarded.
-        return Account(ended=Ended.FAILED, error=failure.type, message=failure.message, sent=None)
+        return Account(ended=Ended.FAILED, error=failure.type, message=failure.message)
     match found.state:
         case State.COMPLETED if isinstance(found, LedgerRecord):
-            return Account(ended=Ended.COMPLETED, result=found.result, sent=None)
+            return Account(ended=Ended.COMPLETED, result=found.result)
         case State.DISCARDED:
-            return Account(ended=Ended.DISCARDED, message=found.reason, sent=None)
-        case State.CANCELLED | State.EXPIRED:
-            return f"it was {found.state}"
+            return Account(ended=Ended.DISCARDED, message=found.reason)
+        case State.CANCELLED:
+            return "it was cancelled"
+        case State.EXPIRED:
+            return "it expired"
     return f"it is not over ({found.state})"
+
+
+def ended_its_worker(found: OpenEntry | LedgerRecord | None) -> bool:
+    """Whether the process in which it ran did not survive it."""
+    failure = None if found is None else found.failure
+    return failure is not None and failure.type == WORKER_DIED
 
 
 @asynccontextmanager
@@ -167,10 +195,12 @@ async def read_recorded(
     events: Iterable[str],
     jobs: Iterable[str],
     since: int | None,
+    trimmed: int,
 ) -> AsyncIterator[Recorded]:
-    """Read what became of jobs with these names; what they sent from `since` on (ms).
+    """Read what became of jobs with these names; what they sent from `since` on.
 
-    `events` are types of event that they may emit. Topics that do not exist are left out.
+    `events` are types of event that they may emit. Topics that do not exist are left out. Queues
+    have lost nothing that is younger than `trimmed`. Times are in ms since the epoch.
 
     Raises:
         BrokerUnavailable: the broker did not answer, or stopped answering.
@@ -187,14 +217,14 @@ async def read_recorded(
             recorded.look_for(jobs)
             # In this order: whoever is over has sent all that it sends.
             await _read_state(bootstrap, recorded, counts)
-            await _read_sent(bootstrap, recorded, counts, since)
+            await _read_sent(bootstrap, recorded, counts, since, trimmed)
             yield recorded
         finally:
             recorded.close()
 
 
 async def _read_sent(
-    bootstrap: str, recorded: Recorded, counts: dict[str, int], since: int | None
+    bootstrap: str, recorded: Recorded, counts: dict[str, int], since: int | None, trimmed: int
 ) -> None:
     there = {topic: counts[topic] for topic in recorded.sent_topics}
     first: dict[tuple[str, int], int] = {}
@@ -208,7 +238,7 @@ async def _read_sent(
                 recorded.take_sent(together)
                 together = []
     recorded.take_sent(together)
-    recorded.note_kept(stretches, first)
+    recorded.note_kept(stretches, first, trimmed)
 
 
 async def _read_state(bootstrap: str, recorded: Recorded, counts: dict[str, int]) -> None:

@@ -10,10 +10,11 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from streams.durations import format_ms
+from streams.errors import ProcessDied
 from streams.jobs.definition import JobDefinition
 from streams.jobs.identity import JobKey
 from streams.jobs.outcome import Completed, Dead, Discarded, Outcome, Retrying, Snoozed
-from streams.jobs.resource import Factory
+from streams.jobs.resource import Factory, stand_ins
 from streams.replay.captured import CapturedLog, CapturedObjects
 from streams.replay.comparing import Account, Ended
 from streams.wire.envelope import Envelope, Record, encode
@@ -27,6 +28,8 @@ from streams.worker.resources import Resources
 from streams.worker.results import Results
 
 _NEAR_MS: Final = 365 * 86_400_000  # who waits for a limit has no open table to wait in
+_ABANDONED: Final = 1_000  # threads that go on, before others have to wait for them
+_LOOK: Final = 1.0  # seconds between looks at whether handlers can run at all
 _UNWIND: Final = 6.0  # seconds for handlers, if somebody interrupts; a little more than they get
 _GATHER: Final = "20ms"  # a handler of batches gets what is at hand: nothing more arrives
 
@@ -61,8 +64,10 @@ class Shadow:
         self._clock = clock
         self._log = CapturedLog()
         self._objects = CapturedObjects()
-        self._resources = Resources(self.definitions, replaced)
+        instead = stand_ins(each.handler for each in self.definitions)
+        self._resources = Resources(self.definitions, replaced, instead)
         is_apart = any(each.runs_in == "process" for each in self.definitions)
+        self._processes = processes(self._log) if processes is not None and is_apart else None
         self._executor = LoopExecutor(
             clock,
             lambda happened: None,
@@ -71,7 +76,8 @@ class Shadow:
             send=ChildSender(names, self._log),
             results=Results(self._objects),
             opened=self._resources.opened,
-            processes=processes(self._log) if processes is not None and is_apart else None,
+            processes=self._processes,
+            abandoned_threads=_ABANDONED,
             near_ms=_NEAR_MS,
             shadow=True,
         )
@@ -97,7 +103,11 @@ class Shadow:
         await self._resources.close()
 
     async def run(self, envelope: Envelope, definition: JobDefinition) -> Run:
-        """Run one attempt of a job; `definition` is one of ours."""
+        """Run one attempt of a job; `definition` is one of ours.
+
+        Raises:
+            ProcessDied: no process for it can be started.
+        """
         job = JobKey(name=envelope.name, ordering_key=envelope.key, id=envelope.id)
         attempt = attempt_of(job, _record(envelope), envelope, definition, lane=None)
         attempt.expires = None  # it was worth to run then
@@ -111,7 +121,10 @@ class Shadow:
         self._running.add(attempt)
         try:
             self._executor.submit(attempt, done)
-            outcome = await over
+            while not (await asyncio.wait([over], timeout=_LOOK))[0]:
+                if self._processes is not None and self._processes.problem is not None:
+                    raise ProcessDied(self._processes.problem)
+            outcome = over.result()
         finally:
             self._running.discard(attempt)
             sent = self._log.end(job.id)

@@ -14,7 +14,7 @@ from streams.replay.chosen import EventWithJobs
 from streams.replay.comparing import Account, Difference, Sent, differences
 from streams.replay.history import OldEvent
 from streams.replay.in_order import InOrder
-from streams.replay.recorded import Recorded, account_of
+from streams.replay.recorded import Recorded, account_of, ended_its_worker
 from streams.replay.shadow import Run, Shadow
 from streams.replay.shadow_report import Compared, ShadowReport
 from streams.wire.envelope import Envelope
@@ -61,11 +61,7 @@ class ShadowReplay:
             await self._work.stop()
 
     async def _do(self, old: OldEvent, definition: JobDefinition, job: Envelope) -> None:
-        run = await self._shadow.run(job, definition)
         found = self._recorded.found(job.id)
-        then = account_of(found)
-        if isinstance(then, Account) and found is not None:
-            then = await self._whole(then, found)
         compared = Compared(
             job=job.name,
             id=job.id,
@@ -73,37 +69,44 @@ class ShadowReplay:
             event="" if old.event is None else old.event.id,
             place=old.place,
             time=old.record.timestamp,
-            now=run.account,
-            unrecorded=then if isinstance(then, str) else "",
-            sent=tuple(each.name for each in run.sent),
         )
+        if ended_its_worker(found):  # it would end us
+            self._report.take(replace(compared, unrecorded="it ended its worker, and is not run"))
+            return
+        run = await self._shadow.run(job, definition)
+        compared = replace(compared, now=run.account, sent=tuple(each.name for each in run.sent))
+        then = account_of(found)
         if isinstance(then, Account) and found is not None:
-            compared = replace(compared, differences=self._differences(then, found, job, run))
-        self._report.take(compared)
+            then = await self._with_result(then, found)
+        if isinstance(then, str) or found is None:
+            self._report.take(replace(compared, unrecorded=str(then)))
+            return
+        self._report.take(self._beside(compared, then, found, run))
 
-    async def _whole(self, then: Account, found: OpenEntry | LedgerRecord) -> Account | str:
-        """With its result, wherever that is, and with what it sent."""
-        then = replace(then, sent=self._recorded.sent_by(found))
+    async def _with_result(self, then: Account, found: OpenEntry | LedgerRecord) -> Account | str:
         if isinstance(found, LedgerRecord) and found.stored is not None:
             try:
                 return replace(then, result=await self._fetch(found.stored))
             except OSError:
-                return "its large result is not to be had (STREAMS_OBJECTS)"
+                return "its large result is not in object storage (STREAMS_OBJECTS)"
         return then
 
-    def _differences(
-        self, then: Account, found: OpenEntry | LedgerRecord, job: Envelope, run: Run
-    ) -> tuple[Difference, ...]:
-        known = tuple(
-            Sent(name=each.name, key=each.key, payload=each.payload)
-            for each in run.sent
-            if self._recorded.knows(each.name, each.queue)
+    def _beside(
+        self, compared: Compared, then: Account, found: OpenEntry | LedgerRecord, run: Run
+    ) -> Compared:
+        recorded = self._recorded
+        topics = recorded.topics_since(found)
+        known = tuple(each for each in run.sent if recorded.topic_of(each) in topics)
+        then = replace(then, sent=recorded.sent_by(found, topics))
+        now = replace(
+            run.account,
+            sent=tuple(Sent(name=e.name, key=e.key, payload=e.payload) for e in known),
         )
-        told = differences(then, replace(run.account, sent=known), self._ignored)
-        if found.job.ordering_key == job.key:
-            return told
-        key = Difference(what="key", then=_shown(found.job.ordering_key), now=_shown(job.key))
-        return (key, *told)
+        told = differences(then, now, self._ignored)
+        if found.job.ordering_key != compared.key:
+            before, after = _shown(found.job.ordering_key), _shown(compared.key)
+            told = (Difference(what="key", then=before, now=after), *told)
+        return replace(compared, differences=told, sent_unknown=len(run.sent) - len(known))
 
 
 def _shown(key: str | None) -> str:

@@ -19,10 +19,11 @@ class Compared:
     event: str  # its id
     place: str  # of the event: topic, partition and offset
     time: int  # of its record, in ms since the epoch
-    now: Account
+    now: Account | None = None  # None: it did not run
     differences: tuple[Difference, ...] = ()
     unrecorded: str = ""  # why there is nothing to compare with
     sent: tuple[str, ...] = ()  # names of what it would have enqueued and emitted
+    sent_unknown: int = 0  # of these, what nobody can compare any more
 
 
 @dataclass(slots=True)
@@ -46,6 +47,7 @@ class ShadowReport:
     why_unrecorded: Counter[str] = field(default_factory=Counter)
     ended_unrecorded: Counter[str] = field(default_factory=Counter)  # how these end now
     sent: Counter[str] = field(default_factory=Counter)  # what was held back, by its name
+    sent_unknown: int = 0  # of that, what nobody can compare any more
     shown: list[Compared] = field(default_factory=list)
 
     @property
@@ -76,10 +78,12 @@ class ShadowReport:
         """Count one job."""
         counts = self.by_job.setdefault(one.job, Counts())
         self.sent.update(one.sent)
+        self.sent_unknown += one.sent_unknown
         if one.unrecorded:
             counts.unrecorded += 1
             self.why_unrecorded[one.unrecorded] += 1
-            self.ended_unrecorded[str(one.now.ended)] += 1
+            if one.now is not None:
+                self.ended_unrecorded[str(one.now.ended)] += 1
         elif one.differences:
             counts.different += 1
             self.by_what.update(each.what for each in one.differences)

@@ -20,7 +20,9 @@ from streams.worker.settlement import Place, Settlement
 from streams.worker.suspects import Suspicion
 from streams.worker.tables import lane_of
 
+# Failures without an attempt: no handler raised these.
 UNKNOWN_JOB: Final = "UnknownJob"
+WORKER_DIED: Final = "WorkerDied"
 
 
 def cancel(
@@ -206,7 +208,7 @@ def bury_killer(
 ) -> None:
     """A job during which workers ended too often: dead, before it ends another one."""
     failure = Failure(
-        type="WorkerDied",
+        type=WORKER_DIED,
         message=f"the worker's process ended {entry.starts} times while this job ran",
         trace="",
     )

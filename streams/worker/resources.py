@@ -20,16 +20,21 @@ CLOSE_WITHIN: Final = 10.0
 
 
 class Resources:
-    """The resources of one worker; `replaced` are values that take a factory's place in tests."""
+    """The resources of one worker; `replaced` are values that take a factory's place in tests.
+
+    `instead` are factories that are called in the place of others.
+    """
 
     def __init__(
         self,
         definitions: Iterable[JobDefinition] = (),
         replaced: Mapping[Factory, Any] | None = None,
+        instead: Mapping[Factory, Factory] | None = None,
     ) -> None:
+        self._instead = instead or {}
         self.opened: dict[Factory, Any] = dict(replaced or {})
         wanted = [f for d in definitions for f in d.resources.values() if f not in self.opened]
-        self._order = opening_order(wanted)
+        self._order = opening_order(wanted, instead)
         self._ready = asyncio.Event()
         self._over = asyncio.Event()
         self._keeping: asyncio.Task[None] | None = None
@@ -60,7 +65,8 @@ class Resources:
         async with AsyncExitStack() as stack:
             for factory in self._order:
                 if factory not in self.opened:
-                    self.opened[factory] = await self._open(factory, stack)
+                    called = self._instead.get(factory, factory)
+                    self.opened[factory] = await self._open(called, stack)
             self._ready.set()
             await self._over.wait()
 

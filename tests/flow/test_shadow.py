@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+import shadow_handlers
 
 from streams import (
     Batch,
@@ -24,13 +25,17 @@ from streams import (
     SyncJobContext,
     job,
 )
+from streams.errors import ProcessDied, RegistrationError
 from streams.jobs.definition import JobDefinition
+from streams.jobs.registry import Registry
 from streams.kafka.clock import WallClock
 from streams.replay.comparing import Account, Ended
 from streams.replay.shadow import Run, Shadow
+from streams.testing.sandbox import Sandbox
 from streams.wire.envelope import Envelope
 from streams.wire.topics import TopicNames
 from streams.worker.fan_out import job_of
+from streams.worker.processes import PoolOptions, ProcessPool
 
 
 class Ordered(Event, type="shop.ordered", key="order"):
@@ -188,6 +193,85 @@ async def test_a_handler_of_batches_gets_what_is_at_hand_at_once() -> None:
         named = [Envelope(**{**_fields(each), "id": str(n)}) for n, each in enumerate(jobs)]
         found = await asyncio.gather(*(shadow.run(each, definition) for each in named))
     assert [each.account.result for each in found] == [b"[true,0]", b"[true,1]", b"[true,2]"]
+
+
+opened: list[str] = []
+
+
+def open_mail() -> str:
+    opened.append("mail")
+    return "mail"
+
+
+def open_no_mail(shop: str = Resource(open_shop)) -> str:
+    opened.append("no mail")
+    return f"no mail of {shop}"
+
+
+def open_mailer(mail: str = Resource(open_mail, shadow=open_no_mail)) -> list[str]:
+    return [mail]
+
+
+@job
+async def writes(event: Ordered, mailer: list[str] = Resource(open_mailer)) -> list[str]:
+    return mailer
+
+
+async def test_a_resource_has_a_stand_in_where_nothing_is_to_have_an_effect() -> None:
+    opened.clear()
+    async with shadow_of(writes) as shadow:
+        found = await run(shadow, event())
+    assert found.account.result == b'["no mail of the real shop"]'
+    assert opened == ["no mail"]
+
+    async with Sandbox(writes) as box:
+        await box.emit(Ordered(order=1))
+        (done,) = box.jobs(state="completed")
+        assert box.result(done.job) == ["mail"]
+
+
+def test_a_handler_of_which_nothing_looks_at_shadow_is_known() -> None:
+    @job
+    async def heedless(event: Ordered, ctx: JobContext) -> None: ...
+
+    @job
+    async def inside(event: Ordered, ctx: JobContext) -> list[bool]:
+        return [ctx.shadow for _ in range(1)]
+
+    assert not heedless.__job_definition__.heeds_shadow
+    assert inside.__job_definition__.heeds_shadow
+    assert writes.__job_definition__.heeds_shadow
+
+
+def test_a_stand_in_that_cannot_be_opened_is_told_at_start_up() -> None:
+    def open_wrongly(address: str) -> str:
+        return address
+
+    @job
+    async def wrong(event: Ordered, mail: str = Resource(open_mail, shadow=open_wrongly)): ...
+
+    with pytest.raises(RegistrationError, match=r"open_wrongly needs 'address'"):
+        Registry.build([wrong.__job_definition__], ["default"])
+
+
+async def test_a_process_is_in_shadow_and_what_it_sends_is_captured() -> None:
+    options = PoolOptions(modules=["shadow_handlers"], count=1)
+    async with shadow_of(
+        shadow_handlers.render, processes=lambda log: ProcessPool(options, log)
+    ) as shadow:
+        found = await run(shadow, event())
+    assert found.account.result == b"true"
+    assert [each.payload for each in found.sent] == [b'{"page":7}']
+
+
+async def test_processes_that_cannot_be_started_are_told_instead_of_waited_for() -> None:
+    options = PoolOptions(modules=["no_such_module"], count=1)
+    async with asyncio.timeout(30):
+        async with shadow_of(
+            shadow_handlers.render, processes=lambda log: ProcessPool(options, log)
+        ) as shadow:
+            with pytest.raises(ProcessDied, match="no_such_module"):
+                await run(shadow, event())
 
 
 async def test_who_leaves_in_the_middle_waits_for_nobody() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -39,6 +40,7 @@ class Cli:
             "STREAMS_HANDLERS": handlers,
             "PYTHONPATH": str(Path(__file__).parent),
         }
+        self._running: asyncio.subprocess.Process | None = None
 
     async def run(self, *arguments: str, stdin: str = "", **variables: str) -> Said:
         """One command, from start to end; with these environment variables as well."""
@@ -50,8 +52,14 @@ class Cli:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
+        self._running = process
         output, errors = await asyncio.wait_for(process.communicate(stdin.encode()), PATIENCE_S)
         return Said(process.returncode or 0, output.decode(), errors.decode())
+
+    def interrupt(self) -> None:
+        """Ctrl-C, for the command that runs."""
+        assert self._running is not None
+        self._running.send_signal(signal.SIGINT)
 
 
 async def wait_until_over(cli: Cli, id: str) -> tuple[int, dict[str, Any]]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 
 import effects
 
 from streams import Event, JobContext, JobPayload, PermanentError, SyncJobContext, job
 
+USERS = 10
 CHANGED = os.environ.get("CHANGED", "").split()
 
 
@@ -22,8 +24,11 @@ class Greet(JobPayload, name="greet", key="user_id"):
 
 @job(name="welcome")
 async def welcome(user: SignedUp, ctx: JobContext) -> dict[str, object]:
-    if not ctx.shadow:
+    if not ctx.shadow or "hangs" in CHANGED:
         effects.write(f"welcome {user.user_id} {ctx.replay} {ctx.id}")
+    if "hangs" in CHANGED and user.user_id == USERS - 1:
+        effects.write("hangs")
+        await asyncio.Event().wait()
     if user.user_id == 3:
         raise PermanentError("this one never works")
     if "raises" in CHANGED and user.user_id == 4:

@@ -14,7 +14,7 @@ import orjson
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from cli_process import Cli
-from history_handlers import SignedUp, welcome
+from history_handlers import USERS, SignedUp, welcome
 from topics import create_topics, read_all
 from worker_process import WorkerProcess
 
@@ -27,7 +27,6 @@ from streams.wire.reader import partition_counts
 from streams.wire.topics import TopicNames
 
 QUEUES = ("default", "history")
-USERS = 10
 SINCE = ("--since", "1h")
 
 
@@ -200,6 +199,32 @@ async def test_a_replay_runs_each_event_once_more_in_a_queue_of_its_own(
         ("history replay", 1),
         ("history replay", USERS),
     ]
+
+
+async def test_who_interrupts_a_shadow_replay_is_told_what_was_found(
+    kafka: str,
+    prefix: str,
+    variables: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await create_topics(kafka, prefix, queues=QUEUES, events=["user.signed_up"])
+    async with JobClient(kafka, source="web", prefix=prefix) as client:
+        for user in range(USERS):
+            await client.emit(SignedUp(user_id=user))
+    monkeypatch.setenv("CHANGED", "hangs")
+    cli = Cli(kafka, prefix, "history_handlers")
+    replay = ("history", "replay", "user.signed_up", *SINCE, "--shadow", "--json")
+    running = asyncio.create_task(cli.run(*replay, "--job", "welcome"))
+    file = Path(variables["EFFECTS"])
+    await effects.until(file, lambda found: len(found) == USERS + 1, lambda: "", 60)
+    cli.interrupt()
+    said = await running
+
+    assert said.code == 130, said
+    assert "interrupted" in said.errors
+    assert said.json["unrecorded"] == USERS - 1
+    assert said.json["whyUnrecorded"] == {"no record of it is left": USERS - 1}
+    assert said.json["unrecordedNow"] == {"completed": USERS - 2, "failed": 1}
 
 
 async def send_all_again(kafka: str, names: TopicNames) -> None:
