@@ -26,6 +26,7 @@ from streams.worker.ports import Append
 logger = logging.getLogger(__name__)
 
 CLOSE_MS = 2_000
+TURN_WITHIN = 30.0  # seconds that a batch waits for those before it
 ANSWERED_WITHIN = 15.0  # seconds; a request times out sooner
 
 
@@ -81,6 +82,7 @@ class KafkaLog:
         self._producer: AIOKafkaProducer | None = None
         self._is_over = False  # nothing is appended any more
         self._opening = asyncio.Lock()
+        self._turns: dict[tuple[str, int], asyncio.Lock] = {}  # of partitions
         self._cached_partition = lru_cache(maxsize=50_000)(partition_of)
         self._reader: AIOKafkaConsumer | None = None
         self._followed = followed  # topics that are read again and again
@@ -147,10 +149,7 @@ class KafkaLog:
         try:
             producer = await self._usable_producer()
             batches = await self._batches(producer, records)
-            sent = [
-                await producer.send_batch(batch.builder, batch.topic, partition=batch.partition)
-                for batch in batches
-            ]
+            sent = [await self._hand_over(producer, batch) for batch in batches]
             # All of them are awaited, so that no failure goes unseen.
             answers = await asyncio.gather(*sent, return_exceptions=True)
         except (KafkaError, BrokerUnavailable) as error:
@@ -166,6 +165,27 @@ class KafkaLog:
             for after, index in enumerate(batch.indexes):
                 offsets[index] = answer.offset + after
         return offsets
+
+    async def _hand_over(self, producer: AIOKafkaProducer, batch: _Batch) -> asyncio.Future[Any]:
+        """Give a batch to the producer, which takes the next one once this one is on its way.
+
+        It wakes all who wait for that at once, lets one of them through, and counts the time of
+        the others anew from their beginning, each time: sixty of them, and the last ones ran out of
+        time within half a second. So one waits there, and the others here, in their order.
+        """
+        try:
+            async with asyncio.timeout(TURN_WITHIN), self._turn_of(batch.topic, batch.partition):
+                answer: asyncio.Future[Any] = await producer.send_batch(
+                    batch.builder, batch.topic, partition=batch.partition
+                )
+                return answer
+        except TimeoutError:
+            raise AppendFailed(
+                f"{batch.topic}/{batch.partition} took nothing for {TURN_WITHIN} s"
+            ) from None
+
+    def _turn_of(self, topic: str, partition: int) -> asyncio.Lock:
+        return self._turns.setdefault((topic, partition), asyncio.Lock())
 
     async def read(self, topic: str, partition: int, start: int) -> AsyncIterator[Sequence[Record]]:
         """Records from `start` up to the end as it is now.

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from streams.errors import LeaseLost
+from streams.errors import AppendFailed, LeaseLost
 from streams.kafka.log import KafkaLog
 from streams.wire.admin import apply_topics, open_admin
 from streams.wire.topics import CONFIGS, Role, TopicSpec
@@ -49,3 +49,24 @@ async def test_a_log_that_was_thrown_away_writes_nothing_more(log: KafkaLog, top
     with pytest.raises(LeaseLost):
         await log.append([Append(topic, 0, b"k", b"2")])
     assert await log.end(topic, 0) == 0
+
+
+async def test_many_who_append_to_one_partition_have_their_turns(log: KafkaLog, topic: str) -> None:
+    # Each waits for all before it: their waits must not be counted more than once.
+    async def append(number: int) -> int:
+        (offset,) = await log.append([Append(topic, 0, b"k", b"%d" % number)])
+        return offset
+
+    offsets = await asyncio.gather(*map(append, range(500)))
+    assert offsets == list(range(500))
+
+
+async def test_nobody_waits_for_a_turn_without_end(
+    log: KafkaLog, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await log.append([Append(topic, 0, b"k", b"1")])
+    monkeypatch.setattr("streams.kafka.log.TURN_WITHIN", 0.1)
+    async with log._turn_of(topic, 0):  # as somebody whom the broker does not answer
+        with pytest.raises(AppendFailed, match=r"0\.1 s"):
+            await log.append([Append(topic, 0, b"k", b"2")])
+    assert list(await log.append([Append(topic, 0, b"k", b"3")])) == [1]
