@@ -66,7 +66,47 @@ async def test_nobody_waits_for_a_turn_without_end(
 ) -> None:
     await log.append([Append(topic, 0, b"k", b"1")])
     monkeypatch.setattr("streams.kafka.log.TURN_WITHIN", 0.1)
-    async with log._turn_of(topic, 0):  # as somebody whom the broker does not answer
+    async with log._turn_of((topic, 0)):  # as somebody whom the broker does not answer
         with pytest.raises(AppendFailed, match=r"0\.1 s"):
             await log.append([Append(topic, 0, b"k", b"2")])
     assert list(await log.append([Append(topic, 0, b"k", b"3")])) == [1]
+
+
+async def test_who_is_interrupted_takes_nobody_along(log: KafkaLog, topic: str) -> None:
+    await log.append([Append(topic, 0, b"k", b"0")])
+    async with log._turn_of((topic, 0)):
+        # given three that wait together
+        first, second, third = (
+            asyncio.create_task(log.append([Append(topic, 0, b"k", b"%d" % number)]))
+            for number in (1, 2, 3)
+        )
+        await asyncio.sleep(0.05)
+        # when the one who came first and another one are interrupted
+        first.cancel()
+        third.cancel()
+    # then the other one's is written
+    (offset,) = await second
+    found = [record async for batch in log.read(topic, 0, 0) for record in batch]
+    assert found[offset].value == b"2"
+    assert first.cancelled() and third.cancelled()
+
+
+async def test_what_does_not_fit_into_what_gathers_keeps_its_order(
+    log: KafkaLog, topic: str
+) -> None:
+    await log.append([Append(topic, 0, b"k", b"0")])
+    large = b"x" * 100_000
+    async with log._turn_of((topic, 0)):
+        appends = [
+            asyncio.create_task(
+                log.append([Append(topic, 0, b"%d" % who, large) for _ in range(4)])
+            )
+            for who in range(3)
+        ]
+        await asyncio.sleep(0.05)
+    offsets = await asyncio.gather(*appends)
+    found = [record async for batch in log.read(topic, 0, 0) for record in batch]
+    for who, places in enumerate(offsets):
+        assert list(places) == sorted(places)
+        assert {found[place].key for place in places} == {b"%d" % who}
+    assert len(found) == 13
