@@ -167,6 +167,12 @@ def _output_kept() -> Iterator[None]:
 
 
 def _print(order: Order, report: ShadowReport, notes: list[str]) -> None:
+    from streams.durations import to_ms
+    from streams.replay.recorded import NO_RECORD
+
+    kept = order.settings.ledger_kept
+    if report.why_unrecorded[NO_RECORD] and order.since < order.now - to_ms(kept):
+        notes.append(f"jobs are on record for {kept} after their end: see STREAMS_LEDGER_KEPT")
     if report.unreadable:
         notes.append(f"{report.unreadable:,} events can't be read")
     for note in notes:

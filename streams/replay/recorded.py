@@ -27,6 +27,7 @@ from streams.worker.open_jobs import UNKNOWN_JOB, WORKER_DIED
 
 _SKEW_MS: Final = 60_000
 _TOGETHER: Final = 2_000  # rows
+NO_RECORD: Final = "no record of it is left"
 _NEVER: Final = 2**63 - 1
 
 _TABLES: Final = """
@@ -161,7 +162,7 @@ class Recorded:
 def account_of(found: OpenEntry | LedgerRecord | None) -> Account | str:
     """What a job came to; or why there is nothing to compare with. What it sent is left open."""
     if found is None:
-        return "no record of it is left"
+        return NO_RECORD
     failure = found.failure
     if failure is not None and failure.type == UNKNOWN_JOB:
         return "no worker knew its handler then"

@@ -227,6 +227,32 @@ async def test_who_interrupts_a_shadow_replay_is_told_what_was_found(
     assert said.json["unrecordedNow"] == {"completed": USERS - 2, "failed": 1}
 
 
+async def test_a_replay_keeps_its_rate_and_the_order_of_each_key(
+    kafka: str, prefix: str, variables: dict[str, str]
+) -> None:
+    names = TopicNames(prefix)
+    await create_topics(kafka, prefix, queues=QUEUES, events=["user.signed_up"])
+    emitted: dict[str, list[str]] = {}
+    async with JobClient(kafka, source="web", prefix=prefix) as client:
+        for number in range(30):
+            user = number % 3
+            event = await client.emit(SignedUp(user_id=user))
+            emitted.setdefault(f"welcome:{user}", []).append(event)
+    cli = Cli(kafka, prefix, "history_handlers")
+    replay = ("history", "replay", "user.signed_up", *SINCE, "--job", "welcome", "--json", "--yes")
+    began = time.monotonic()
+    said = await cli.run(*replay, "--rate", "20/s")
+    assert said.json["sent"] == 30
+    assert time.monotonic() - began > 29 / 20
+    assert "no worker serves the queue history" in said.errors
+
+    sent: dict[str, list[str]] = {}
+    for record in await read_all(kafka, names.queue("history")):
+        parent = dict(record.headers)["ce_parent"].decode()
+        sent.setdefault(record.key.decode(), []).append(parent)
+    assert sent == emitted
+
+
 async def send_all_again(kafka: str, names: TopicNames) -> None:
     """As one does who does not know what was sent."""
     so_far = SentAgain()
