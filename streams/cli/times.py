@@ -52,5 +52,9 @@ def read_past(option: str, text: str | None) -> int | None:
     try:
         return int(time.time() * 1000) - to_ms(text)
     except ValueError:
-        moment = read_moment(option, text)
+        pass
+    if not text[:4].isdigit():
+        told = "write how long ago it is (2h, 7d), or a time as 2026-12-24T18:00+01:00"
+        fail(f"{option} {text}: {told}", exits.USAGE)
+    moment = read_moment(option, text)
     return None if moment is None else int(moment.timestamp() * 1000)
