@@ -10,6 +10,7 @@ import typer
 
 from streams.cli import (
     actions,
+    audit,
     bench,
     cron,
     dev,
@@ -51,6 +52,7 @@ def streams(
     """Background jobs on Kafka. Settings are STREAMS_* variables and KAFKA_BOOTSTRAP_SERVERS."""
 
 
+app.command("audit", epilog=exits.EPILOG)(audit.audit)
 app.command("bench", epilog=exits.EPILOG)(bench.bench)
 app.command("dev", epilog=exits.EPILOG)(dev.dev)
 app.command("doctor", epilog=exits.EPILOG)(doctor.doctor)

@@ -39,7 +39,7 @@ class Report:
 
 
 @contextmanager
-def _cheaply() -> Iterator[None]:
+def quietly() -> Iterator[None]:
     """Without logs, at which nobody looks here."""
     logger = logging.getLogger("streams")
     level = logger.level
@@ -54,7 +54,7 @@ def simulate(seed: int, *, size: Size = DEFAULT, tracing: bool = False) -> Repor
     """Run one schedule to its end and judge it."""
     world = World(seed, tracing=tracing)
     workload.current[:] = [world]
-    with _cheaply():
+    with quietly():
         try:
             return _run(world, size, seed)
         finally:

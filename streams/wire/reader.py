@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, NamedTuple
 
@@ -162,10 +162,39 @@ class TopicReader:
             elif loop.time() - heard > self._timeout_ms / 1000:
                 raise self._unavailable("it stopped answering")
 
+    async def start(self, topic: str, partition: int) -> int:
+        """The first offset of a partition that there is.
+
+        Raises:
+            BrokerUnavailable: the broker did not answer within the time-out.
+        """
+        return await self._ask(self._consumer.beginning_offsets, TopicPartition(topic, partition))
+
+    async def end(self, topic: str, partition: int) -> int:
+        """The offset behind the last one of a partition.
+
+        Raises:
+            BrokerUnavailable: the broker did not answer within the time-out.
+        """
+        return await self._ask(self._consumer.end_offsets, TopicPartition(topic, partition))
+
+    async def _ask(
+        self,
+        question: Callable[[list[TopicPartition]], Awaitable[Mapping[TopicPartition, int]]],
+        place: TopicPartition,
+    ) -> int:
+        try:
+            async with asyncio.timeout(self._timeout_ms / 1000):
+                return int((await question([place]))[place])
+        except (TimeoutError, KafkaError) as error:
+            raise self._unavailable(str(error) or "no answer") from error
+
     async def partition_to_end(
-        self, topic: str, partition: int, start: int = 0
+        self, topic: str, partition: int, start: int = 0, end: int | None = None
     ) -> AsyncIterator[list[Record]]:
         """One partition, from an offset on to its end as it is now; then the reader has no other.
+
+        `end`: to there, and no further.
 
         Raises:
             BrokerUnavailable: the broker stopped answering for the time-out.
@@ -173,7 +202,8 @@ class TopicReader:
         place = TopicPartition(topic, partition)
         self._places = [place]
         self._consumer.assign([place])
-        end = (await self._ends())[place]
+        if end is None:
+            end = (await self._ends())[place]
         self._consumer.seek(place, start)
         loop = asyncio.get_running_loop()
         heard = loop.time()
@@ -185,6 +215,7 @@ class TopicReader:
                 heard = loop.time()  # whoever reads may take his time
             elif loop.time() - heard > self._timeout_ms / 1000:
                 raise self._unavailable("it stopped answering")
+        self._consumer.pause(place)  # or every question waits for an answer about its end
 
     async def more(self, *places: TopicPartition) -> list[Record]:
         """What comes within a moment; of all places, or of these."""

@@ -176,7 +176,7 @@ class Recovery:
         epoch = self.tables.epoch(topic)
         valid = []
         for record in records:
-            its = _epoch_of(record)
+            its = epoch_of(record)
             if its is not None and its < epoch:
                 self._void[(topic, record.key or b"")] = None
                 continue
@@ -265,7 +265,8 @@ class _Keys:
         return True
 
 
-def _epoch_of(record: Record) -> int | None:
+def epoch_of(record: Record) -> int | None:
+    """The ownership under which a record of state was written; None: it does not say."""
     for name, value in record.headers:
         if name == h.EPOCH and value is not None and value.isdigit():
             return int(value)

@@ -1,0 +1,87 @@
+"""What an audit reads, on a broker."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from streams.wire.admin import open_admin
+from streams.wire.envelope import Record
+from streams.wire.reader import TopicReader, missing, open_reader, partition_counts, read_topics
+from streams.wire.topics import TopicNames
+from streams.worker.control import Control
+
+
+class KafkaTopics:
+    """Whole partitions, one after the other, and commits of groups; it writes nothing."""
+
+    def __init__(
+        self,
+        reader: TopicReader,
+        admin: Any,
+        names: TopicNames,
+        partitions: Mapping[str, int],
+        owners: Mapping[str, str],
+    ) -> None:
+        self.partitions = partitions  # of each queue
+        self._reader = reader
+        self._admin = admin
+        self._names = names
+        self._owners = owners  # of each queue its group, with the prefix
+
+    async def start(self, topic: str, partition: int) -> int:
+        """The first offset that there is."""
+        return await self._reader.start(topic, partition)
+
+    async def end(self, topic: str, partition: int) -> int:
+        """The offset behind the last one."""
+        return await self._reader.end(topic, partition)
+
+    async def read(
+        self, topic: str, partition: int, start: int, end: int
+    ) -> AsyncIterator[Sequence[Record]]:
+        """What there is from `start` on and before `end`."""
+        if start < end:
+            async for records in self._reader.partition_to_end(topic, partition, start, end):
+                yield records
+
+    async def committed(self, queue: str) -> Mapping[int, int]:
+        """The commits of the group that a queue belongs to, by partition."""
+        group = self._owners.get(queue)
+        if group is None:
+            return {}
+        found = await self._admin.list_consumer_group_offsets(group)
+        topic = self._names.queue(queue)
+        return {place.partition: at.offset for place, at in found.items() if place.topic == topic}
+
+
+@asynccontextmanager
+async def open_topics(
+    bootstrap: str, prefix: str, queues: Sequence[str], *, timeout_ms: int = 10_000
+) -> AsyncIterator[KafkaTopics]:
+    """The topics of some queues.
+
+    Raises:
+        BrokerUnavailable: no broker answered within `timeout_ms`.
+        TopicMismatch: one of the topics is not there.
+    """
+    names = TopicNames(prefix)
+    counts = await partition_counts(bootstrap, timeout_ms=timeout_ms)
+    wanted = [names.dead, names.control]
+    for queue in queues:
+        wanted += [names.queue(queue), names.retry(queue), names.ledger(queue)]
+    for topic in wanted:
+        if topic not in counts:
+            raise missing(topic)
+    no_log: Any = None  # what is read here is told to it
+    control = Control(no_log, names.control)
+    async for record in read_topics(bootstrap, [names.control]):
+        control.take(record)
+    owners = {queue: control.owner(queue) for queue in queues}
+    groups = {queue: f"{prefix}{owner}" for queue, owner in owners.items() if owner is not None}
+    async with open_admin(bootstrap, timeout_ms=timeout_ms) as admin:
+        there = {topic: counts[topic] for topic in wanted}
+        async with open_reader(bootstrap, there, timeout_ms=timeout_ms) as reader:
+            partitions = {queue: counts[names.queue(queue)] for queue in queues}
+            yield KafkaTopics(reader, admin, names, partitions, groups)
