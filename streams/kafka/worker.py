@@ -36,6 +36,7 @@ from streams.kafka.urgency import Urgency
 from streams.observe.health import Health, QueueReading, Thresholds, WorkerReading, health
 from streams.observe.logs import configure
 from streams.observe.metrics import WorkerMetrics
+from streams.observe.sums import SumsReading
 from streams.observe.web import WorkerWeb
 from streams.settings import Settings
 from streams.wire.objects import open_objects
@@ -156,6 +157,7 @@ class JobsApp(faust.App):
             names=[definition.name for definition in registry.definitions()],
             read=self.readings,
             read_worker=self.worker_reading,
+            read_sums=self.sums_readings,
         )
         self._web = WorkerWeb(
             self.metrics, self.health, host=settings.web_host, port=settings.web_port
@@ -475,6 +477,18 @@ class JobsApp(faust.App):
     def readings(self) -> list[QueueReading]:
         """How each queue stands on this worker."""
         return [self._reading(queue) for queue in self.streams_settings.queues]
+
+    def sums_readings(self) -> list[SumsReading]:
+        """What became of the jobs of each partition that this worker owns."""
+        return [
+            SumsReading(
+                queue=queue,
+                partition=partition,
+                jobs=pipeline.tables.told_sums(),
+                unaccounted=pipeline.tables.unaccounted,
+            )
+            for (queue, partition), pipeline in self.engine.queues.items()
+        ]
 
     def worker_reading(self) -> WorkerReading:
         """How this worker itself stands."""

@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 from streams.jobs.lifecycle import Happening, LifecycleEvent
 from streams.observe.health import QueueReading, WorkerReading
 from streams.observe.series import Cell, Counters, Durations, Histograms
+from streams.observe.sums import SumsCollector, SumsReading
 from streams.wire.schedules import Ticked
 
 logger = logging.getLogger(__name__)
@@ -81,6 +82,7 @@ class WorkerMetrics:
         names: Iterable[str],
         read: Read = lambda: (),
         read_worker: Callable[[], WorkerReading] = WorkerReading,
+        read_sums: Callable[[], Iterable[SumsReading]] = lambda: (),
     ) -> None:
         self.registry = CollectorRegistry() if registry is None else registry
         self._names = frozenset(names)
@@ -131,6 +133,7 @@ class WorkerMetrics:
             self._ticks,
             _Queues(read),
             _Worker(read_worker),
+            SumsCollector(read_sums),
         ):
             self.registry.register(collector)
 

@@ -6,11 +6,12 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from streams.testing.oracle import KILLED_MOST
-from streams.testing.watched import Watched
+from streams.testing.watched import OVER, Watched
 from streams.testing.workload import UNIQUE_MS
 
 if TYPE_CHECKING:
     from streams.testing.world import World
+    from streams.worker.pipeline import Pipeline
 
 
 def judge(world: World) -> None:
@@ -20,6 +21,9 @@ def judge(world: World) -> None:
     world.oracle.purges.judge()
     _judge_letters(world)
     _judge_commits(world)
+    for process in world.processes:
+        for pipeline in process.worker.engine.queues.values():
+            _judge_sums(world, pipeline)
 
 
 def _judge_job(world: World, job: Watched) -> None:
@@ -98,3 +102,15 @@ def _judge_commits(world: World) -> None:
         committed = world.commits.get(place, 0)
         if committed != end:
             world.oracle.fault("liveness", f"{place} is committed to {committed}, it ends at {end}")
+
+
+def _judge_sums(world: World, pipeline: Pipeline) -> None:
+    """What its owner counted adds up, and is what the oracle counted."""
+    where, sums = (pipeline.place.topic, pipeline.place.partition), pipeline.tables.sums
+    counted = {state: getattr(sums, state) for state in sorted(OVER)}
+    wanted = {state: world.oracle.overs[(where, state)] for state in sorted(OVER)}
+    if counted != wanted:
+        world.oracle.fault("sums", f"{where} has counted {counted}, and there are {wanted}")
+    accepted = sum(wanted.values()) + pipeline.tables.counts.entries
+    if sums.accepted != accepted:
+        world.oracle.fault("sums", f"{where} has counted {sums.accepted} accepted, not {accepted}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import Any
 
 import orjson
@@ -33,6 +33,7 @@ class Oracle:
         self.epochs: dict[tuple[int, Partition], Epoch] = {}
         self.endings: dict[str, dict[tuple[int, int], set[bytes]]] = defaultdict(dict)
         self.ended: dict[str, dict[tuple[int, int], int]] = defaultdict(dict)
+        self.overs: Counter[tuple[Partition, str]] = Counter()  # jobs that are over, by state
         self.letters: set[tuple[str, int]] = set()  # by job and generation
         self.gathered: set[int] = set()  # callbacks, by number, whose batches are complete
         self.nonsense: set[str] = set()  # letters of what could not be read, by place
@@ -108,6 +109,8 @@ class Oracle:
         if job is None or record.value is None:
             return
         m = orjson.loads(record.value)
+        if not any(time == m["time"] for time, _ in self.ended[job.id]):
+            self.overs[(job.place, m["state"])] += 1
         endings = self.endings[job.id].setdefault((m["time"], m["generation"]), set())
         endings.add(record.value)
         self.ended[job.id][(m["time"], m["generation"])] = m["ended"]

@@ -21,6 +21,7 @@ from streams.testing.worker import MemoryWorker
 from streams.testing.workload import QUEUE, REGISTRY, Work
 from streams.wire.envelope import Record
 from streams.worker.pipeline import GATHER_MS
+from streams.worker.tables import COMMITTED
 
 PARTITIONS = 2
 UNWINDING_MS = (0, 0, 0, 30, 3_000)
@@ -306,6 +307,15 @@ class World(MemoryCluster):
         listener = self._on_record.get(record.topic)
         if listener is not None:
             listener(record)
+        if record.key == COMMITTED:
+            self._check_sums()
+
+    def _check_sums(self) -> None:
+        """What owners count adds up at any time."""
+        for process in self.processes:
+            for pipeline in process.worker.engine.queues.values():
+                if pipeline.tables.unaccounted:
+                    self.oracle.fault("sums", f"{pipeline.place.topic} does not add up")
 
     def _queue_written(self, record: Record) -> None:
         self.oracle.arrived(record)

@@ -78,6 +78,7 @@ class Intake:
             if single is not None:
                 self._singling.replace_again(state_key, settlement, now)
             settlement.finished.append(record.offset)
+            settlement.copies += 1
             return
         reason = self._commands.cancelled_ahead(job, record.offset, envelope.time)
         tally = None
@@ -248,6 +249,7 @@ class Intake:
         key, value, headers = undecodable_letter(record, place.queue, why, now, place.worker)
         settlement.letters.append(Append(place.dead, place.partition, key, value, headers))
         settlement.finished.append(record.offset)
+        settlement.undecodable += 1
         settlement.events.append(
             LifecycleEvent(
                 happening=Happening.UNDECODABLE,

@@ -50,6 +50,7 @@ ARRIVED_MAX = 2  # batches that wait for their turn
 # delayed jobs are while they are written is much more than what they are in memory afterwards.
 OPENED_AT_ONCE = 1_000
 COMMIT_MS = 500  # how often a commit is kept in state
+SUMS_MS = 60_000  # how often a copy of the sums is, while anything happens
 GATHER_MS = 20  # from one turn on, in which what ends is gathered for the next one
 _OVER: Final = (Completed, Discarded, Expired)  # whatever is decided next
 RETRY_PAUSES_MS = (100, 500, 2_000, 5_000)  # between tries of a settle that failed
@@ -119,6 +120,7 @@ class Pipeline:
         self._letters_sent: list[OpenEntry] = []  # dead, and their letter is durable
         self._kept = start  # the commit that is kept in state
         self._kept_at = 0
+        self._sums_kept_at = 0
         # All that is written under a lower one from now on is void.
         self._epoch = max(tables.epoch(place.retry), tables.epoch(place.ledger)) + 1
         self._must_inspect = False
@@ -429,6 +431,7 @@ class Pipeline:
             return settlement
         if self._is_marked and not settlement and self._kept == self.watermark.value:
             settlement.at_work = False  # all that ended is settled
+            settlement.keeps_sums = True
             settlement.inspects = True
         return settlement
 
@@ -460,6 +463,8 @@ class Pipeline:
         watermark = self.watermark.value
         if watermark > self._kept and (self._draining or now >= self._kept_at + COMMIT_MS):
             settlement.committed = watermark
+            if now >= self._sums_kept_at + SUMS_MS or now < self._sums_kept_at:
+                settlement.keeps_sums, self._sums_kept_at = True, now
 
     async def _settle(self, settlement: Settlement) -> None:
         """Write, then acknowledge; a write that fails stops this partition until it succeeds."""

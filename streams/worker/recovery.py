@@ -6,12 +6,15 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 
+from streams.errors import UndecodableRecord
 from streams.jobs.lifecycle import Happening, LifecycleEvent, Listener
 from streams.wire import headers as h
 from streams.wire.envelope import Record
+from streams.wire.state import decode_ledger
 from streams.worker.ports import Append, Log
 from streams.worker.reports import report_of_entry
 from streams.worker.settlement import Place, epoch_headers, ledger_value, retry_value
+from streams.worker.sums import SUMS, decode
 from streams.worker.tables import Batch, Tables
 
 logger = logging.getLogger(__name__)
@@ -63,6 +66,11 @@ class Recovery:
             self._keys = _Keys()
         if tables.is_being_recovered():
             await self._find_all_over()
+            return
+        batch = tables.batch()
+        sums = batch.count()  # what did not add up before does not afterwards
+        sums.drift, sums.since = tables.unaccounted, tables.applied(place.ledger)
+        batch.write()
 
     def apply(self, records: Sequence[Record]) -> None:
         """Apply records of one of the two topics, in order."""
@@ -115,6 +123,8 @@ class Recovery:
         read = await self.catch_up(log)
         await self._clean_up(log)
         batch = self.tables.batch()
+        sums = batch.count()
+        sums.accepted = sums.over + self.tables.counts.entries + sums.drift
         batch.see(now)
         batch.be_recovered(True)
         batch.write()
@@ -129,15 +139,50 @@ class Recovery:
         unreadable = []
         keys, retry, commands = self._keys, self.place.retry, self.place.commands
         latest = {record.key or b"": record for record in records}
+        since = self.tables.sums.since
+        if len(latest) < len(records) and records[0].topic != retry:
+            self._count_overwritten(batch, records, latest)
         for key, record in latest.items():
-            if record.topic == retry:
+            if record.topic == retry and key == SUMS:
+                is_readable = self._take_sums(batch, record)
+            elif record.topic == retry:
                 is_new = keys is not None and keys.is_first(key)
                 is_readable = batch.apply_retry(key, record.value, commands, is_new=is_new)
             else:
-                is_readable = batch.apply_ledger(key, record.value)
+                counts = record.offset >= since
+                is_readable = batch.apply_ledger(key, record.value, counts=counts)
             if not is_readable:
                 unreadable.append(record)
         return unreadable
+
+    def _take_sums(self, batch: Batch, record: Record) -> bool:
+        try:
+            copy = decode(record.value or b"")
+        except ValueError:
+            return False
+        batch.take_sums(copy, self.tables.applied(self.place.ledger))
+        return True
+
+    def _count_overwritten(
+        self, batch: Batch, records: Sequence[Record], latest: Mapping[bytes, Record]
+    ) -> None:
+        """What ended, and ended again as another job with its id before it was applied."""
+        counted: set[tuple[bytes, int]] = set()
+        for record in records:
+            key, value = record.key or b"", record.value
+            last = latest[key].value
+            if last is value or value is None or key[:1] == b"#":
+                continue
+            try:
+                ending = decode_ledger(key, value)
+                follows = None if last is None else decode_ledger(key, last).time
+            except UndecodableRecord:
+                continue
+            of = (key, ending.time)
+            is_new = record.offset >= self.tables.sums.since and of not in counted
+            if is_new and ending.time != follows:
+                counted.add(of)
+                batch.count_ending(key, ending)
 
     def _note_what_is_over(self, records: Sequence[Record]) -> None:
         """Compare the jobs of what was just applied with the ledger, if both tables have any."""

@@ -8,11 +8,13 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from streams.jobs.lifecycle import LifecycleEvent
+from streams.jobs.states import State
 from streams.wire import headers as h
 from streams.wire.state import LedgerRecord, OpenEntry, encode_ledger, encode_open
 from streams.wire.topics import TopicNames
 from streams.worker.attempt import Attempt
 from streams.worker.ports import Append, Log
+from streams.worker.sums import SUMS, Sums
 from streams.worker.tables import AT_WORK, COMMANDS_READ, COMMITTED, Batch, Tables
 
 logger = logging.getLogger(__name__)
@@ -50,6 +52,10 @@ class Settlement:
     reports: list[Append] = field(default_factory=list)  # of children, to their callbacks
     pending_letters: list[OpenEntry] = field(default_factory=list)  # sent in this turn
     finished: list[int] = field(default_factory=list)
+    copies: int = 0  # how many of these are of jobs that were known
+    undecodable: int = 0  # and how many are none
+    ends: list[State] = field(default_factory=list)  # of each job that is over
+    unrecorded: int = 0  # those that are over and leave no record
     blocking: set[bytes] = field(default_factory=set)  # lanes that an entry of this turn blocks
     singles: dict[str, dict[bytes, None]] = field(default_factory=dict)  # by scope: state keys
     passed: set[bytes] = field(default_factory=set)  # lanes of which one ended and the next began
@@ -62,6 +68,7 @@ class Settlement:
     at_work: bool | None = None  # the owner's mark: set, or removed
     asks_end: bool = False  # where the queue ends now
     queue_end: int | None = None  # the answer
+    keeps_sums: bool = False  # a copy of them in the retry topic
     inspects: bool = False  # look for what earlier owners wrote late, also if nothing is written
 
     def __bool__(self) -> bool:
@@ -79,6 +86,7 @@ class Settlement:
             or self.committed is not None
             or self.at_work is not None
             or self.asks_end
+            or self.keeps_sums
             or self.inspects
         )
 
@@ -98,13 +106,20 @@ class Settlement:
         self, state_key: bytes, record: LedgerRecord, *, was_open: bool, lane: bytes | None
     ) -> None:
         """Put a record into the ledger, and remove the job's entry if it has one."""
+        before = self.ledgers.get(state_key)
+        if before is None or before.time != record.time:
+            self.ends.append(record.state)
         self.ledgers[state_key] = record
         if record.single is not None:
             self.singles.setdefault(record.single.scope, {})[state_key] = None
-        self.leave(state_key, was_open=was_open, lane=lane)
+        self._close(state_key, was_open=was_open, lane=lane)
 
     def leave(self, state_key: bytes, *, was_open: bool, lane: bytes | None) -> None:
         """A job is over and leaves no record; remove its entry if it has one."""
+        self.unrecorded += 1
+        self._close(state_key, was_open=was_open, lane=lane)
+
+    def _close(self, state_key: bytes, *, was_open: bool, lane: bytes | None) -> None:
         if was_open or state_key in self.opens:
             self.opens.pop(state_key, None)
             self.closes.add(state_key)
@@ -140,6 +155,8 @@ class Settlement:
         for name, offset in ((COMMANDS_READ, self.commands_read), (COMMITTED, self.committed)):
             if offset is not None:
                 last.append((name, b"%d" % offset))
+        if self.keeps_sums:  # as of the last turn: what is in the store is in the topics
+            last.append((SUMS, sums_value(tables, place)))
         if self.at_work is not None:
             last.append((AT_WORK, self._mark(place)))
         await own.append(place.retry, last)
@@ -180,7 +197,19 @@ class Settlement:
             batch.put_ledger(self.ledgers[key], value)
         for key in self.closes:
             batch.drop_open(key)
+        if self.finished or self.ends or self.unrecorded:
+            self._count(batch.count())
         batch.write()
+
+    def _count(self, sums: Sums) -> None:
+        others = self.copies + len(self.forwards) + self.undecodable
+        sums.accepted += len(self.finished) - others
+        sums.duplicates += self.copies
+        sums.forwarded += len(self.forwards)
+        sums.undecodable += self.undecodable
+        sums.unrecorded += self.unrecorded
+        for state in self.ends:
+            sums.end(state)
 
 
 class _OwnAppends:
@@ -282,8 +311,17 @@ def retry_value(tables: Tables, place: Place, key: bytes) -> bytes | None:
         return b"%d" % tables.applied(place.commands)
     if key == AT_WORK:
         return tables.owner_at_work()
+    if key == SUMS:
+        return sums_value(tables, place)
     entry = tables.open(key)
     return None if entry is None else encode_open(entry)[1]
+
+
+def sums_value(tables: Tables, place: Place) -> bytes:
+    """What was counted, and of which state that is true."""
+    # A recovery reckons what was accepted at its end, from what did not add up at its beginning.
+    unaccounted = tables.sums.drift if tables.is_being_recovered() else tables.unaccounted
+    return tables.sums.encode(unaccounted=unaccounted, ledger=tables.applied(place.ledger))
 
 
 def ledger_value(tables: Tables, key: bytes) -> bytes | None:

@@ -26,6 +26,7 @@ from streams.worker.ports import Change, Row, Store
 from streams.worker.recent import Kept, Recent
 from streams.worker.single_index import SINGLE, Mark, read_mark, rows_until, single_row
 from streams.worker.starts import STARTS, start_rows, starts_of
+from streams.worker.sums import SUMS, Sums, unpack
 
 OPEN = "open"  # state key -> entry
 LEDGER = "ledger"  # state key -> record
@@ -118,6 +119,17 @@ class Tables:
             dead=values[5],
             singles_over=values[6],
         )
+        self.sums = unpack(store.get(META, SUMS), self.counts.entries)
+
+    @property
+    def unaccounted(self) -> int:
+        """How many more jobs were accepted than are over or open; 0 if all is well."""
+        return self.sums.unaccounted(self.counts.entries)
+
+    def told_sums(self) -> dict[str, int]:
+        """How many jobs were taken from the queue, and what became of them, by state."""
+        dead = self.counts.dead
+        return {**self.sums.told(), "dead": dead, "pending": self.counts.entries - dead}
 
     def open(self, state_key: bytes) -> OpenEntry | None:
         """The entry of a job that is open."""
@@ -246,6 +258,7 @@ class Tables:
         for table in (DUE, LANE, HELD, STARTS, SINGLE, OPEN, LEDGER, META):
             self.store.clear(table)
         self.counts = Counts()
+        self.sums = Sums()
         self.recent = Recent()
 
     def build(self) -> None:
@@ -289,6 +302,13 @@ class Batch:
         self._kept: dict[bytes, Kept] = {}  # those of them that are known as values
         self._over: dict[bytes, Single | None] = {}  # of ledger records, as they will be
         self._counts = replace(tables.counts)
+        self.sums: Sums | None = None  # as they will be, if they change
+
+    def count(self) -> Sums:
+        """What is counted from here on is written with all the rest."""
+        if self.sums is None:
+            self.sums = replace(self._tables.sums)
+        return self.sums
 
     def put_open(self, entry: OpenEntry, value: bytes | None = None) -> None:
         """Set an entry and move its index rows; `value`: as it was encoded for its topic."""
@@ -408,8 +428,26 @@ class Batch:
             return False
         return True
 
-    def apply_ledger(self, key: bytes, value: bytes | None) -> bool:
-        """Apply one record of the ledger topic; False if it can't be read."""
+    def take_sums(self, copy: Sums, ledger_applied: int) -> None:
+        """Go on from a copy, if what it has counted of the ledger is not behind what we have."""
+        if copy.since >= ledger_applied:
+            self.sums = copy
+            return
+        sums = self.count()  # what can't be told from the ledger
+        for name in ("unrecorded", "duplicates", "forwarded", "undecodable"):
+            setattr(sums, name, max(getattr(sums, name), getattr(copy, name)))
+
+    def count_ending(self, key: bytes, record: LedgerRecord) -> None:
+        """Count a record of the ledger, unless it was written again as it was."""
+        before = self._tables.store.get(LEDGER, key)
+        if before is None or decode_ledger(key, before).time != record.time:
+            self.count().end(record.state)
+
+    def apply_ledger(self, key: bytes, value: bytes | None, *, counts: bool = False) -> bool:
+        """Apply one record of the ledger topic; False if it can't be read.
+
+        `counts`: its job is over since the sums were kept.
+        """
         if key == AT_WORK:
             return True  # it says under which ownership the topic is written, and no more
         single = None
@@ -419,6 +457,8 @@ class Batch:
             except UndecodableRecord:
                 return False
             single = record.single
+            if counts:
+                self.count_ending(key, record)
             self._note_starts(record.job, (attempt.started for attempt in record.history))
         self._put_ledger(key, value, single)
         return True
@@ -430,7 +470,7 @@ class Batch:
 
     def write(self) -> None:
         """Apply all of it."""
-        if not self._changes:
+        if not self._changes and self.sums is None:
             return
         if self._counts != self._tables.counts:
             c = self._counts
@@ -439,8 +479,12 @@ class Batch:
                 c.singles_over,
             )
             self._changes.append(Change(META, _COUNTS, packed))
+        if self.sums is not None:
+            self._changes.append(Change(META, SUMS, self.sums.pack()))
         self._tables.store.write(self._changes)
         self._tables.counts = replace(self._counts)
+        if self.sums is not None:
+            self._tables.sums = self.sums
         recent = self._tables.recent
         for state_key in self._heads:
             kept = self._kept.get(state_key)

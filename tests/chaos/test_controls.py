@@ -6,6 +6,7 @@ import pytest
 from controls import CONTROLS
 from due_controls import DUE_CONTROLS
 from purge_controls import PURGE_CONTROLS
+from sum_controls import SUM_CONTROLS
 
 from streams.testing.batch import first_failure
 from streams.testing.purging import has_purges
@@ -29,6 +30,12 @@ def test_a_broken_rule_of_purges_is_found(name: str, monkeypatch: pytest.MonkeyP
 def test_a_broken_rule_of_due_times_is_found(name: str, monkeypatch: pytest.MonkeyPatch):
     DUE_CONTROLS[name](monkeypatch)
     assert_found(first_failure(filter(has_rescheduling, range(4_000))))
+
+
+@pytest.mark.parametrize("name", SUM_CONTROLS)
+def test_a_broken_rule_of_what_is_counted_is_found(name: str, monkeypatch: pytest.MonkeyPatch):
+    SUM_CONTROLS[name](monkeypatch)
+    assert_found(first_failure(range(1_000)))
 
 
 def assert_found(found: Report | None) -> None:

@@ -31,7 +31,10 @@ class Said(NamedTuple):
 class Cli:
     """`streams` with the settings of one test."""
 
-    def __init__(self, kafka: str, prefix: str, handlers: str) -> None:
+    def __init__(
+        self, kafka: str, prefix: str, handlers: str, *, patience_s: float = PATIENCE_S
+    ) -> None:
+        self._patience_s = patience_s
         self._environment = {
             **os.environ,
             "KAFKA_BOOTSTRAP_SERVERS": kafka,
@@ -53,7 +56,9 @@ class Cli:
             stderr=asyncio.subprocess.PIPE,
         )
         self._running = process
-        output, errors = await asyncio.wait_for(process.communicate(stdin.encode()), PATIENCE_S)
+        output, errors = await asyncio.wait_for(
+            process.communicate(stdin.encode()), self._patience_s
+        )
         return Said(process.returncode or 0, output.decode(), errors.decode())
 
     def interrupt(self) -> None:

@@ -15,22 +15,24 @@ from aiokafka.admin.records_to_delete import RecordsToDelete
 from audit_handlers import Mixed, Swift, Untold
 from bulk import append_all, job, opened_log
 from cli_process import Cli, Said
+from fleet import Worker
 from topics import create_topics, read_all
-from worker_process import WorkerProcess
 
 from streams.client import Handle, JobClient
+from streams.dev.ports import free_port
 from streams.wire.admin import open_admin
 from streams.wire.topics import TopicNames
 from streams.worker.ports import Append
 
 PATIENCE_S = 120
+OVER = ("completed", "cancelled", "discarded", "expired")
 
 
 class _Auditor:
     """`streams audit` with a checkpoint of its own."""
 
-    def __init__(self, kafka: str, prefix: str, folder: Path) -> None:
-        self._cli = Cli(kafka, prefix, "audit_handlers")
+    def __init__(self, kafka: str, prefix: str, folder: Path, patience_s: float = 60) -> None:
+        self._cli = Cli(kafka, prefix, "audit_handlers", patience_s=patience_s)
         self._checkpoint = str(folder / "checkpoint")
 
     async def __call__(self, *options: str, stdin: str = "") -> Said:
@@ -48,9 +50,9 @@ class _Auditor:
             assert time.monotonic() < limit, said
 
 
-def _worker(kafka: str, prefix: str, folder: Path, **more: str) -> WorkerProcess:
-    variables = {"STREAMS_SESSION_TIMEOUT": "6s", "STREAMS_LOG_LEVEL": "error", **more}
-    return WorkerProcess(kafka, prefix, "audit_handlers", folder, **variables)
+def _worker(kafka: str, prefix: str, folder: Path, **more: str) -> Worker:
+    variables = {"STREAMS_LOG_LEVEL": "error", "STREAMS_WEB_PORT": str(free_port()), **more}
+    return Worker(kafka, prefix, folder, name="w", handlers="audit_handlers", **variables)
 
 
 async def _enqueue(jobs: JobClient, count: int) -> tuple[list[Handle], int]:
@@ -96,6 +98,11 @@ async def test_it_is_silent_about_all_that_can_happen_to_jobs(
             worker.start()
             expected = 20_000 + len(delayed) + len(cancelled) + len(unrecorded)
             said = await audit.until_over(expected)
+            counted = {
+                state: worker.figure(rf'streams_audit_jobs\{{[^}}]*state="{state}"\}}')
+                for state in (*OVER, "accepted", "dead", "pending", "unrecorded")
+            }
+            unaccounted = worker.figure("streams_audit_unaccounted")
             assert worker.stop() == 0, worker.log
     # then it has accounted for every one of them
     told = said.json
@@ -105,8 +112,10 @@ async def test_it_is_silent_about_all_that_can_happen_to_jobs(
     assert told["unrecorded"] == 300
     dead = [n for n in range(20_200) if (n >= 20_000 or n % 3) and n % 100 == 3]
     assert told["dead"] == len(dead)
-    over = sum(told[state] for state in ("completed", "cancelled", "discarded", "expired"))
-    assert over + told["dead"] + told["unrecorded"] == expected
+    assert sum(told[state] for state in OVER) + told["dead"] + told["unrecorded"] == expected
+    # and what the worker has counted is the same, across its end
+    assert unaccounted == 0
+    assert counted == {state: told[state] for state in counted}
     # and from the beginning it says the same, also about what a client was told
     ids += [handle.id for handle in (*delayed, *cancelled)]
     again = await audit("--full", "--accepted", "-", stdin="\n".join(ids))
@@ -237,7 +246,7 @@ async def test_it_tells_which_job_was_removed_from_its_queue(
 @pytest.mark.timeout(3_000)
 async def test_it_is_silent_about_a_million_jobs(kafka: str, prefix: str, tmp_path: Path):
     # given a million jobs, and audits while they run
-    audit = _Auditor(kafka, prefix, tmp_path)
+    audit = _Auditor(kafka, prefix, tmp_path, patience_s=600)
     names = TopicNames(prefix)
     await create_topics(kafka, prefix)
     payload = Swift(n=1)
