@@ -18,6 +18,7 @@ class Entry(NamedTuple):
     run: int
     state: str
     has_letter: bool  # dead, and its letter was sent
+    is_restored: bool = False  # a command brought it back, perhaps from elsewhere
 
     @property
     def position(self) -> tuple[int, int]:
@@ -34,6 +35,7 @@ class Ending(NamedTuple):
     ended: int
     covers: int  # until when the same id is refused
     digest: int  # of the record
+    is_restored: bool = False
 
     @property
     def position(self) -> tuple[int, int]:
@@ -84,6 +86,14 @@ class Life:
         return self.entry is None or self.ending.position >= self.entry.position
 
     @property
+    def is_restored(self) -> bool:
+        """Whether its record in the queue may be another cluster's."""
+        closed = None if self.closed is None else self.closed[0]
+        return any(
+            each is not None and each.is_restored for each in (self.entry, self.ending, closed)
+        )
+
+    @property
     def has_state(self) -> bool:
         """Whether state says anything of it, or has."""
         return self.entry is not None or self.ending is not None or self.closed is not None
@@ -100,7 +110,7 @@ def read_entry(value: bytes) -> tuple[int, Entry]:
         m = orjson.loads(value if end < 0 else value[:end])
         is_sent = m["state"] == "dead" and not m["letter_pending"]
         return int(m["time"]), Entry(
-            int(m["generation"]), int(m["run"]), _OPEN[m["state"]], is_sent
+            int(m["generation"]), int(m["run"]), _OPEN[m["state"]], is_sent, "restored" in m
         )
     except (ValueError, KeyError, TypeError) as error:
         raise UndecodableRecord(f"not an open entry: {error}") from error
@@ -120,7 +130,8 @@ def read_ending(value: bytes) -> tuple[int, Ending]:
         if single is not None and single.until is not None:
             covers = max(covers, single.until)
         state = _OVER[m["state"]]
-        ending = Ending(int(m["generation"]), int(m["run"]), state, ended, covers, hash(value))
+        position = int(m["generation"]), int(m["run"])
+        ending = Ending(*position, state, ended, covers, hash(value), "restored" in m)
         return int(m["time"]), ending
     except (ValueError, KeyError, TypeError) as error:
         raise UndecodableRecord(f"not a ledger record: {error}") from error

@@ -27,10 +27,9 @@ from streams.audit.rules import SKEW_MS, TOMBSTONES_MS, Rules
 from streams.audit.tally import Tally
 from streams.errors import UndecodableRecord
 from streams.jobs.identity import JobKey
-from streams.wire.envelope import Record, decode
+from streams.wire.envelope import Record, check_size, decode
 from streams.wire.partition import partition_of
 from streams.wire.state import letter_key
-from streams.worker.intake import check_size
 
 QUEUED = "queued"
 UNTAKEN = "untaken"  # a record of the queue of which state says nothing yet
@@ -217,7 +216,10 @@ class PlaceAudit:
         for key, life in self.lives:
             if life.entry is not None and life.entry.has_letter and not life.is_over:
                 fault = self._fault(NO_LETTER, key, life)
-                wanted[letter_key(JobKey.decode(key), life.entry.generation)] = (True, fault)
+                wanted[letter_key(JobKey.decode(key), self.queue, life.entry.generation)] = (
+                    True,
+                    fault,
+                )
         for row in self._odd:
             if row.state == LETTER and row.offset < commit:
                 fault = Fault(
@@ -297,8 +299,8 @@ class PlaceAudit:
         """State has it, and no record of the queue that was read: whether it counts."""
         since = self._since
         begin = 0 if since is None else since.queue
-        if ends.queue_first > begin:
-            self.tally.accepted += 1  # its record was trimmed before it was read
+        if life.is_restored or ends.queue_first > begin:
+            self.tally.accepted += 1  # its record was trimmed before it was read, or elsewhere
             return True
         if since is None or life.ending is None:
             self._faults.append(self._fault(NEVER_ENQUEUED, key, life))

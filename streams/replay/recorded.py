@@ -23,7 +23,7 @@ from streams.wire.envelope import Envelope, Record, decode
 from streams.wire.reader import Stretch, open_reader, partition_counts
 from streams.wire.state import LedgerRecord, OpenEntry, decode_ledger, decode_open
 from streams.wire.topics import TopicNames
-from streams.worker.open_jobs import UNKNOWN_JOB, WORKER_DIED
+from streams.worker.dead_hooks import UNKNOWN_JOB, WORKER_DIED
 
 _SKEW_MS: Final = 60_000
 _TOGETHER: Final = 2_000  # rows

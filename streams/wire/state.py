@@ -64,7 +64,7 @@ class OpenEntry:
     first_failure: int | None = None
     letter_pending: bool = False  # dead: to be sent; replayed: that of before is to be removed
     died: int | None = None  # when it gave up last; None: it never did
-    restored: int | None = None  # when a command made it anew: its policy counts from then
+    restored: int | None = None  # when a command made it anew, by what another one had been
     unknown_since: int | None = None  # since when it waits for a worker that knows its name
     held: str | None = None  # the limit that it waits for: see worker/limits.py
     starts: int = 0  # recorded starts without an outcome: see worker/suspects.py
@@ -148,6 +148,7 @@ class LedgerRecord:
     history: tuple[AttemptRecord, ...] = ()
     notes: Notes | None = None  # without a checkpoint
     single: Single | None = None  # it counts still for those like it that come
+    is_restored: bool = False  # a command had brought it back
 
     @property
     def position(self) -> tuple[int, int, int]:
@@ -424,6 +425,7 @@ def encode_ledger(record: LedgerRecord) -> tuple[bytes, bytes]:
             "result": None if record.result is None else orjson.Fragment(record.result),
             **_stored(record.stored),
             **plain_single(record.single),
+            **({"restored": True} if record.is_restored else {}),
         }
     )
     return record.job.encode(), value
@@ -453,6 +455,7 @@ def decode_ledger(key: bytes, value: bytes) -> LedgerRecord:
             result=None if m["result"] is None else orjson.dumps(m["result"]),
             stored=_read_stored(m.get("stored")),
             single=read_single(m.get("single")),
+            is_restored="restored" in m,
         )
     except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         raise UndecodableRecord(f"not a ledger record: {error}") from error

@@ -255,4 +255,5 @@ class Commands:
         lane = owned.lane_of_entry(dead)
         halts = definition is not None and definition.on_dead == "halt" and lane is not None
         dead = replace(dead, blocks=halts)
+        settlement.restored.append(None if ledger is None else ledger.state)
         open_jobs.restore(dead, lane if halts else None, settlement, owned.place)

@@ -23,6 +23,9 @@ PAYLOAD_MAX: Final = 512 * 1024
 LOOK_AGAIN_MS: Final = 15 * 60_000
 """In a rolling deploy a definition that this worker does not know is known to the next one."""
 SOURCE: Final = "after-dead"
+# Failures without an attempt: no handler raised these.
+UNKNOWN_JOB: Final = "UnknownJob"
+WORKER_DIED: Final = "WorkerDied"
 _NOTHING: Final = AfterDead()
 
 
@@ -41,7 +44,10 @@ def policy_since(entry: OpenEntry) -> int:
 def due_by_policy(entry: OpenEntry, definition: JobDefinition | None, now: int) -> int | None:
     """When something is to be done with a dead job; None: that is up to people."""
     since = policy_since(entry)
-    if definition is None:  # ever more seldom, as nobody may know it any more
+    if definition is None:
+        if entry.failure is not None and entry.failure.type == UNKNOWN_JOB:
+            return None  # it died of that, and has no policy
+        # Ever more seldom, as nobody may know it any more.
         return now + max(LOOK_AGAIN_MS, now - since)
     return policy_of(definition).due(entry.generation, since)
 
@@ -54,11 +60,12 @@ def with_letter_sent(entry: OpenEntry, definition: JobDefinition | None, now: in
 def hook_of(entry: OpenEntry, definition: JobDefinition | None, place: Place) -> tuple[Append, ...]:
     """The job for the handler of a definition's dead jobs: the same each time for one failure.
 
-    None for a job that was brought back: it had told of its failure. Whatever the dead job is, this
-    makes one that fits into its topic.
+    None for a job that was brought back and has not failed since: it had told of its failure.
+    Whatever the dead job is, this makes one that fits into its topic.
     """
     run = policy_of(definition).run
-    if run is None or definition is None or entry.restored is not None:
+    is_told = entry.restored is not None and entry.failed_at <= entry.restored
+    if run is None or definition is None or is_told:
         return ()
     hook: JobDefinition = run.__job_definition__  # type: ignore[attr-defined]
     for told, key in _told(entry, definition, hook, place):

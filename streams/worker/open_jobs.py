@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final
 
 from streams.jobs.definition import JobDefinition
 from streams.jobs.identity import JobKey
@@ -13,16 +12,12 @@ from streams.jobs.outcome import Failure
 from streams.jobs.states import State
 from streams.wire.single import once_over
 from streams.wire.state import LedgerRecord, OpenEntry, letter_key, letter_of
-from streams.worker.dead_hooks import hook_of
+from streams.worker.dead_hooks import UNKNOWN_JOB, WORKER_DIED, hook_of
 from streams.worker.ports import Append
 from streams.worker.reports import report_of_entry
 from streams.worker.settlement import Place, Settlement
 from streams.worker.suspects import Suspicion
 from streams.worker.tables import lane_of
-
-# Failures without an attempt: no handler raised these.
-UNKNOWN_JOB: Final = "UnknownJob"
-WORKER_DIED: Final = "WorkerDied"
 
 
 def cancel(
@@ -94,7 +89,6 @@ def replay(
         held=None,
         blocks=lane is not None,
         letter_pending=not is_repeated,
-        restored=None,
         unknown_since=None,
         reason="replayed",
     )
@@ -229,7 +223,7 @@ def send_letter(
     Until then the entry is due, so that whoever recovers it sends the letter again. `hook` is the
     job that its definition wants to run then.
     """
-    settlement.forwards += hook
+    settlement.followers += hook
     key, value, headers = letter_of(entry, place.queue, place.worker)
     # In the partition of its job: those of one key are there in the order in which they died.
     settlement.letters.append(Append(place.dead, place.partition, key, value, headers))
@@ -253,6 +247,7 @@ def _ledger_of(
         failure=entry.failure,
         history=entry.history,
         notes=entry.notes,
+        is_restored=entry.restored is not None,
         single=once_over(
             entry.single,
             ran=bool(entry.attempts or entry.run) or entry.state is State.RUNNING,

@@ -16,7 +16,7 @@ from streams.wire.state import OpenEntry, is_debounced
 from streams.worker import open_jobs
 from streams.worker.admission import attempt_of, entry_record
 from streams.worker.callbacks import Callbacks
-from streams.worker.dead_hooks import hook_of
+from streams.worker.dead_hooks import UNKNOWN_JOB, hook_of
 from streams.worker.due_rows import LATE_MS, DueRows
 from streams.worker.owned import Owned
 from streams.worker.parking import REASON, park_attempts, park_entry
@@ -408,7 +408,7 @@ class Openings:
         """
         owned = self._owned
         definition = owned.registry.by_name(entry.job.name)
-        was_known = entry.failure is None or entry.failure.type != open_jobs.UNKNOWN_JOB
+        was_known = entry.failure is None or entry.failure.type != UNKNOWN_JOB
         may_be_told = definition is None and was_known and entry.restored is None
         if may_be_told and now < entry.failed_at + UNKNOWN_FOR_MS:
             later = replace(entry, due=now + UNKNOWN_FIRST_LOOK_MS)

@@ -80,7 +80,7 @@ def send_on(
     )
     key, value, headers = encode(again)
     topic = owned.place.names.queue(command.queue)
-    settlement.forwards.append(Append(topic, None, key, value, headers))
+    settlement.followers.append(Append(topic, None, key, value, headers))
     reason = f"sent to queue {command.queue} as {command.name}"
     unique_for_ms = owned.unique_for_ms(entry.job)
     open_jobs.discard(entry, reason, settlement, owned.place, now, unique_for_ms)

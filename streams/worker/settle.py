@@ -252,6 +252,7 @@ def _ledger_after(
         failure=None if attempt.entry is None else attempt.entry.failure,
         history=history,
         notes=attempt.notes,
+        is_restored=attempt.entry is not None and attempt.entry.restored is not None,
         single=once_over(
             attempt.single,
             ran=attempt.started is not None or bool(used or attempt.run),

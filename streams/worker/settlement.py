@@ -49,6 +49,10 @@ class Settlement:
     closes: set[bytes] = field(default_factory=set)
     forwards: list[Append] = field(default_factory=list)  # records of other partitions
     letters: list[Append] = field(default_factory=list)
+    followers: list[Append] = field(default_factory=list)  # jobs that follow from dead ones
+    restored: list[State | None] = field(
+        default_factory=list
+    )  # as what it was over; None: it was not
     reports: list[Append] = field(default_factory=list)  # of children, to their callbacks
     pending_letters: list[OpenEntry] = field(default_factory=list)  # sent in this turn
     finished: list[int] = field(default_factory=list)
@@ -77,6 +81,7 @@ class Settlement:
             or self.ledgers
             or self.closes
             or self.forwards
+            or self.followers
             or self.letters
             or self.reports
             or self.finished
@@ -143,8 +148,8 @@ class Settlement:
         opens = [(key, encode_open(entry)[1]) for key, entry in self.opens.items()]
         ledgers = [(key, encode_ledger(record)[1]) for key, record in self.ledgers.items()]
         await own.append(place.retry, opens)
-        if self.forwards or self.letters:
-            await log.append([*self.forwards, *self.letters])
+        if self.forwards or self.followers or self.letters:
+            await log.append([*self.forwards, *self.followers, *self.letters])
         await own.append(place.ledger, ledgers)
         if self.reports:
             # Not before: what a child reports is to be true. And before anything forgets the child:
@@ -197,7 +202,7 @@ class Settlement:
             batch.put_ledger(self.ledgers[key], value)
         for key in self.closes:
             batch.drop_open(key)
-        if self.finished or self.ends or self.unrecorded:
+        if self.finished or self.ends or self.unrecorded or self.restored:
             self._count(batch.count())
         batch.write()
 
@@ -210,6 +215,8 @@ class Settlement:
         sums.unrecorded += self.unrecorded
         for state in self.ends:
             sums.end(state)
+        for before in self.restored:
+            sums.restore(before)
 
 
 class _OwnAppends:

@@ -45,17 +45,24 @@ class Sums:
         """How many more were accepted than are over or open; 0 if all is well."""
         return self.accepted - self.over - entries
 
-    def end(self, state: State) -> None:
+    def end(self, state: State, count: int = 1) -> None:
         """One more is over."""
         match state:
             case State.COMPLETED:
-                self.completed += 1
+                self.completed += count
             case State.CANCELLED:
-                self.cancelled += 1
+                self.cancelled += count
             case State.DISCARDED:
-                self.discarded += 1
+                self.discarded += count
             case State.EXPIRED:
-                self.expired += 1
+                self.expired += count
+
+    def restore(self, before: State | None) -> None:
+        """A job is there again that was over as this; None: that is new here."""
+        if before is None:
+            self.accepted += 1
+        else:
+            self.end(before, -1)
 
     def told(self) -> dict[str, int]:
         """What was counted, by what it is."""
