@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Final
 
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
+from aiokafka.structs import OffsetAndMetadata
+
+from streams.errors import BrokerUnavailable
 from streams.wire.admin import open_admin
 from streams.wire.envelope import Record
 from streams.wire.reader import TopicReader, missing, open_reader, partition_counts, read_topics
 from streams.wire.topics import TopicNames
 from streams.worker.control import Control
+
+_AGAIN_S: Final = 0.2
 
 
 class KafkaTopics:
@@ -23,11 +31,13 @@ class KafkaTopics:
         names: TopicNames,
         partitions: Mapping[str, int],
         owners: Mapping[str, str],
+        timeout_ms: int,
     ) -> None:
         self.partitions = partitions  # of each queue
         self._reader = reader
         self._admin = admin
         self._names = names
+        self._timeout_ms = timeout_ms
         self._owners = owners  # of each queue its group, with the prefix
 
     async def start(self, topic: str, partition: int) -> int:
@@ -47,13 +57,34 @@ class KafkaTopics:
                 yield records
 
     async def committed(self, queue: str) -> Mapping[int, int]:
-        """The commits of the group that a queue belongs to, by partition."""
+        """The commits of the group that a queue belongs to, by partition.
+
+        Raises:
+            BrokerUnavailable: nobody said them within the time-out.
+        """
         group = self._owners.get(queue)
         if group is None:
             return {}
-        found = await self._admin.list_consumer_group_offsets(group)
+        found = await self._commits_of(group)
         topic = self._names.queue(queue)
         return {place.partition: at.offset for place, at in found.items() if place.topic == topic}
+
+    async def _commits_of(self, group: str) -> Mapping[TopicPartition, OffsetAndMetadata]:
+        """Asked again for a while: a group that is new, or moves, has nobody who knows them yet."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._timeout_ms / 1000
+        while True:
+            try:
+                found: Mapping[TopicPartition, OffsetAndMetadata]
+                found = await self._admin.list_consumer_group_offsets(group)
+                return found
+            except KafkaError as error:
+                if loop.time() > until:
+                    raise BrokerUnavailable(
+                        f"the commits of group {group} could not be read within "
+                        f"{self._timeout_ms} ms: {error}"
+                    ) from error
+                await asyncio.sleep(_AGAIN_S)
 
 
 @asynccontextmanager
@@ -84,4 +115,4 @@ async def open_topics(
         there = {topic: counts[topic] for topic in wanted}
         async with open_reader(bootstrap, there, timeout_ms=timeout_ms) as reader:
             partitions = {queue: counts[names.queue(queue)] for queue in queues}
-            yield KafkaTopics(reader, admin, names, partitions, groups)
+            yield KafkaTopics(reader, admin, names, partitions, groups, timeout_ms)

@@ -49,7 +49,7 @@ def audit(
     if as_json:
         print_json(as_plain(report, told))
     else:
-        _print(report, told)
+        print_report(report, told)
     if report.faults:
         raise typer.Exit(exits.NEGATIVE)
 
@@ -160,7 +160,8 @@ _COLUMNS = (
 _SELDOM = frozenset({"duplicates", "unrecorded", "forgotten", "forwarded", "undecodable"})
 
 
-def _print(report: Report, accepted: Accepted | None) -> None:
+def print_report(report: Report, accepted: Accepted | None) -> None:
+    """For people: a row for each queue, and what is wrong."""
     from streams.audit.tally import total
 
     queues = list(dict.fromkeys(queue for queue, _ in report.tallies))
