@@ -176,7 +176,7 @@ def print_report(report: Report, accepted: Accepted | None) -> None:
     if all_of_them.unseen:
         print(f"{all_of_them.unseen:,} offsets were trimmed before any audit had read them")
     if accepted is not None:
-        print(f"{accepted.count:,} were told to be accepted")
+        print(f"looked for, as a client was told of them: {accepted.count:,}")
     if not report.faults:
         print("every accepted job is accounted for")
         return
@@ -185,7 +185,8 @@ def print_report(report: Report, accepted: Accepted | None) -> None:
         [_row(fault) for fault in report.faults[:SHOWN]],
     )
     more = len(report.faults) - SHOWN
-    print(f"{len(report.faults):,} faults" + (f": {more:,} more with --json" if more > 0 else ""))
+    rest = f", {more:,} of them with --json alone" if more > 0 else ""
+    print(f"faults: {len(report.faults):,}{rest}")
 
 
 def _row(fault: Fault) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ def test_people_are_told_what_became_of_all(capsys: pytest.CaptureFixture[str]):
     said = capsys.readouterr().out
     row = next(line for line in said.splitlines() if line.strip().startswith("bulk"))
     assert row.split() == ["bulk", "1,200", "1,000", "0", "0", "0", "50", "150", "0"]
-    assert "2 were told to be accepted" in said
+    assert "looked for, as a client was told of them: 2" in said
     assert "every accepted job is accounted for" in said
 
 
@@ -36,7 +36,7 @@ def test_people_are_told_which_jobs_are_not_and_not_too_many(capsys: pytest.Capt
     assert row.split()[:6] == ["m-1", "mail", "mail:7", "bulk", "1", "12"]
     assert NOWHERE in row
     assert said.count("m-1") == SHOWN
-    assert "105 faults: 5 more with --json" in said
+    assert "faults: 105, 5 of them with --json alone" in said
 
 
 def test_programs_are_told_all_of_it():
