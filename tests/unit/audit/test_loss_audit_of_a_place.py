@@ -220,12 +220,12 @@ def test_a_dead_job_needs_its_letter():
     topics.open(job, State.DEAD)
     topics.commit(1)
     assert _told(topics.audit()) == [(f.NO_LETTER, "a")]
-    topics.log.write(Append(NAMES.dead, 0, letter_key(job, "default", 0), b"letter"))
+    topics.log.write(Append(NAMES.dead, 0, letter_key(job, "q", 0), b"letter"))
     report = topics.audit()
     assert report.faults == []
     assert report.of_queue("q").dead == 1
     # when somebody removes it, that is told once it can't be that the job is just discarded
-    topics.log.write(Append(NAMES.dead, 0, letter_key(job, "default", 0), None))
+    topics.log.write(Append(NAMES.dead, 0, letter_key(job, "q", 0), None))
     assert topics.audit().faults == []
     topics.clock.set(NOW + 10 * 60_000)
     assert _told(topics.audit()) == [(f.NO_LETTER, "a")]
