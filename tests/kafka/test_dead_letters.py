@@ -242,8 +242,11 @@ async def test_a_letter_goes_on_in_another_queue_as_another_job(
     await until_dead(cli, 1)
     # one that has nowhere to go stays
     nowhere = await cli.run("dlq", "replay", handle.id, "--to-queue", "none")
-    assert nowhere.code == exits.NEGATIVE
-    assert "1 have nowhere to go, as there is no topic" in nowhere.errors
+    assert nowhere.code == exits.USAGE
+    assert "there is no queue 'none'" in nowhere.errors
+    same = await cli.run("dlq", "replay", handle.id, "--to-queue", "default")
+    assert same.code == exits.NEGATIVE
+    assert "it is in queue default as pay already" in same.errors
     unknown = await cli.run("dlq", "replay", handle.id, "--to-job", "bil")
     assert (unknown.code, "did you mean bill?" in unknown.errors) == (exits.USAGE, True)
     assert len(await listed(cli)) == 1
@@ -400,6 +403,7 @@ async def test_actions_are_records_of_who_and_why(
     await cli.run("dlq", "discard", "--key", "1", "--reason", "a test", "--yes")
     (action,) = (await cli.run("actions", "ls", "--json")).json
     assert (action["what"], action["on"], action["reason"]) == ("dlq discard", "--key 1", "a test")
+    assert action["failed"] is None
     assert action["counts"] == {"matching": 1, "discarded": 1}
     assert action["began"] <= action["ended"]
     records = await read_all(kafka, TopicNames(prefix).actions, 1)
