@@ -52,6 +52,7 @@ class Recovery:
         # Asked once: a look may go through all that was removed before the first one that is left.
         self._has_ledger = tables.has_ledger()
         self._keys: _Keys | None = None  # of the retry topic, while it is read into an empty table
+        self._ended: _Keys | None = None  # likewise of the ledger
         self._void: dict[tuple[str, bytes], None] = {}  # topic, key: its last record is void
 
     async def begin(self, log: Log, now: int) -> None:
@@ -64,6 +65,8 @@ class Recovery:
             self._has_ledger = False
         if not tables.counts.entries:
             self._keys = _Keys()
+        if not self._has_ledger:
+            self._ended = _Keys()
         if tables.is_being_recovered():
             await self._find_all_over()
             return
@@ -115,7 +118,7 @@ class Recovery:
                 batch = self.tables.batch()
                 batch.reflect(topic, end)
                 batch.write()
-        self._keys = None
+        self._keys = self._ended = None
         return read
 
     async def finish(self, log: Log, now: int) -> int:
@@ -149,8 +152,9 @@ class Recovery:
                 is_new = keys is not None and keys.is_first(key)
                 is_readable = batch.apply_retry(key, record.value, commands, is_new=is_new)
             else:
+                is_new = self._ended is not None and self._ended.is_first(key)
                 counts = record.offset >= since
-                is_readable = batch.apply_ledger(key, record.value, counts=counts)
+                is_readable = batch.apply_ledger(key, record.value, counts=counts, is_new=is_new)
             if not is_readable:
                 unreadable.append(record)
         return unreadable

@@ -443,10 +443,13 @@ class Batch:
         if before is None or decode_ledger(key, before).time != record.time:
             self.count().end(record.state)
 
-    def apply_ledger(self, key: bytes, value: bytes | None, *, counts: bool = False) -> bool:
+    def apply_ledger(
+        self, key: bytes, value: bytes | None, *, counts: bool = False, is_new: bool = False
+    ) -> bool:
         """Apply one record of the ledger topic; False if it can't be read.
 
-        `counts`: its job is over since the sums were kept.
+        `counts`: its job is over since the sums were kept; `is_new`: the table has no record with
+        this key, which need not be looked for.
         """
         if key == AT_WORK:
             return True  # it says under which ownership the topic is written, and no more
@@ -457,7 +460,9 @@ class Batch:
             except UndecodableRecord:
                 return False
             single = record.single
-            if counts:
+            if counts and is_new:
+                self.count().end(record.state)
+            elif counts:
                 self.count_ending(key, record)
             self._note_starts(record.job, (attempt.started for attempt in record.history))
         self._put_ledger(key, value, single)
