@@ -380,7 +380,7 @@ async def test_a_second_replay_does_not_touch_the_letter_of_the_first_ones_run()
         dead = only(box, key)
         assert (dead.state, dead.generation) == ("dead", 1)
         assert script.ran[1] == ["dead", "dead"]
-        assert letters(box) == [key.encode() + b"#1"]
+        assert letters(box) == [key.encode() + b"#default/1"]
         # then the letter that stands can be replayed
         ask(box.cluster, "replay", key, generation=1)
         await box.cluster.settle()
@@ -431,7 +431,7 @@ async def test_a_discard_against_a_replay_the_first_one_wins(first: str, apart: 
 async def test_a_letter_that_state_does_not_know_is_removed_by_its_replay():
     script = Script()
     async with Sandbox(script.handler, partitions=1) as box:
-        box.cluster.log.write(Append(DEAD, 0, STEP.encode() + b"#0", b"{}"))
+        box.cluster.log.write(Append(DEAD, 0, STEP.encode() + b"#default/0", b"{}"))
         ask(box.cluster, "replay", STEP)
         await box.cluster.settle()
         assert letters(box) == []

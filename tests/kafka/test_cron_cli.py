@@ -66,8 +66,8 @@ async def test_schedules_of_the_code_and_of_run_time_are_listed_with_what_they_d
     assert "dunning enqueues invoice at 09:00, Monday, Asia/Tokyo time; next " in added.output
     assert (await cli.run("cron", "pause", "yearly", "--reason", "a move")).code == exits.DONE
     # whoever has it in its code may be at work still
-    taken = await cli.run("cron", "add", "gone", "taker", "--every", "1h")
-    assert taken.code == exits.USAGE and "gone is in the code of a worker" in taken.errors
+    taken = await cli.run("cron", "add", "theirs", "taker", "--every", "1h")
+    assert taken.code == exits.USAGE and "theirs is in the code of a worker" in taken.errors
     # when they are listed
     found, blocks, table, one = await asyncio.gather(
         listed(cli),
