@@ -44,21 +44,46 @@ class Intake:
         self._singling = Singling(owned)
         self._partition_of = lru_cache(maxsize=50_000)(partition_of)
 
-    def admit(self, record: Record, settlement: Settlement, now: int) -> None:
-        """Decide one record."""
+    def admit(self, record: Record, settlement: Settlement, now: int) -> bool:
+        """Decide one record; False: it has to wait for the next turn, as all behind it.
+
+        So does one whose job has ended in this turn, and begins again: the ledger has one record
+        for both, and that of the first one would never be written.
+        """
         owned = self._owned
-        if not owned.watermark.begin(record.offset):
-            return  # a redelivery of what is in hand or settled already
+        if record.offset < owned.watermark.position:
+            return True  # a redelivery of what is in hand or settled already
         try:
             check_size(record)
             envelope = decode(record)
         except UndecodableRecord as error:
+            owned.watermark.begin(record.offset)
             self._bury(record, str(error), settlement, now)
-            return
+            return True
         if envelope.key is not None and self._is_misplaced(record):
+            owned.watermark.begin(record.offset)
             self._forward(record, settlement)
-            return
+            return True
         definition, job, state_key, lane = self._identify(record, envelope)
+        ended = settlement.ledgers.get(state_key)
+        if ended is not None and envelope.time > ended.time:
+            return False
+        owned.watermark.begin(record.offset)
+        self._decide(record, envelope, definition, job, state_key, lane, settlement, now)
+        return True
+
+    def _decide(
+        self,
+        record: Record,
+        envelope: Envelope,
+        definition: JobDefinition | None,
+        job: JobKey,
+        state_key: bytes,
+        lane: bytes | None,
+        settlement: Settlement,
+        now: int,
+    ) -> None:
+        owned = self._owned
         single = self._singling.of(definition, record, envelope)
         commanded = -1
         if envelope.not_before is not None and (single is None or single.kind is not Kind.DEBOUNCE):

@@ -417,12 +417,7 @@ class Pipeline:
         if not self._draining:
             self._revivals.release(settlement, now)
             self._openings.release(settlement, now)
-            while self._arrived and self._has_room and len(settlement.opens) < OPENED_AT_ONCE:
-                records = self._arrived.popleft()
-                for record in records[:OPENED_AT_ONCE]:
-                    self._intake.admit(record, settlement, now)
-                if len(records) > OPENED_AT_ONCE:
-                    self._arrived.appendleft(records[OPENED_AT_ONCE:])
+            self._admit(settlement, now)
             self._take_overs.take_over_long(settlement, now)
             self._noted.keep_all(settlement, now)
         else:
@@ -434,6 +429,17 @@ class Pipeline:
             settlement.keeps_sums = True
             settlement.inspects = True
         return settlement
+
+    def _admit(self, settlement: Settlement, now: int) -> None:
+        """Admit what arrived, as much of it as a turn may take."""
+        while self._arrived and self._has_room and len(settlement.opens) < OPENED_AT_ONCE:
+            records = self._arrived.popleft()
+            for at, record in enumerate(records[:OPENED_AT_ONCE]):
+                if not self._intake.admit(record, settlement, now):
+                    self._arrived.appendleft(records[at:])
+                    return
+            if len(records) > OPENED_AT_ONCE:
+                self._arrived.appendleft(records[OPENED_AT_ONCE:])
 
     @property
     def _has_room(self) -> bool:

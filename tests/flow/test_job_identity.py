@@ -883,3 +883,43 @@ async def test_a_cancel_that_a_crash_repeats_does_not_reach_the_replay_after_it(
         over = only(box, key)
         assert (over.state, over.generation) == ("completed", 1)
         assert script.ran[1] == ["dead", "retrying", "completed"]
+
+
+async def test_what_ends_and_comes_again_in_one_turn_is_on_record_twice():
+    """Else the record of the first one would never be written."""
+    go_on = asyncio.Event()
+
+    @job(unique_for="0ms")
+    async def step(payload: Step) -> int:
+        await go_on.wait()
+        return payload.n
+
+    async with Sandbox(step, partitions=1) as box:
+        send(box.cluster, Step(account=1, n=1), "one")
+        await turns(box, lambda: any(e.happening == "started" for e in box.events))
+        # when it ends, and the same id is there again, and too late, before that is settled
+        box.cluster.clock.set(box.cluster.clock.now() + 5)
+        now = box.cluster.clock.now()
+        envelope = Envelope(
+            id="one",
+            name="step",
+            source="test",
+            time=now,
+            queue="default",
+            key="step:1",
+            payload=b'{"account":1,"n":2}',
+            expires=now,
+        )
+        key, value, headers = encode(envelope)
+        box.cluster.log.write(Append(QUEUE, 0, key, value, headers))
+        go_on.set()
+        await box.cluster.settle()
+        ledger = [
+            decode_ledger(record.key or b"", record.value or b"")
+            for record in box.cluster.log.records("jobs.default.ledger")
+            if not (record.key or b"").startswith(b"#")
+        ]
+        assert [(each.state, each.result) for each in ledger] == [
+            ("completed", b"1"),
+            ("expired", None),
+        ]
