@@ -59,8 +59,10 @@ class Life:
         "ending",
         "entry",
         "is_known",
+        "is_moved",
         "is_old",
         "offset",
+        "old",
         "removed",
         "sent",
         "time",
@@ -77,6 +79,8 @@ class Life:
         self.sent = 0  # the broker's time of that
         self.is_known = False  # accepted: by its record in the queue, or before
         self.is_old = False  # the last checkpoint has counted its end
+        self.old: Ending | None = None  # that end
+        self.is_moved = False  # it was dead in another queue before
 
     @property
     def is_over(self) -> bool:
@@ -92,6 +96,14 @@ class Life:
         return any(
             each is not None and each.is_restored for each in (self.entry, self.ending, closed)
         )
+
+    @property
+    def is_back(self) -> bool:
+        """Whether it went on after the end that was counted: a command brought it back."""
+        if self.old is None:
+            return False
+        is_open = self.entry is not None and not self.is_over
+        return is_open or (self.ending is not None and self.ending.position > self.old.position)
 
     @property
     def has_state(self) -> bool:

@@ -133,7 +133,7 @@ class Lives:
         if record.value is None:
             for life in self.of(key):
                 if life.is_old:
-                    life.ending, life.is_old = None, False
+                    life.ending, life.is_old, life.old = None, False, None
             return
         try:
             time, ending = read_ending(record.value)
@@ -141,7 +141,7 @@ class Lives:
             return  # it was told then
         life = self.begin(key, time)
         newer = None if life.is_old else life.ending
-        life.is_old = True
+        life.is_old, life.old = True, ending
         if newer is None:
             life.ending = ending
             life.removed = self.removed.get(key)

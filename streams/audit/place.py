@@ -167,6 +167,7 @@ class PlaceAudit:
             return
         life.is_known = True
         life.offset, life.sent = record.offset, record.timestamp
+        life.is_moved = envelope.moved_from is not None
         self.tally.accepted += 1
 
     def _take_undecodable(self, record: Record) -> None:
@@ -272,10 +273,15 @@ class PlaceAudit:
                 self._judge_stateless(key, life, ends)
             return
         tally, rules = self.tally, self._rules
-        if life.is_old and life.is_known:  # a copy of what was over at the last checkpoint
+        was_counted = life.is_old
+        if life.is_back:
+            assert life.old is not None
+            tally.note_over(life.old.state, -1)
+            life.is_old = False
+        if was_counted and life.is_known:  # a copy of what was over at the last checkpoint
             tally.accepted -= 1
             tally.duplicates += 1
-        if not life.is_known and not life.is_old and not self._accept_unseen(key, life, ends):
+        if not life.is_known and not was_counted and not self._accept_unseen(key, life, ends):
             return
         if life.is_over:
             assert life.ending is not None
@@ -335,7 +341,9 @@ class PlaceAudit:
             tally.forgotten += 1  # it came first, and its record was compacted
         elif rules.is_unrecorded(key):
             tally.unrecorded += 1
-        elif ends.ledger_start > 0 and rules.may_be_trimmed(life.time - rules.unique_for_of(key)):
+        elif ends.ledger_start > 0 and rules.may_be_trimmed(
+            (life.sent or life.time) - rules.unique_for_of(key)
+        ):
             tally.forgotten += 1
         elif life.offset < ends.queue_start and self._since is not None:
             self._lose(TAKEN_FROM_QUEUE, key, life, life.offset)
@@ -348,6 +356,8 @@ class PlaceAudit:
             return False  # it came first
         if copy.time <= other.time or other.entry is not None:
             return True
+        if copy.is_moved and other.ending is not None and other.ending.state != "completed":
+            return False  # it came back, and its end here was none
         if other.ending is None:
             return True  # it was open for some time, and it is told below what became of that
         until = max(other.ending.covers, other.ending.ended + self._rules.unique_for_of(key))

@@ -112,10 +112,10 @@ def _rules(settings: Settings) -> Callable[[], Rules]:
     from streams.durations import to_ms
 
     definitions: Iterable[Any] = ()
-    if settings.handlers:
+    if settings.handlers or _names_handlers():
         definitions = tuple(loaded()[1].definitions())
     else:
-        _tell("STREAMS_HANDLERS names none: what completed with ledger=False counts as lost")
+        _tell("no handlers are named: what completed with ledger=False counts as lost")
     unrecorded = frozenset(each.name for each in definitions if not each.ledger)
     unique_for = {each.name: each.unique_for_ms for each in definitions}
     ledger_ms, unique_for_ms = to_ms(settings.ledger_kept), to_ms(settings.unique_for)
@@ -130,6 +130,17 @@ def _rules(settings: Settings) -> Callable[[], Rules]:
         )
 
     return rules
+
+
+def _names_handlers() -> bool:
+    """Whether pyproject.toml does."""
+    from streams.errors import SettingsError
+    from streams.jobs.discovery import handler_modules
+
+    try:
+        return bool(handler_modules(()))
+    except SettingsError:
+        return False
 
 
 def _tell(text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -68,7 +69,7 @@ def replay(
     )
     moves = to_queue is not None or to_job is not None
     check_queue(to_queue)
-    carry_out(order, Moving(names()) if moves else Replaying(names()))
+    carry_out(order, Moving(names(), time.time_ns() // 1_000_000) if moves else Replaying(names()))
 
 
 @takes_filter

@@ -103,7 +103,7 @@ class _Found:
 
 async def _preview(order: Order) -> _Found:
     found = _Found()
-    async with standing(order.filter) as letters:
+    async with _chosen(order) as letters:
         async for letter in found.those_meant(order, letters):
             if len(found.sample) < _SAMPLE:
                 found.sample.append(letter)

@@ -43,6 +43,8 @@ async def find_letter(asked: str, filter: LetterFilter) -> Letter:
     async with standing(replace(filter, letter=asked)) as letters:
         found = [letter async for letter in letters]
     if not found:
+        found = await _told_by_state(replace(filter, letter=asked))
+    if not found:
         fail(nothing(replace(filter, letter=asked)), exits.NOT_FOUND)
     # An older generation's letter may stand after a crash; only the newest can be replayed.
     newest = {
@@ -59,6 +61,33 @@ async def find_letter(asked: str, filter: LetterFilter) -> Letter:
         )
         fail(f"{len(newest)} letters are named {asked}: add --job, --queue or --key", exits.USAGE)
     return next(iter(newest.values()))
+
+
+async def _told_by_state(filter: LetterFilter) -> list[Letter]:
+    """Of dead jobs whose letters somebody has removed: what their state says."""
+    from streams.cli.find import Finder
+    from streams.jobs.states import State
+    from streams.replay.letters import letter_from
+    from streams.settings import Settings
+    from streams.wire.envelope import Record
+    from streams.wire.reader import read_topics
+    from streams.wire.state import letter_of
+    from streams.wire.topics import TopicNames
+
+    settings = Settings()
+    names = TopicNames(settings.prefix)
+    queues = settings.queues if filter.queue is None else (filter.queue,)
+    finder = Finder(names, queues, filter.letter or "")
+    async for record in read_topics(settings.bootstrap_servers, finder.topics):
+        finder.take(record)
+    letters = []
+    for each in finder.found(filter.job):
+        entry = each.story.entry
+        if entry is not None and entry.state is State.DEAD and each.status.state is State.DEAD:
+            key, value, headers = letter_of(entry, each.queue)
+            record = Record(names.dead, each.partition, 0, 0, key, value, tuple(headers))
+            letters.append(letter_from(record))
+    return [letter for letter in letters if filter.fits(letter)]
 
 
 def nothing(filter: LetterFilter, jobs: Collection[str] = ()) -> str:

@@ -57,8 +57,9 @@ class Moving:
     Where that is says the letter. Who does it again, or two who do it, enqueue one job.
     """
 
-    def __init__(self, names: TopicNames) -> None:
+    def __init__(self, names: TopicNames, asked_at: int) -> None:
         self._names = names
+        self._asked_at = asked_at  # ms since the epoch
 
     def appends(self, letter: Letter, partitions: int) -> list[list[Append]]:
         """A command."""
@@ -72,6 +73,7 @@ class Moving:
             queue=letter.moves.queue,
             name=letter.moves.name,
             key=letter.moves.key,
+            due=self._asked_at,
         )
         return [[_command(letter, command, self._names, partitions)]]
 

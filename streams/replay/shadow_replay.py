@@ -113,6 +113,8 @@ def _shown(key: str | None) -> str:
     return orjson.dumps(key).decode()
 
 
-def _lane(definition: JobDefinition, job: Envelope) -> str | None:
-    """What runs one after the other, as it does in a queue."""
-    return job.key if definition.ordering == "strict" else None
+def _lane(definition: JobDefinition, job: Envelope) -> str:
+    """What runs one after the other, as it does in a queue; a job never runs beside its copy."""
+    if definition.ordering == "strict" and job.key is not None:
+        return job.key
+    return f"#{job.id}"

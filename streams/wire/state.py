@@ -174,7 +174,7 @@ class Command:
     until: int = 0  # purge: where the queue ended; later jobs are not meant
     sent_by: int = 0  # purge: those sent later are not meant (ms since the epoch); 0: any time
     interrupts: bool = False  # purge: what runs as well
-    due: int = 0  # reschedule: when it is to start (ms since the epoch)
+    due: int = 0  # reschedule: when it is to start; move: when it was said (ms since the epoch)
     payload: bytes | None = None  # replay, move: JSON, in place of the one that the job has
     queue: str = ""  # move: where it goes on
     name: str = ""  # move: as which job
@@ -483,7 +483,7 @@ def encode_command(command: Command) -> tuple[bytes, bytes]:
             "sent_by": command.sent_by,
             "interrupts": command.interrupts,
         }
-    if command.kind == "reschedule":
+    if command.kind in ("reschedule", "move"):
         value["due"] = command.due
     if command.kind == "move":
         value |= {"queue": command.queue, "name": command.name, "key": command.key}

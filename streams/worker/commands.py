@@ -213,10 +213,12 @@ class Commands:
             unique_for_ms = owned.unique_for_ms(command.job)
             open_jobs.discard(entry, command.reason, settlement, owned.place, now, unique_for_ms)
         elif command.kind == "move":
-            if command.queue in owned.place.queues:  # else what it writes would be refused for ever
+            # Into a queue that is not there what it writes would be refused for ever.
+            is_there = (command.queue, command.name) == (owned.place.queue, entry.job.name)
+            if command.queue in owned.place.queues and not is_there:
                 send_on(owned, entry, command, settlement, now)
             else:
-                logger.warning("move of %s: no queue %r", command.job.id, command.queue)
+                logger.warning("move of %s: not to queue %r", command.job.id, command.queue)
         else:
             if command.payload is not None:
                 entry = with_payload(entry, command.payload)
@@ -255,5 +257,6 @@ class Commands:
         lane = owned.lane_of_entry(dead)
         halts = definition is not None and definition.on_dead == "halt" and lane is not None
         dead = replace(dead, blocks=halts)
-        settlement.restored.append(None if ledger is None else ledger.state)
+        was_over = ledger is not None and ledger.time == entry.time
+        settlement.restored.append(ledger.state if ledger is not None and was_over else None)
         open_jobs.restore(dead, lane if halts else None, settlement, owned.place)

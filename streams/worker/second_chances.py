@@ -62,7 +62,9 @@ def send_on(
 ) -> None:
     """End a dead job, and enqueue it with the same id elsewhere, in one settlement.
 
-    The new job goes before the old one's end: a crash in between repeats it, with the same time.
+    The new job goes before the old one's end: a crash in between repeats it, with the same time,
+    which is later than all that was sent before the command: what is on record there of this id is
+    older, whatever clocks said of the job itself.
     """
     envelope = decode(entry_record(entry))
     again = replace(
@@ -70,7 +72,7 @@ def send_on(
         name=command.name,
         queue=command.queue,
         key=command.key,
-        time=max(entry.failed_at, entry.time),
+        time=max(command.due, entry.failed_at, entry.time + 1),
         payload=envelope.payload if command.payload is None else command.payload,
         not_before=None,
         expires=None,

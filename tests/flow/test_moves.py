@@ -156,3 +156,35 @@ async def test_whatever_crashes_it_runs_there_and_is_over_here(disk: str) -> Non
 
     for cut in cuts((await check(None)).sizes):
         await check(cut)
+
+
+async def test_it_runs_there_though_its_id_was_cancelled_there_since() -> None:
+    async with Sandbox(pay) as box:
+        await dead(box)
+        await box.advance("1m")
+        await box.enqueue(Pay(account=7, n=1), id="id", queue="bulk", delay="1h")
+        await obey(box, Command(kind="cancel", job=job_of()), "bulk")
+        await box.advance("1m")
+        asked = box.cluster.clock.now()
+        await obey(box, moving("bulk", payload=GOOD, due=asked))
+        assert RAN == [("pay", -1), ("pay", 1)]
+        assert letters(box) == 0
+
+
+async def test_a_clock_that_was_ahead_when_it_was_sent_does_not_lose_it() -> None:
+    async with Sandbox(pay) as box:
+        send(box.cluster, Pay(account=7, n=-1), "id", time=box.cluster.clock.now() + 300_000)
+        await box.cluster.settle()
+        for to, source, payload in (("bulk", "default", None), ("default", "bulk", GOOD)):
+            await box.advance("1m")
+            asked = box.cluster.clock.now()
+            await obey(box, moving(to, payload=payload, due=asked), source)
+        assert RAN == [("pay", -1), ("pay", -1), ("pay", 1)]
+
+
+async def test_to_where_it_is_it_does_not_move() -> None:
+    async with Sandbox(pay) as box:
+        await dead(box)
+        await obey(box, moving("default", payload=GOOD))
+        assert states(box) == ["pay dead"]
+        assert letters(box) == 1

@@ -359,6 +359,30 @@ async def test_what_nobody_could_read_is_replayed_as_it_is_once_for_two_operator
         await close_producer(producer)
 
 
+async def test_a_dead_job_whose_letter_somebody_removed_can_be_resolved(
+    cli: Cli, client: JobClient, effects_file: Path, kafka: str, prefix: str
+) -> None:
+    handles = [await client.enqueue(Pay(account=n, n=n)) for n in range(2)]
+    await until_dead(cli, 2)
+    names = TopicNames(prefix)
+    producer = await open_producer(kafka, "test")
+    try:
+        for record in await read_all(kafka, names.dead, PARTITIONS):
+            place = {"key": record.key, "value": None, "partition": record.partition}
+            await send(producer, names.dead, **place)
+    finally:
+        await close_producer(producer)
+    assert await listed(cli) == []
+    replayed, unknown = handles[0].id, "nobody"
+    assert (await cli.run("dlq", "show", replayed, "--json")).json["job"] == "pay"
+    said = await cli.run("dlq", "replay", replayed)
+    assert (said.code, said.output) == (exits.DONE, "1 of 1 replayed\n"), said.errors
+    gone = await cli.run("dlq", "discard", handles[1].id, "--reason", "no letter", "--yes")
+    assert (gone.code, gone.output) == (exits.DONE, "1 of 1 discarded\n"), gone.errors
+    assert (await cli.run("dlq", "replay", unknown)).code == exits.NOT_FOUND
+    await until(effects_file, lambda x: len(x) == 3, lambda: "")
+
+
 async def test_letters_are_exported_and_imported_as_they_were(
     cli: Cli, client: JobClient, effects_file: Path, tmp_path: Path, kafka: str, prefix: str
 ) -> None:

@@ -114,7 +114,7 @@ async def test_a_final_refusal_is_a_dead_letter_and_its_replay_delivers(
         assert (letter.id, letter.error) == (id, "streams.errors.PermanentError")
         assert b"lost@example.org" in (letter.payload or b"")
         _, listed, _ = await cli.run("dlq", "ls", "--json")
-        assert [row["letter"] for row in json.loads(listed)] == [id]
+        assert [row["letter"] for row in json.loads(listed)["letters"]] == [id]
 
         # when it does, and the letter is replayed
         sink.mend("lost@example.org")
@@ -126,7 +126,7 @@ async def test_a_final_refusal_is_a_dead_letter_and_its_replay_delivers(
         code, job = await wait_until_over(cli, id)
         assert (code, job["state"], job["generation"]) == (0, "completed", 1)
         assert len(sink.messages["lost@example.org"]) == 1
-        assert (await cli.run("dlq", "ls", "--json")).json == []
+        assert (await cli.run("dlq", "ls", "--json")).json["letters"] == []
         assert (await cli.run("dlq", "replay", id)).code == 3
 
 

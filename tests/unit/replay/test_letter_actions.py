@@ -70,9 +70,9 @@ def test_a_move_says_where_the_job_goes_on() -> None:
     letter = replace(
         of_a_job(), edited=b'{"n":2}', moves=Move(queue="bulk", name="note", key="note:7")
     )
-    ((append,),) = Moving(NAMES).appends(letter, 8)
+    ((append,),) = Moving(NAMES, 5_000).appends(letter, 8)
     command = decode_command(append.key or b"", append.value or b"")
     assert (append.topic, append.partition) == ("p.jobs.critical.commands", KEYS)
     assert (command.kind, command.job, command.generation) == ("move", JOB, 2)
     assert (command.queue, command.name, command.key) == ("bulk", "note", "note:7")
-    assert command.payload == b'{"n":2}'
+    assert (command.payload, command.due) == (b'{"n":2}', 5_000)
