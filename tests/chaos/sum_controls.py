@@ -23,9 +23,10 @@ def copies_are_accepted(patch: Patch) -> None:
     """A record of a job that is known counts as another one."""
     admit = Intake.admit
 
-    def admit_all(self: Intake, record: Record, settlement: Settlement, now: int) -> None:
-        admit(self, record, settlement, now)
+    def admit_all(self: Intake, record: Record, settlement: Settlement, now: int) -> bool:
+        is_decided = admit(self, record, settlement, now)
         settlement.copies = 0
+        return is_decided
 
     patch.setattr(Intake, "admit", admit_all)
 
@@ -34,9 +35,9 @@ def expired_is_forgotten(patch: Patch) -> None:
     """What has expired is not counted."""
     end = Sums.end
 
-    def forget(self: Sums, state: State) -> None:
+    def forget(self: Sums, state: State, count: int = 1) -> None:
         if state is not State.EXPIRED:
-            end(self, state)
+            end(self, state, count)
 
     patch.setattr(Sums, "end", forget)
 
