@@ -8,6 +8,7 @@ import orjson
 
 from streams.audit.audit import Topics, key_of
 from streams.audit.fault import NOT_FOUND, Fault
+from streams.audit.lives import Epochs
 from streams.errors import SettingsError
 from streams.jobs.identity import read_state_key
 from streams.wire.topics import TopicNames
@@ -64,9 +65,11 @@ async def look_for(
                 if not accepted:
                     return
                 end = await topics.end(topic, partition)
+                epochs = Epochs()
                 async for records in topics.read(topic, partition, 0, end):
                     for record in records:
-                        key = key_of(record, is_of_state)
+                        is_void = is_of_state and epochs.is_void(record)
+                        key = None if is_void else key_of(record, is_of_state)
                         if key is not None:
                             _see(accepted, key)
 

@@ -36,6 +36,7 @@ class Ending(NamedTuple):
     covers: int  # until when the same id is refused
     digest: int  # of the record
     is_restored: bool = False
+    epoch: int = 0  # the ownership under which it was written
 
     @property
     def position(self) -> tuple[int, int]:
@@ -128,7 +129,7 @@ def read_entry(value: bytes) -> tuple[int, Entry]:
         raise UndecodableRecord(f"not an open entry: {error}") from error
 
 
-def read_ending(value: bytes) -> tuple[int, Ending]:
+def read_ending(value: bytes, epoch: int = 0) -> tuple[int, Ending]:
     """Time of the job, and its ledger record.
 
     Raises:
@@ -143,7 +144,7 @@ def read_ending(value: bytes) -> tuple[int, Ending]:
             covers = max(covers, single.until)
         state = _OVER[m["state"]]
         position = int(m["generation"]), int(m["run"])
-        ending = Ending(*position, state, ended, covers, hash(value), "restored" in m)
+        ending = Ending(*position, state, ended, covers, hash(value), "restored" in m, epoch)
         return int(m["time"]), ending
     except (ValueError, KeyError, TypeError) as error:
         raise UndecodableRecord(f"not a ledger record: {error}") from error

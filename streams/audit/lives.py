@@ -104,7 +104,7 @@ class Lives:
             self._remove(key, record)
             return
         try:
-            time, ending = read_ending(record.value)
+            time, ending = read_ending(record.value, epoch_of(record) or 0)
         except UndecodableRecord as error:
             self._complain(NOT_READABLE, record, str(error))
             return
@@ -123,7 +123,14 @@ class Lives:
         removal = Removal(record.offset, record.timestamp)
         lives = [life for life in self.of(key) if life.ending is not None]
         if lives:  # of an identity the topic keeps the last one
-            max(lives, key=lambda life: life.time).removed = removal
+            life = max(lives, key=lambda life: life.time)
+            assert life.ending is not None
+            if (epoch_of(record) or 0) > life.ending.epoch:
+                # What an earlier owner wrote late, before the next one had said that it is there,
+                # is taken back by that one.
+                life.ending = None
+            else:
+                life.removed = removal
         else:
             self.removed[key] = removal
 

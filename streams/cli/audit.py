@@ -42,6 +42,8 @@ def audit(
     """Account for every accepted job; exit code 1 if one is lost, or was settled twice."""
     from streams.settings import Settings
 
+    if accepted is not None and queue:
+        fail("--accepted looks in all queues: leave --queue out", exits.USAGE)
     settings = Settings()
     told = None if accepted is None else _read_accepted(accepted)
     path = checkpoint or Path(settings.data_dir) / f"audit-{settings.prefix or 'default'}.sqlite"

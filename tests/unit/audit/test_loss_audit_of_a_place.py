@@ -291,3 +291,35 @@ def test_what_can_not_be_read_is_told():
     topics.commit(1)
     topics.log.write(Append(LEDGER, 0, job.encode(), orjson.dumps({"state": "completed"})))
     assert {fault.why for fault in topics.audit().faults} == {f.NOT_READABLE, f.NOWHERE}
+
+
+def test_what_a_frozen_owner_wrote_late_and_the_next_one_took_back_is_not_settled_twice():
+    topics = _Topics()
+    job = topics.enqueue("a")
+    topics.settle(job, run=7)  # before the next owner said that it is there
+    topics.log.write(Append(LEDGER, 0, job.encode(), None, epoch_headers(2)))
+    topics.settle(job, epoch=2)
+    topics.commit(1)
+    report = topics.audit()
+    assert report.faults == []
+    assert report.of_queue("q").completed == 1
+
+
+def test_what_its_own_owner_did_not_take_back_was_removed():
+    topics = _Topics()
+    job = topics.enqueue("a")
+    topics.settle(job)
+    topics.log.write(Append(LEDGER, 0, job.encode(), None))
+    topics.commit(1)
+    assert _told(topics.audit()) == [(f.TAKEN_FROM_LEDGER, "a")]
+
+
+def test_a_copy_from_a_clock_that_is_ahead_is_a_copy_whatever_it_says():
+    topics = _Topics()
+    job = topics.enqueue("a")
+    topics.enqueue("a", NOW + 300_000)
+    topics.settle(job, ended=NOW + 100, unique_for_ms=60_000)
+    topics.commit(2)
+    report = topics.audit(unique_for={"job": 60_000})
+    assert report.faults == []
+    assert report.of_queue("q").duplicates == 1
