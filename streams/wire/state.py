@@ -518,7 +518,7 @@ def decode_command(key: bytes, value: bytes) -> Command:
             until=int(m.get("until", 0)),
             sent_by=int(m.get("sent_by", 0)),
             interrupts=bool(m.get("interrupts", False)),
-            due=int(m.get("due", 0)),
+            due=min(max(int(m.get("due", 0)), 0), LATEST),  # as a header can have it
             payload=tail if has == "payload" else None,
             queue=str(m.get("queue", "")),
             name=str(m.get("name", "")),
@@ -536,7 +536,7 @@ def _sane(entry: OpenEntry) -> OpenEntry:
         ValueError: it can't.
     """
     numbers = (entry.time, entry.generation, entry.run, entry.attempts, entry.enqueued)
-    perhaps = (entry.due, entry.first_failure, entry.died)
+    perhaps = (entry.due, entry.first_failure, entry.failed_at)
     if not all(0 <= each <= LATEST for each in (*numbers, *(x for x in perhaps if x is not None))):
         raise ValueError("a number of it is out of range")
     if not -1 <= entry.arrival <= LATEST:

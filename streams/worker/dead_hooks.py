@@ -26,6 +26,7 @@ SOURCE: Final = "after-dead"
 # Failures without an attempt: no handler raised these.
 UNKNOWN_JOB: Final = "UnknownJob"
 WORKER_DIED: Final = "WorkerDied"
+_AROUND: Final = 1024  # bytes that a record and its batch have besides
 _NOTHING: Final = AfterDead()
 
 
@@ -70,7 +71,7 @@ def hook_of(entry: OpenEntry, definition: JobDefinition | None, place: Place) ->
     hook: JobDefinition = run.__job_definition__  # type: ignore[attr-defined]
     for told, key in _told(entry, definition, hook, place):
         append = _append(entry, hook, told, key, place)
-        if _size(append) <= MAX_JOB_BYTES:
+        if fits(append):
             return (append,)
     return ()
 
@@ -131,6 +132,7 @@ def unscoped(key: str | None, definition: JobDefinition) -> str | None:
     return None if key is None else key.removeprefix(f"{definition.key_scope}:")
 
 
-def _size(append: Append) -> int:
-    headers = sum(len(value or b"") for _, value in append.headers)
-    return len(append.key or b"") + len(append.value or b"") + headers
+def fits(append: Append) -> bool:
+    """Whether its topic takes it: one that is refused would stop its partition for ever."""
+    headers = sum(len(name) + len(value or b"") for name, value in append.headers)
+    return len(append.key or b"") + len(append.value or b"") + headers <= MAX_JOB_BYTES - _AROUND

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 
 from streams.wire import headers as h
@@ -9,11 +10,13 @@ from streams.wire.envelope import decode, encode
 from streams.wire.state import Command, OpenEntry
 from streams.worker import open_jobs
 from streams.worker.admission import entry_record
-from streams.worker.dead_hooks import due_by_policy, policy_of, policy_since
+from streams.worker.dead_hooks import due_by_policy, fits, policy_of, policy_since
 from streams.worker.owned import Owned
 from streams.worker.parking import park_attempts
 from streams.worker.ports import Append
 from streams.worker.settlement import Settlement
+
+logger = logging.getLogger(__name__)
 
 
 def replay_dead(
@@ -82,7 +85,11 @@ def send_on(
     )
     key, value, headers = encode(again)
     topic = owned.place.names.queue(command.queue)
-    settlement.followers.append(Append(topic, None, key, value, headers))
+    follower = Append(topic, None, key, value, headers)
+    if not fits(follower):
+        logger.warning("move of %s: it is too large to be sent again", entry.job.id)
+        return
+    settlement.followers.append(follower)
     reason = f"sent to queue {command.queue} as {command.name}"
     unique_for_ms = owned.unique_for_ms(entry.job)
     open_jobs.discard(entry, reason, settlement, owned.place, now, unique_for_ms)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,8 +13,18 @@ from streams import JobContext, JobPayload, PermanentError, job
 from streams.client import Handle
 from streams.jobs.identity import JobKey
 from streams.testing import Sandbox
-from streams.wire.state import Command, LedgerRecord, encode_command
+from streams.wire.state import (
+    Command,
+    LedgerRecord,
+    OpenEntry,
+    decode_command,
+    encode_command,
+)
+from streams.wire.times import LATEST
+from streams.wire.topics import MAX_JOB_BYTES
 from streams.worker.ports import Append
+from streams.worker.second_chances import send_on
+from streams.worker.settlement import Settlement
 
 RAN: list[tuple[str, int]] = []
 GOOD = b'{"account":7,"n":1}'
@@ -188,3 +199,20 @@ async def test_to_where_it_is_it_does_not_move() -> None:
         await obey(box, moving("default", payload=GOOD))
         assert states(box) == ["pay dead"]
         assert letters(box) == 1
+
+
+async def test_what_is_too_large_to_be_sent_again_stays_dead_and_stops_nothing() -> None:
+    async with Sandbox(pay) as box:
+        await dead(box)
+        (entry,) = box.jobs(state="dead")
+        assert isinstance(entry, OpenEntry)
+        large = replace(entry, payload=b" " * (MAX_JOB_BYTES - 500), headers=entry.headers[:3])
+        settlement = Settlement()
+        owned = box.cluster.workers[0].engine.queues["default", 0]._openings._owned
+        send_on(owned, large, moving("bulk"), settlement, 0)
+        assert not settlement
+
+
+def test_a_time_that_no_header_can_have_is_the_nearest_one_that_can() -> None:
+    for due, read in ((10**17, LATEST), (-1, 0), (5, 5)):
+        assert decode_command(*encode_command(moving("bulk", due=due))).due == read
