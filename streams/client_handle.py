@@ -16,7 +16,8 @@ from streams.jobs.notes import LogLine, Notes, Progress
 from streams.jobs.outcome import StoredResult
 from streams.jobs.states import OVER, State
 from streams.values import immutable
-from streams.wire.state import Command, OpenEntry, encode_command
+from streams.wire.commands import Command, encode_command
+from streams.wire.state import OpenEntry
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -40,9 +40,9 @@ from streams.errors import ScheduleInvalid
 from streams.jobs.batches import Awaits, When, check_batch
 from streams.jobs.identity import JobKey
 from streams.jobs.outcome import StoredResult
+from streams.wire.commands import Command, encode_command
 from streams.wire.envelope import Envelope
 from streams.wire.schedules import encode_added
-from streams.wire.state import Command, encode_command
 from streams.wire.topics import MAX_PAYLOAD_BYTES, TopicNames
 
 if TYPE_CHECKING:

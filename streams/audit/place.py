@@ -28,8 +28,8 @@ from streams.audit.tally import Tally
 from streams.errors import UndecodableRecord
 from streams.jobs.identity import JobKey
 from streams.wire.envelope import Record, check_size, decode
+from streams.wire.letters import letter_key
 from streams.wire.partition import partition_of
-from streams.wire.state import letter_key
 
 QUEUED = "queued"
 UNTAKEN = "untaken"  # a record of the queue of which state says nothing yet

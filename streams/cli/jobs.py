@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from streams.cli.find import Found
     from streams.client_handle import JobStatus
     from streams.jobs.outcome import StoredResult
-    from streams.wire.state import Command
+    from streams.wire.commands import Command
 
 app = typer.Typer(help="Look at one job, and act on it.", epilog=exits.EPILOG, no_args_is_help=True)
 
@@ -235,7 +235,7 @@ async def _wait(id: str, name: str | None, queue: str | None, timeout: str) -> F
 
 async def _cancel(id: str, name: str | None, queue: str | None, reason: str) -> Found:
     from streams.jobs.states import OVER, State
-    from streams.wire.state import Command
+    from streams.wire.commands import Command
 
     found = await _find(id, name, queue)
     if found.status.state not in OVER and found.status.state is not State.DEAD:
@@ -245,7 +245,7 @@ async def _cancel(id: str, name: str | None, queue: str | None, reason: str) -> 
 
 async def _reschedule(id: str, name: str | None, queue: str | None, due: int) -> Found:
     from streams.client_handle import MAY_BE_TIMED
-    from streams.wire.state import Command
+    from streams.wire.commands import Command
 
     found = await _find(id, name, queue)
     if found.status.state in MAY_BE_TIMED:
@@ -255,8 +255,8 @@ async def _reschedule(id: str, name: str | None, queue: str | None, due: int) ->
 
 async def _ask(found: Found, command: Command) -> None:
     from streams.settings import Settings
+    from streams.wire.commands import encode_command
     from streams.wire.producer import close_producer, open_producer, send
-    from streams.wire.state import encode_command
     from streams.wire.topics import TopicNames
 
     settings = Settings()

@@ -70,8 +70,8 @@ async def _told_by_state(filter: LetterFilter) -> list[Letter]:
     from streams.replay.letters import letter_from
     from streams.settings import Settings
     from streams.wire.envelope import Record
+    from streams.wire.letters import letter_of
     from streams.wire.reader import read_topics
-    from streams.wire.state import letter_of
     from streams.wire.topics import TopicNames
 
     settings = Settings()

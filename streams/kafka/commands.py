@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from streams.errors import UndecodableRecord
-from streams.wire.state import Command, decode_command
+from streams.wire.commands import Command, decode_command
 
 logger = logging.getLogger(__name__)
 

@@ -39,8 +39,8 @@ from streams.observe.metrics import WorkerMetrics
 from streams.observe.sums import SumsReading
 from streams.observe.web import WorkerWeb
 from streams.settings import Settings
+from streams.wire.commands import Command
 from streams.wire.objects import open_objects
-from streams.wire.state import Command
 from streams.wire.topics import TopicNames, specs
 from streams.worker.control import Control
 from streams.worker.engine import Engine, EngineOptions

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from streams.replay.letters import Letter
 from streams.wire import headers as h
-from streams.wire.state import Command, encode_command
+from streams.wire.commands import Command, encode_command
 from streams.wire.topics import TopicNames
 from streams.worker.ports import Append
 

@@ -12,10 +12,11 @@ from aiokafka import AIOKafkaProducer
 from streams.errors import UndecodableRecord
 from streams.replay.letter_lines import dead_entry, record_of
 from streams.replay.letters import Letter
+from streams.wire.commands import Command, encode_command
+from streams.wire.letters import undecodable_letter
 from streams.wire.partition import partition_of
 from streams.wire.producer import close_producer, open_producer, send
 from streams.wire.reader import TopicReader, missing, open_reader, partition_counts
-from streams.wire.state import Command, encode_command, undecodable_letter
 from streams.wire.topics import TopicNames
 from streams.worker.tables import COMMANDS_READ
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from streams.jobs.identity import JobKey
 from streams.testing.purges import Purge
 from streams.testing.workload import KEYS, QUEUE
-from streams.wire.state import Command, encode_command
+from streams.wire.commands import Command, encode_command
 from streams.worker.ports import Append
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 from streams.jobs.identity import JobKey
 from streams.testing.watched import Watched
 from streams.testing.workload import KEYS, QUEUE, Work
+from streams.wire.commands import Command, encode_command
 from streams.wire.envelope import Envelope, encode
-from streams.wire.state import Command, encode_command
 from streams.worker.ports import Append
 
 if TYPE_CHECKING:

@@ -30,16 +30,10 @@ from streams.jobs.resource import Factory
 from streams.jobs.states import State
 from streams.testing.cluster import MemoryCluster
 from streams.testing.worker import MemoryWorker
+from streams.wire.commands import Command, encode_command
 from streams.wire.envelope import Envelope, Record, decode, encode
 from streams.wire.schedules import ADDED, TICKED, decode_ticked
-from streams.wire.state import (
-    Command,
-    LedgerRecord,
-    OpenEntry,
-    decode_ledger,
-    decode_open,
-    encode_command,
-)
+from streams.wire.state import LedgerRecord, OpenEntry, decode_ledger, decode_open
 from streams.wire.times import to_epoch_ms
 from streams.worker.ports import Append
 

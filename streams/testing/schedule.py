@@ -13,8 +13,8 @@ from streams.testing.purging import Purging
 from streams.testing.rescheduling import Rescheduling
 from streams.testing.watched import Watched
 from streams.testing.workload import KEYS, QUEUE, UNIQUE_MS, Work
+from streams.wire.commands import Command, encode_command
 from streams.wire.envelope import Envelope, encode
-from streams.wire.state import Command, encode_command
 from streams.worker.ports import Append
 
 if TYPE_CHECKING:

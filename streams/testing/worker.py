@@ -12,8 +12,8 @@ from streams.testing.inline import InlineProcesses
 from streams.testing.membership import Membership
 from streams.testing.network import Network, WorkerLog
 from streams.testing.source import MemorySource
+from streams.wire.commands import decode_command
 from streams.wire.envelope import Record
-from streams.wire.state import decode_command
 from streams.worker.engine import Engine, EngineOptions
 from streams.worker.fan_out import FanOut
 from streams.worker.pipeline import Pipeline

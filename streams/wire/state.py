@@ -1,12 +1,12 @@
-"""What the engine writes about a job, as bytes: entries, ledger records, commands, letters.
+"""What the engine writes about a job, as bytes: open entries and ledger records.
 
-An open entry or a dead letter carries the original record whole, so that either can be run again.
-An open entry is one line of JSON, a newline, and the payload untouched: readable in any Kafka tool.
+An open entry carries the original record whole, so that it can be run again. It is one line of
+JSON, a newline, and the payload untouched: readable in any Kafka tool.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -20,11 +20,8 @@ from streams.jobs.outcome import Failure, StoredResult
 from streams.jobs.single import Kind
 from streams.jobs.states import State
 from streams.values import immutable
-from streams.version import VERSION
-from streams.wire import headers as h
-from streams.wire.envelope import Envelope, Record
+from streams.wire.envelope import Envelope
 from streams.wire.single import Single, plain_single, read_single, while_open
-from streams.wire.times import LATEST
 
 HISTORY_KEPT = 10
 
@@ -154,32 +151,6 @@ class LedgerRecord:
     def position(self) -> tuple[int, int, int]:
         """How far the job was when it ended."""
         return (self.time, self.generation, self.run)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Command:
-    """Something an operator or a service asks of a job.
-
-    `cancel`, `reschedule`, `replay`, `discard`, `move` or `restore`. Or a `report`, which a child
-    makes to its callback. Or a `purge` of all jobs of a name and a key, without a key of all of a
-    name, without a name of all there are.
-    """
-
-    kind: str
-    job: JobKey
-    reason: str = ""
-    generation: int = 0  # replay, discard: the generation of the letter
-    index: int = 0  # report: which child it is of
-    state: State | None = None  # report: in which the child is
-    until: int = 0  # purge: where the queue ended; later jobs are not meant
-    sent_by: int = 0  # purge: those sent later are not meant (ms since the epoch); 0: any time
-    interrupts: bool = False  # purge: what runs as well
-    due: int = 0  # reschedule: when it is to start; move: when it was said (ms since the epoch)
-    payload: bytes | None = None  # replay, move: JSON, in place of the one that the job has
-    queue: str = ""  # move: where it goes on
-    name: str = ""  # move: as which job
-    key: str | None = None  # move: its ordering key there, with its scope
-    entry: OpenEntry | None = None  # restore: the dead job that is to be there again
 
 
 def _history(entries: tuple[AttemptRecord, ...]) -> list[list[Any]]:
@@ -466,140 +437,3 @@ def ledger_single(value: bytes) -> Single | None:
     if b'"single"' not in value:  # of most, and this costs little
         return None
     return read_single(orjson.loads(value).get("single"))
-
-
-def encode_command(command: Command) -> tuple[bytes, bytes]:
-    """Key and value of a record of a command topic."""
-    value: dict[str, Any] = {
-        "kind": command.kind,
-        "reason": command.reason,
-        "generation": command.generation,
-    }
-    if command.state is not None:
-        value |= {"index": command.index, "state": command.state.value}
-    if command.kind == "purge":
-        value |= {
-            "until": command.until,
-            "sent_by": command.sent_by,
-            "interrupts": command.interrupts,
-        }
-    if command.kind in ("reschedule", "move"):
-        value["due"] = command.due
-    if command.kind == "move":
-        value |= {"queue": command.queue, "name": command.name, "key": command.key}
-    # What is long or may be any bytes comes behind it, as it is.
-    tail = b""
-    if command.payload is not None:
-        value["has"] = "payload"
-        tail = b"\n" + command.payload
-    elif command.entry is not None:
-        value["has"] = "entry"
-        tail = b"\n" + encode_open(command.entry)[1]
-    return command.job.encode(), orjson.dumps(value) + tail
-
-
-def decode_command(key: bytes, value: bytes) -> Command:
-    """The command that `encode_command` wrote.
-
-    Raises:
-        UndecodableRecord: these bytes are not a command.
-    """
-    try:
-        head, _, tail = value.partition(b"\n")
-        m = orjson.loads(head)
-        has = m.get("has")
-        return Command(
-            kind=str(m["kind"]),
-            job=JobKey.decode(key),
-            reason=str(m.get("reason", "")),
-            generation=int(m.get("generation", 0)),
-            index=int(m.get("index", 0)),
-            state=_STATES[m["state"]] if "state" in m else None,
-            until=int(m.get("until", 0)),
-            sent_by=int(m.get("sent_by", 0)),
-            interrupts=bool(m.get("interrupts", False)),
-            due=min(max(int(m.get("due", 0)), 0), LATEST),  # as a header can have it
-            payload=tail if has == "payload" else None,
-            queue=str(m.get("queue", "")),
-            name=str(m.get("name", "")),
-            key=None if m.get("key") is None else str(m["key"]),
-            entry=_sane(decode_open(key, tail)) if has == "entry" else None,
-        )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UndecodableRecord(f"not a command: {error}") from error
-
-
-def _sane(entry: OpenEntry) -> OpenEntry:
-    """An entry that somebody made elsewhere, if it can be reckoned with.
-
-    Raises:
-        ValueError: it can't.
-    """
-    numbers = (entry.time, entry.generation, entry.run, entry.attempts, entry.enqueued)
-    perhaps = (entry.due, entry.first_failure, entry.failed_at)
-    if not all(0 <= each <= LATEST for each in (*numbers, *(x for x in perhaps if x is not None))):
-        raise ValueError("a number of it is out of range")
-    if not -1 <= entry.arrival <= LATEST:
-        raise ValueError("its arrival is out of range")
-    return entry
-
-
-def letter_key(job: JobKey, queue: str, generation: int) -> bytes:
-    """A dead letter's key: one letter for each generation of a job; one id in two queues is two."""
-    return job.encode() + f"#{queue}/{generation}".encode()
-
-
-def letter_of(
-    entry: OpenEntry, queue: str, worker: str = ""
-) -> tuple[bytes, bytes, list[tuple[str, bytes | None]]]:
-    """The dead letter of a dead entry: its original bytes and headers, and why; by this worker."""
-    failure = entry.failure or Failure(type="", message=entry.reason, trace="")
-    ended = entry.failed_at
-    ours = [
-        (h.DEAD_QUEUE, queue),
-        (h.DEAD_JOB, entry.job.name),
-        (h.DEAD_ID, entry.job.id),
-        (h.DEAD_GENERATION, str(entry.generation)),
-        (h.DEAD_ATTEMPTS, str(entry.attempts)),
-        (h.DEAD_ERROR, failure.type),
-        (h.DEAD_MESSAGE, failure.message),
-        (h.DEAD_TRACE, failure.trace),
-        (h.DEAD_FIRST_FAILURE, str(entry.first_failure or ended)),
-        (h.DEAD_LAST_FAILURE, str(ended)),
-        (h.DEAD_TOPIC, entry.origin[0]),
-        (h.DEAD_PARTITION, str(entry.origin[1])),
-        (h.DEAD_OFFSET, str(entry.origin[2])),
-        (h.DEAD_STATE_KEY, entry.job.encode().decode()),
-        (h.DEAD_WORKER, worker),
-        (h.DEAD_VERSION, VERSION),
-    ]
-    headers = [*entry.headers, *((name, value.encode()) for name, value in ours)]
-    if entry.record_key is not None:
-        headers.append((h.DEAD_KEY, entry.record_key))
-    return letter_key(entry.job, queue, entry.generation), entry.payload, headers
-
-
-def undecodable_letter(
-    record: Record, queue: str, why: str, now: int, worker: str = ""
-) -> tuple[bytes, bytes, list[tuple[str, bytes | None]]]:
-    """The dead letter of a record that could not be read, keyed by where it came from."""
-    ours = [
-        (h.DEAD_QUEUE, queue),
-        (h.DEAD_ERROR, "UndecodableRecord"),
-        (h.DEAD_MESSAGE, why),
-        (h.DEAD_ATTEMPTS, "0"),
-        (h.DEAD_FIRST_FAILURE, str(now)),
-        (h.DEAD_LAST_FAILURE, str(now)),
-        (h.DEAD_TOPIC, record.topic),
-        (h.DEAD_PARTITION, str(record.partition)),
-        (h.DEAD_OFFSET, str(record.offset)),
-        (h.DEAD_WORKER, worker),
-        (h.DEAD_VERSION, VERSION),
-    ]
-    headers = [*record.headers, *((name, value.encode()) for name, value in ours)]
-    if record.key is not None:
-        headers.append((h.DEAD_KEY, record.key))
-    if record.value is None:  # a letter without a value would be a tombstone
-        headers.append((h.DEAD_NULL_VALUE, b"1"))
-    key = f"{record.topic}/{record.partition}/{record.offset}".encode()
-    return key, record.value or b"", headers

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 from streams.jobs.batches import CHILDREN_MAX, Awaits, Tally, Verdict
 from streams.jobs.lifecycle import Happening
 from streams.jobs.states import State
+from streams.wire.commands import Command
 from streams.wire.envelope import decode
-from streams.wire.state import Command, OpenEntry, awaits
+from streams.wire.state import OpenEntry, awaits
 from streams.worker import open_jobs
 from streams.worker.admission import could_start, entry_record
 from streams.worker.owned import Owned

@@ -9,9 +9,9 @@ from streams.errors import UndecodableRecord
 from streams.jobs.definition import JobDefinition
 from streams.jobs.identity import JobKey
 from streams.jobs.registry import Registry
+from streams.wire.commands import Command, encode_command
 from streams.wire.envelope import Envelope, Record, decode_event
 from streams.wire.partition import partition_of
-from streams.wire.state import Command, encode_command
 from streams.wire.topics import TopicNames
 from streams.worker.ports import Append, Log
 

@@ -12,8 +12,9 @@ from streams.jobs.lifecycle import Happening
 from streams.jobs.outcome import Cancelled
 from streams.jobs.single import Kind
 from streams.jobs.states import State
+from streams.wire.commands import Command
 from streams.wire.envelope import check_size, decode
-from streams.wire.state import Command, OpenEntry, is_debounced
+from streams.wire.state import OpenEntry, is_debounced
 from streams.wire.topics import MAX_PAYLOAD_BYTES
 from streams.worker import open_jobs
 from streams.worker.admission import entry_record, put_off, waiting_entry

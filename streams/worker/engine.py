@@ -13,9 +13,9 @@ from streams.jobs.listening import ListenerDefinition
 from streams.jobs.registry import Registry
 from streams.jobs.resource import Factory
 from streams.version import VERSION
+from streams.wire.commands import Command
 from streams.wire.objects import Objects
 from streams.wire.schedules import Ticked
-from streams.wire.state import Command
 from streams.wire.topics import TopicNames
 from streams.worker.children import ChildSender
 from streams.worker.control import Control

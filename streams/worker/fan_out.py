@@ -14,7 +14,7 @@ from streams.jobs.identity import fan_out_id
 from streams.jobs.lifecycle import Happening, LifecycleEvent, Listener
 from streams.jobs.registry import Registry
 from streams.wire.envelope import Envelope, Record, decode_event, encode, relay, relayed
-from streams.wire.state import undecodable_letter
+from streams.wire.letters import undecodable_letter
 from streams.wire.topics import MAX_JOB_BYTES, TopicNames
 from streams.worker.cancels import Cancels
 from streams.worker.control import Control, commit_key

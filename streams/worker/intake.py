@@ -13,9 +13,10 @@ from streams.jobs.outcome import Cancelled, Expired
 from streams.jobs.single import Kind
 from streams.jobs.states import State
 from streams.wire.envelope import Envelope, Record, check_size, decode
+from streams.wire.letters import undecodable_letter
 from streams.wire.partition import partition_of
 from streams.wire.single import Single
-from streams.wire.state import OpenEntry, undecodable_letter
+from streams.wire.state import OpenEntry
 from streams.worker import open_jobs, settle
 from streams.worker.admission import attempt_of, new_entry
 from streams.worker.callbacks import Callbacks

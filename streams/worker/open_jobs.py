@@ -10,8 +10,9 @@ from streams.jobs.identity import JobKey
 from streams.jobs.lifecycle import Happening, LifecycleEvent
 from streams.jobs.outcome import Failure
 from streams.jobs.states import State
+from streams.wire.letters import letter_key, letter_of
 from streams.wire.single import once_over
-from streams.wire.state import LedgerRecord, OpenEntry, letter_key, letter_of
+from streams.wire.state import LedgerRecord, OpenEntry
 from streams.worker.dead_hooks import UNKNOWN_JOB, WORKER_DIED, hook_of
 from streams.worker.ports import Append
 from streams.worker.reports import report_of_entry

@@ -20,8 +20,9 @@ from streams.errors import AppendFailed
 from streams.jobs.lifecycle import Listener
 from streams.jobs.outcome import Completed, Discarded, Expired, Outcome
 from streams.jobs.registry import Registry
+from streams.wire.commands import Command
 from streams.wire.envelope import Record
-from streams.wire.state import Command, OpenEntry
+from streams.wire.state import OpenEntry
 from streams.worker.attempt import Attempt
 from streams.worker.callbacks import Callbacks
 from streams.worker.commands import Commands

@@ -23,7 +23,8 @@ from streams.errors import UndecodableRecord
 from streams.jobs.identity import JobKey
 from streams.jobs.outcome import Cancelled
 from streams.jobs.states import State
-from streams.wire.state import Command, OpenEntry, decode_command
+from streams.wire.commands import Command, decode_command
+from streams.wire.state import OpenEntry
 from streams.worker import open_jobs
 from streams.worker.attempt import Attempt
 from streams.worker.ending import Ending

@@ -7,9 +7,10 @@ import logging
 from streams.errors import UndecodableRecord
 from streams.jobs.batches import ChildOf
 from streams.jobs.states import State
+from streams.wire.commands import Command, encode_command
 from streams.wire.envelope import decode
 from streams.wire.partition import partition_of
-from streams.wire.state import Command, OpenEntry, encode_command
+from streams.wire.state import OpenEntry
 from streams.worker.admission import entry_record
 from streams.worker.ports import Append
 from streams.worker.settlement import Place

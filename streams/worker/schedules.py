@@ -23,6 +23,7 @@ from streams.jobs.definition import JobDefinition
 from streams.jobs.identity import JobKey
 from streams.jobs.registry import Registry
 from streams.values import immutable
+from streams.wire.commands import Command, encode_command
 from streams.wire.envelope import Envelope, encode
 from streams.wire.partition import partition_of
 from streams.wire.schedules import (
@@ -38,7 +39,6 @@ from streams.wire.schedules import (
     encode_ticked,
     shape_of,
 )
-from streams.wire.state import Command, encode_command
 from streams.wire.topics import TopicNames
 from streams.worker.control import Control
 from streams.worker.ports import Alarm, Append, Clock, Log

@@ -6,8 +6,9 @@ import logging
 from dataclasses import replace
 
 from streams.wire import headers as h
+from streams.wire.commands import Command
 from streams.wire.envelope import decode, encode
-from streams.wire.state import Command, OpenEntry
+from streams.wire.state import OpenEntry
 from streams.worker import open_jobs
 from streams.worker.admission import entry_record
 from streams.worker.dead_hooks import due_by_policy, fits, policy_of, policy_since

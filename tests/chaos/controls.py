@@ -13,7 +13,8 @@ from streams.jobs.batches import Tally
 from streams.jobs.states import State
 from streams.testing.worker import MemoryWorker
 from streams.wire.envelope import Record
-from streams.wire.state import OpenEntry, encode_ledger, encode_open, letter_of
+from streams.wire.letters import letter_of
+from streams.wire.state import OpenEntry, encode_ledger, encode_open
 from streams.worker.attempt import Attempt
 from streams.worker.hand import Hand, Lane
 from streams.worker.intake import Intake

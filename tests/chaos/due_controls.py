@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from streams.wire.state import Command, OpenEntry
+from streams.wire.commands import Command
+from streams.wire.state import OpenEntry
 from streams.worker.commands import Commands
 from streams.worker.due_rows import DueRows
 from streams.worker.settlement import Settlement

@@ -12,8 +12,8 @@ from streams.jobs.identity import JobKey
 from streams.jobs.registry import Registry
 from streams.testing.cluster import MemoryCluster
 from streams.testing.sandbox import Sandbox
+from streams.wire.commands import Command, encode_command
 from streams.wire.envelope import Envelope, encode
-from streams.wire.state import Command, encode_command
 from streams.worker.pipeline import Pipeline
 from streams.worker.ports import Append, Log
 

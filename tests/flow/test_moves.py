@@ -13,13 +13,8 @@ from streams import JobContext, JobPayload, PermanentError, job
 from streams.client import Handle
 from streams.jobs.identity import JobKey
 from streams.testing import Sandbox
-from streams.wire.state import (
-    Command,
-    LedgerRecord,
-    OpenEntry,
-    decode_command,
-    encode_command,
-)
+from streams.wire.commands import Command, decode_command, encode_command
+from streams.wire.state import LedgerRecord, OpenEntry
 from streams.wire.times import LATEST
 from streams.wire.topics import MAX_JOB_BYTES
 from streams.worker.ports import Append

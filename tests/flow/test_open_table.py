@@ -12,8 +12,9 @@ from streams.errors import RegistrationError
 from streams.jobs.identity import JobKey
 from streams.jobs.lifecycle import Happening
 from streams.testing.sandbox import Sandbox
+from streams.wire.commands import Command
 from streams.wire.envelope import Envelope, encode
-from streams.wire.state import Command, encode_open
+from streams.wire.state import encode_open
 from streams.worker.pipeline import Bounds
 from streams.worker.ports import Append
 

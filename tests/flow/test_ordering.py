@@ -15,7 +15,8 @@ from streams import Fixed, JobContext, JobPayload, PermanentError, Retry, RetryA
 from streams.errors import AppendFailed
 from streams.testing.cluster import MemoryCluster
 from streams.testing.sandbox import Sandbox
-from streams.wire.state import Command, decode_ledger
+from streams.wire.commands import Command
+from streams.wire.state import decode_ledger
 from streams.worker.ports import Append
 
 CONCURRENCY = 100  # of the sandbox's worker

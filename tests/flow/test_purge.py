@@ -12,7 +12,7 @@ from streams.jobs.identity import JobKey
 from streams.jobs.states import State
 from streams.testing.sandbox import Sandbox
 from streams.testing.worker import MemoryWorker
-from streams.wire.state import Command, encode_command
+from streams.wire.commands import Command, encode_command
 from streams.worker import purge
 from streams.worker.control import pause_record
 from streams.worker.ports import Append

@@ -22,8 +22,8 @@ from steps import (
 from streams import Fixed, JobContext, JobPayload, Retry, Snooze, job
 from streams.jobs.identity import JobKey
 from streams.testing.sandbox import Sandbox
+from streams.wire.commands import Command
 from streams.wire.envelope import Envelope
-from streams.wire.state import Command
 from streams.worker.purge import AT_ONCE as PURGED_AT_ONCE
 
 HOUR = 3_600_000

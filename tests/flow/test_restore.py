@@ -8,7 +8,8 @@ from streams import JobContext, JobPayload, PermanentError, job
 from streams.replay.letter_lines import dead_entry, letter_of_line, line_of
 from streams.replay.letters import Letter, letter_from
 from streams.testing import Sandbox
-from streams.wire.state import Command, OpenEntry, encode_command
+from streams.wire.commands import Command, encode_command
+from streams.wire.state import OpenEntry
 from streams.worker.ports import Append
 
 RAN: list[tuple[int, int]] = []

@@ -30,16 +30,11 @@ from streams.jobs.outcome import Failure
 from streams.jobs.retry import Fixed
 from streams.jobs.states import State
 from streams.wire.admin import Verdict, apply_topics, open_admin, plan_topics
+from streams.wire.commands import decode_command
 from streams.wire.envelope import Envelope, Record, decode, decode_event
 from streams.wire.partition import partition_of
 from streams.wire.producer import send
-from streams.wire.state import (
-    LedgerRecord,
-    OpenEntry,
-    decode_command,
-    encode_ledger,
-    encode_open,
-)
+from streams.wire.state import LedgerRecord, OpenEntry, encode_ledger, encode_open
 from streams.wire.topics import TopicNames, TopicSpec, specs
 
 

@@ -14,7 +14,8 @@ from streams.client_story import Story
 from streams.errors import PayloadInvalid
 from streams.jobs.identity import JobKey
 from streams.jobs.states import OVER, State
-from streams.wire.state import LedgerRecord, OpenEntry, decode_command
+from streams.wire.commands import decode_command
+from streams.wire.state import LedgerRecord, OpenEntry
 
 JOB = JobKey(name="report", ordering_key=None, id="1")
 

@@ -20,14 +20,9 @@ from streams.jobs.states import State
 from streams.testing.audited import audit_memory
 from streams.testing.memory import MemoryClock, MemoryLog
 from streams.wire.envelope import Envelope, encode
+from streams.wire.letters import letter_key
 from streams.wire.partition import partition_of
-from streams.wire.state import (
-    LedgerRecord,
-    OpenEntry,
-    encode_ledger,
-    encode_open,
-    letter_key,
-)
+from streams.wire.state import LedgerRecord, OpenEntry, encode_ledger, encode_open
 from streams.wire.topics import TopicNames
 from streams.worker.ports import Append
 from streams.worker.settlement import epoch_headers

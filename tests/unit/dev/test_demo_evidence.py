@@ -11,14 +11,8 @@ from streams.dev.demo_evidence import Evidence, Letter, News, Part, Person, Queu
 from streams.jobs.identity import JobKey
 from streams.jobs.states import State
 from streams.wire.envelope import Record
-from streams.wire.state import (
-    AttemptRecord,
-    LedgerRecord,
-    OpenEntry,
-    encode_ledger,
-    encode_open,
-    letter_key,
-)
+from streams.wire.letters import letter_key
+from streams.wire.state import AttemptRecord, LedgerRecord, OpenEntry, encode_ledger, encode_open
 from streams.wire.topics import TopicNames
 
 PEOPLE = [

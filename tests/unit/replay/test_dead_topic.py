@@ -11,8 +11,9 @@ from streams.jobs.outcome import Failure
 from streams.jobs.states import State
 from streams.replay.dead_topic import DeadTopic
 from streams.wire.envelope import Record
+from streams.wire.letters import letter_of
 from streams.wire.reader import TopicReader
-from streams.wire.state import OpenEntry, letter_of
+from streams.wire.state import OpenEntry
 
 ENTRY = OpenEntry(
     job=JobKey(name="mail", ordering_key="mail:7", id="a"),

@@ -9,9 +9,9 @@ from letters import a_letter
 from streams.jobs.identity import JobKey
 from streams.replay.actions import Discarding, Moving, Replaying
 from streams.replay.letters import Letter, Move
+from streams.wire.commands import decode_command
 from streams.wire.envelope import Envelope, encode
 from streams.wire.partition import partition_of
-from streams.wire.state import decode_command
 from streams.wire.topics import TopicNames
 from streams.worker.ports import Append
 

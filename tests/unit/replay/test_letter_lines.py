@@ -14,7 +14,7 @@ from streams.replay.letter_lines import dead_entry, letter_of_line, line_of
 from streams.replay.letters import letter_from
 from streams.wire import headers as h
 from streams.wire.envelope import Envelope, Record, encode
-from streams.wire.state import letter_of
+from streams.wire.letters import letter_of
 
 TEXT = st.text(max_size=20).filter(lambda text: text.isprintable())
 BYTES = st.binary(max_size=20)

@@ -14,12 +14,9 @@ from streams.replay.letters import Letter, letter_from
 from streams.version import VERSION
 from streams.wire import headers as h
 from streams.wire.envelope import Record
+from streams.wire.letters import letter_of, undecodable_letter
 from streams.wire.partition import partition_of
-from streams.wire.state import (
-    OpenEntry,
-    letter_of,
-    undecodable_letter,
-)
+from streams.wire.state import OpenEntry
 from streams.wire.topics import TopicNames
 
 NAMES = TopicNames("p.")

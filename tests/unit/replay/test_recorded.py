@@ -15,13 +15,7 @@ from streams.replay.comparing import Account, Ended, Sent
 from streams.replay.recorded import Recorded, account_of, ended_its_worker
 from streams.wire.envelope import Envelope, Record, encode
 from streams.wire.reader import Stretch
-from streams.wire.state import (
-    AttemptRecord,
-    LedgerRecord,
-    OpenEntry,
-    encode_ledger,
-    encode_open,
-)
+from streams.wire.state import AttemptRecord, LedgerRecord, OpenEntry, encode_ledger, encode_open
 from streams.wire.topics import TopicNames
 
 NAMES = TopicNames("p.")

@@ -11,7 +11,8 @@ from streams import JobPayload, job
 from streams.jobs.batches import Awaits, BatchCounts, Tally
 from streams.jobs.identity import JobKey
 from streams.jobs.states import State
-from streams.wire.state import Command, OpenEntry
+from streams.wire.commands import Command
+from streams.wire.state import OpenEntry
 from streams.worker.admission import attempt_of, new_entry
 from streams.worker.callbacks import Callbacks
 from streams.worker.commands import Commands
