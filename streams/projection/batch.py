@@ -1,0 +1,128 @@
+"""What a batch of records says of jobs, put together before anything is written."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from streams.errors import UndecodableRecord
+from streams.jobs.identity import read_state_key
+from streams.projection.row import LEDGER, RETRY
+from streams.wire import headers as h
+from streams.wire.outline import Readable, Seen, Sent, read_open, read_over, read_sent
+from streams.worker.tables import COMMITTED
+
+QUEUE: Final = 0
+
+
+class Identity(NamedTuple):
+    """One job: the same id in two queues, or under two names or keys, is several."""
+
+    queue: str
+    name: str
+    key: str | None
+    id: str
+
+
+class Told(NamedTuple):
+    """One record about a job: from its queue (`QUEUE`), `RETRY` or `LEDGER`; None: a removal."""
+
+    source: int
+    offset: int
+    what: Sent | Seen | None
+
+
+@dataclass(slots=True)
+class Place:
+    """How far a partition of a topic was read."""
+
+    position: int = 0
+    epoch: int = 0  # of its owner: what an earlier one wrote behind it is void
+
+
+@dataclass(slots=True)
+class Batch:
+    """Records in the order in which they were read."""
+
+    told: dict[Identity, tuple[int, list[Told]]] = field(default_factory=dict)  # with a partition
+    commits: dict[tuple[str, int], int] = field(default_factory=dict)
+    places: dict[tuple[str, int], tuple[int, int]] = field(default_factory=dict)  # as they then are
+    records: int = 0
+    unreadable: Counter[str] = field(default_factory=Counter)  # by topic
+
+
+class Reader:
+    """Reads records of queue, retry and ledger topics into batches."""
+
+    def __init__(
+        self, roles: dict[str, tuple[str, int]], places: dict[tuple[str, int], Place]
+    ) -> None:
+        self._roles = roles  # of each topic its queue, and which of the three it is
+        self._places = places
+
+    def read(self, records: Iterable[Readable], into: Batch) -> None:
+        """Add records, of each partition in their order; what was read before is passed over."""
+        moved = set()
+        for record in records:
+            topic, partition, offset = record.topic, record.partition, record.offset
+            place = self._places.get((topic, partition))
+            if place is None:
+                place = self._places[topic, partition] = Place()
+            if offset < place.position:
+                continue
+            place.position = offset + 1
+            moved.add((topic, partition))
+            into.records += 1
+            queue, source = self._roles[topic]
+            try:
+                if source == QUEUE:
+                    sent = read_sent(record)
+                    identity = Identity(queue, sent.name, sent.key, sent.id)
+                    _add(into, identity, partition, Told(QUEUE, offset, sent))
+                elif not _is_void(record, place):
+                    self._read_state(record, queue, source, into)
+            except (UndecodableRecord, ValueError):
+                into.unreadable[topic] += 1
+        for key in moved:
+            into.places[key] = (self._places[key].position, self._places[key].epoch)
+
+    def _read_state(self, record: Readable, queue: str, source: int, into: Batch) -> None:
+        key, value = record.key or b"", record.value
+        if key[:1] == b"#":
+            if key == COMMITTED and value is not None and value.isdigit():
+                into.commits[queue, record.partition] = int(value)
+            return
+        identity = Identity(queue, *read_state_key(key))
+        seen: Seen | None
+        if value is None:
+            seen = None
+        elif source == RETRY:
+            seen = read_open(value, record.timestamp)
+        else:
+            seen = read_over(value)
+        _add(into, identity, record.partition, Told(source, record.offset, seen))
+
+
+def _add(into: Batch, identity: Identity, partition: int, told: Told) -> None:
+    before = into.told.get(identity)
+    if before is None:
+        into.told[identity] = (partition, [told])
+    else:
+        before[1].append(told)
+
+
+def _is_void(record: Readable, place: Place) -> bool:
+    """Whether it was written under an ownership that had ended by then."""
+    for name, value in record.headers:
+        if name == h.EPOCH and value is not None and value.isdigit():
+            its = int(value)
+            if its < place.epoch:
+                return True
+            place.epoch = its
+            return False
+    return False
+
+
+__all__ = ["LEDGER", "QUEUE", "RETRY", "Batch", "Identity", "Place", "Reader", "Told"]

@@ -1,0 +1,200 @@
+"""What listings need of a record, read for a fraction of what the whole of it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple, Protocol
+
+import orjson
+
+from streams.errors import UndecodableRecord
+from streams.jobs.states import State
+from streams.wire import headers as h
+from streams.wire.envelope import Record, decode
+from streams.wire.times import parse_time
+
+MESSAGE_KEPT: Final = 200  # characters of an error's message
+
+_STATES = {state.value: state for state in State}
+
+
+class Readable(Protocol):
+    """A record, whoever read it; see `Record`."""
+
+    @property
+    def topic(self) -> str: ...
+    @property
+    def partition(self) -> int: ...
+    @property
+    def offset(self) -> int: ...
+    @property
+    def timestamp(self) -> int: ...
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes | None]]: ...
+
+
+class Sent(NamedTuple):
+    """A job as its sender said it; times in milliseconds since the epoch."""
+
+    name: str
+    key: str | None  # the ordering key with its scope
+    id: str
+    time: int
+    due: int | None
+    parent: str | None  # the id of the event or job that it comes from
+
+
+class Seen(NamedTuple):
+    """A job as a state record has it; times in milliseconds since the epoch."""
+
+    state: State
+    time: int
+    generation: int
+    run: int
+    attempts: int
+    since: int  # when it came to be so: over since, dead since, running since; else as written
+    due: int | None = None
+    unique_until: int = 0  # over: what comes with its id before then is dropped
+    error: str | None = None  # the type of its last failure
+    message: str | None = None  # of that, or why it was ended or is held
+    parent: str | None = None
+    progress: tuple[int, int | None] | None = None  # processed, of how many
+
+
+def read_sent(record: Readable) -> Sent:
+    """The outline of a queue's record.
+
+    Raises:
+        UndecodableRecord: it carries no job.
+    """
+    name = key = id_ = due = time = parent = None
+    content_type = h.JSON.encode()
+    try:
+        for header, value in record.headers:
+            if value is None:
+                continue
+            if header == h.CE_ID:
+                id_ = value.decode()
+            elif header == h.CE_TYPE:
+                name = value.decode()
+            elif header == h.CE_TIME:
+                time = parse_time(value.decode())
+            elif header == h.CE_PARTITIONKEY:
+                key = value.decode()
+            elif header == h.CE_NOTBEFORE:
+                due = parse_time(value.decode())
+            elif header == h.CE_PARENT:
+                parent = value.decode()
+            elif header == h.CONTENT_TYPE:
+                content_type = value
+    except ValueError as error:
+        raise UndecodableRecord(f"not a job: {error}") from error
+    if id_ and name and record.value is not None and not content_type.startswith(_STRUCTURED):
+        return Sent(name, key, id_, record.timestamp if time is None else time, due, parent)
+    return _decoded(record)  # structured, or spelt in an unusual way
+
+
+_STRUCTURED: Final = b"application/cloudevents"
+
+
+def _decoded(record: Readable) -> Sent:
+    envelope = decode(
+        Record(
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
+            timestamp=record.timestamp,
+            key=record.key,
+            value=record.value,
+            headers=tuple(record.headers),
+        )
+    )
+    e = envelope
+    return Sent(e.name, e.key, e.id, e.time, e.not_before, e.parent)
+
+
+def read_open(value: bytes, written: int) -> Seen:
+    """The outline of an open entry that was written at `written`.
+
+    Raises:
+        UndecodableRecord: these bytes are not an open entry.
+    """
+    try:
+        end = value.find(b"\n")
+        m = orjson.loads(value if end < 0 else value[:end])
+        state = _STATES[m["state"]]
+        since, due = written, m["due"]
+        if state is State.RUNNING:
+            since, due = due or written, None
+            if m.get("supposed"):
+                state = State.QUEUED
+        elif state is State.DEAD:
+            history = m["history"]
+            since = m.get("died") or (history[-1][2] if history else m["first_failure"] or written)
+            due = None
+        failure = m["failure"]
+        return Seen(
+            state,
+            m["time"],
+            m["generation"],
+            m["run"],
+            m["attempts"],
+            since,
+            due,
+            0,
+            failure and failure[0],
+            _message(failure, m["reason"]),
+            _parent(m["headers"]),
+            _progress(m),
+        )
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+        raise UndecodableRecord(f"not an open entry: {error}") from error
+
+
+def read_over(value: bytes) -> Seen:
+    """The outline of a ledger record.
+
+    Raises:
+        UndecodableRecord: these bytes are not a ledger record.
+    """
+    try:
+        m = orjson.loads(value)
+        failure, ended = m["failure"], m["ended"]
+        return Seen(
+            _STATES[m["state"]],
+            m["time"],
+            m["generation"],
+            m["run"],
+            m["attempts"],
+            ended,
+            None,
+            ended + m.get("unique_for_ms", 86_400_000),
+            failure and failure[0],
+            _message(failure, m["reason"]),
+            None,
+            _progress(m),
+        )
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+        raise UndecodableRecord(f"not a ledger record: {error}") from error
+
+
+def _message(failure: list[str] | None, reason: str) -> str | None:
+    text = failure[1] if failure else reason
+    return text[:MESSAGE_KEPT] or None
+
+
+def _parent(headers: list[list[str | None]]) -> str | None:
+    for name, value in headers:
+        if name == h.CE_PARENT and value is not None:
+            return value.encode("latin-1").decode()
+    return None
+
+
+def _progress(m: dict[str, Any]) -> tuple[int, int | None] | None:
+    notes = m.get("notes")
+    progress = None if notes is None else notes.get("progress")
+    return None if progress is None else (progress[0], progress[1])
