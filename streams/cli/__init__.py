@@ -12,6 +12,7 @@ from streams.cli import (
     actions,
     audit,
     bench,
+    console,
     cron,
     dev,
     dlq,
@@ -54,6 +55,7 @@ def streams(
 
 app.command("audit", epilog=exits.EPILOG)(audit.audit)
 app.command("bench", epilog=exits.EPILOG)(bench.bench)
+app.command("console", epilog=exits.EPILOG)(console.console)
 app.command("dev", epilog=exits.EPILOG)(dev.dev)
 app.command("doctor", epilog=exits.EPILOG)(doctor.doctor)
 app.command("emit", epilog=exits.EPILOG)(send.emit)

@@ -21,6 +21,7 @@ class Running:
     key: str | None
     attempt: int
     since: int
+    queue: str = ""  # not told by workers of earlier versions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +85,7 @@ def worker_seen(key: bytes, value: bytes | None, timestamp: int) -> WorkerSeen |
                     key=one["key"],
                     attempt=int(one["attempt"]),
                     since=int(one["since"]),
+                    queue=str(one.get("queue", "")),
                 )
                 for one in said["running"]
             ),

@@ -252,6 +252,7 @@ class Pipeline:
         """The attempts that run, for those who look at the worker; times in ms since the epoch."""
         return [
             {
+                "queue": self.place.queue,
                 "name": attempt.job.name,
                 "id": attempt.job.id,
                 "key": attempt.job.ordering_key,

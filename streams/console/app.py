@@ -1,0 +1,26 @@
+"""The app: the interface for services and the pages for people, in one."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+
+from streams.console import problems
+from streams.console.api import health, jobs, queues
+from streams.console.console import Console
+from streams.version import VERSION
+
+
+def make_app(console: Console) -> FastAPI:
+    """The app of a console that was entered."""
+    app = FastAPI(
+        title="Streams",
+        version=VERSION,
+        description="Background jobs on Kafka: enqueue them, see what became of them, act on them.",
+        docs_url=None,  # pages of theirs would ask others for scripts
+        redoc_url=None,
+    )
+    app.state.console = console
+    problems.install(app)
+    for part in (jobs, queues, health):
+        app.include_router(part.router)
+    return app

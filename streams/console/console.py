@@ -1,0 +1,127 @@
+"""Console: what all requests share. Reads go to the projection, writes to Kafka."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+from sqlite3 import Connection
+from typing import Final, Self, TypeVar
+
+from streams.client import JobClient
+from streams.console.changes import Changes
+from streams.console.problems import unavailable
+from streams.console.records import Records
+from streams.jobs.registry import Registry
+from streams.projection.feed import Feed
+from streams.projection.file import claim
+from streams.projection.listing import Listing
+from streams.projection.row import Row
+from streams.projection.store import connect
+from streams.settings import Settings
+from streams.wire.topics import TopicNames
+
+T = TypeVar("T")
+
+_READERS: Final = 4
+_CATCH_UP_S: Final = 5.0
+_OPEN_S: Final = 10.0
+
+
+class Console:
+    """Enter it, serve requests, leave it."""
+
+    def __init__(self, settings: Settings, registry: Registry) -> None:
+        self.settings = settings
+        self.registry = registry  # of the handlers that are known here; there may be none
+        self.names = TopicNames(settings.prefix)
+        self.changes = Changes()
+        self.records = Records(settings.bootstrap_servers)
+        self.client = JobClient(
+            settings.bootstrap_servers,
+            source="console",
+            prefix=settings.prefix,
+            client_id="streams-console",
+            objects=settings.objects_at,
+        )
+        self.feed: Feed
+        self._readers = ThreadPoolExecutor(_READERS, "console-read")
+        self._local = threading.local()
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        directory = Path(self.settings.data_dir) / "console"
+        path = self._stack.enter_context(claim(directory))
+        self.feed = Feed(
+            self.settings.bootstrap_servers,
+            self.names,
+            self.settings.queues,
+            path,
+            on_rows=self.changes.publish,
+        )
+        reading = asyncio.create_task(self.feed.run(), name="projection")
+        self._stack.push_async_callback(_cancel, reading)
+        self._stack.push_async_callback(self.records.close)
+        self._stack.callback(self._readers.shutdown)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    async def ask(self, question: Callable[[Connection], T]) -> T:
+        """Ask the projection something, beside the loop.
+
+        Raises:
+            Problem: there is no projection yet.
+        """
+        if not self.feed.opened.is_set():
+            raise unavailable("nothing was read from Kafka yet: is it running?")
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._readers, self._answer, question)
+
+    def _answer(self, question: Callable[[Connection], T]) -> T:
+        generation = self.feed.generation
+        if getattr(self._local, "generation", None) != generation:
+            with suppress(AttributeError):
+                self._local.db.close()
+            self._local.db = connect(self.feed.path)
+            self._local.generation = generation
+        db: Connection = self._local.db
+        return question(db)
+
+    def running(self, queue: str, now: int) -> int:
+        """How many attempts workers say that they run of a queue."""
+        return sum(
+            each.queue == queue
+            for worker in self.feed.board.workers(now)
+            for each in worker.running
+        )
+
+    async def find(self, id: str, name: str | None = None) -> Sequence[Row]:
+        """All jobs with this id; what was accepted before this call is among them.
+
+        Raises:
+            Problem: it can't be said whether there is one, as not all was read yet.
+        """
+
+        def look(db: Connection) -> list[tuple[Row, str]]:
+            kinds = dict(db.execute("select kind, name from kinds"))
+            return [(row, kinds[row.kind]) for row in Listing(db).with_id(id)]
+
+        found = await self.ask(look)
+        if not found:
+            if not await self.feed.reach_end(_CATCH_UP_S):
+                raise unavailable(
+                    "not all jobs were read yet, so that it can't be said whether this one is there"
+                )
+            found = await self.ask(look)
+        return [row for row, its in found if name is None or its == name]
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task

@@ -1,0 +1,123 @@
+"""Problems: every answer that is no success, as RFC 9457 has it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, Final
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from streams.errors import BrokerUnavailable, PayloadInvalid, PayloadTooLarge, TopicMismatch
+from streams.projection.filter import BadFilter
+
+MEDIA_TYPE: Final = "application/problem+json"
+RETRY_AFTER_S: Final = 5
+_SHOWN: Final = 200  # characters of what a caller sent
+
+
+class Problem(Exception):
+    """An answer that is no success.
+
+    `detail` says what is wrong and what to do; `more` are further members of the document.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        **more: Any,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.headers = dict(headers or {})
+        self.more = more
+
+
+def answer(problem: Problem) -> JSONResponse:
+    """The response of a problem."""
+    body = {
+        "type": "about:blank",
+        "title": HTTPStatus(problem.status).phrase,
+        "status": problem.status,
+        "detail": problem.detail,
+        **problem.more,
+    }
+    return JSONResponse(body, problem.status, headers=problem.headers, media_type=MEDIA_TYPE)
+
+
+def unavailable(detail: str) -> Problem:
+    """Nothing can be said or done now; it is safe to ask again."""
+    return Problem(503, detail, headers={"Retry-After": str(RETRY_AFTER_S)})
+
+
+def of_error(error: Exception) -> Problem:
+    """The problem that an error of the engine is to a caller."""
+    match error:
+        case Problem():
+            return error
+        case BrokerUnavailable():
+            return unavailable(str(error))
+        case TopicMismatch():
+            return unavailable(str(error))
+        case PayloadInvalid():
+            return Problem(422, str(error), field=error.field)
+        case PayloadTooLarge():
+            return Problem(413, str(error))
+        case BadFilter():
+            return Problem(422, str(error))
+        case _:
+            raise error
+
+
+def install(app: FastAPI) -> None:
+    """Have all errors answered as problems."""
+
+    async def on_error(request: Request, error: Exception) -> JSONResponse:
+        return answer(of_error(error))
+
+    for kind in (
+        Problem,
+        BrokerUnavailable,
+        TopicMismatch,
+        PayloadInvalid,
+        PayloadTooLarge,
+        BadFilter,
+    ):
+        app.add_exception_handler(kind, on_error)
+
+    async def on_http(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, HTTPException)
+        headers = dict(error.headers or {})
+        return answer(Problem(error.status_code, str(error.detail), headers=headers))
+
+    async def on_invalid(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, RequestValidationError)
+        return answer(Problem(422, _told(error.errors()), errors=_listed(error.errors())))
+
+    app.add_exception_handler(HTTPException, on_http)
+    app.add_exception_handler(RequestValidationError, on_invalid)
+
+
+def _listed(mistakes: Any) -> list[dict[str, str]]:
+    """Where each mistake is and what it is; never what was sent, which may be secret."""
+    return [
+        {"at": _place(mistake["loc"]), "message": str(mistake["msg"])[:_SHOWN]}
+        for mistake in mistakes
+    ]
+
+
+def _told(mistakes: Any) -> str:
+    first, *others = _listed(mistakes) or [{"at": "", "message": "it does not fit"}]
+    more = f" (and {len(others)} more)" if others else ""
+    return f"{first['at']}: {first['message']}{more}"
+
+
+def _place(parts: Any) -> str:
+    return ".".join(str(part)[:_SHOWN] for part in parts)

@@ -1,0 +1,72 @@
+"""Jobs and queues as answers show them: JSON with times in RFC 3339."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from streams.projection.listing import Kinds
+from streams.projection.numbers import Count
+from streams.projection.row import Row
+from streams.projection.states import GROUPS, NAMES
+from streams.wire.times import show_time
+
+
+def job(row: Row, kinds: Kinds) -> dict[str, Any]:
+    """One job of a listing."""
+    queue, name = kinds.names[row.kind]
+    shown: dict[str, Any] = {
+        "id": row.id,
+        "name": name,
+        "queue": queue,
+        "key": row.key,
+        "state": NAMES[row.state],
+        "since": show_time(row.at),
+        "enqueuedAt": show_time(row.time),
+        "attempts": row.attempts,
+        "generation": row.generation,
+    }
+    if row.due is not None:
+        shown["due"] = show_time(row.due)
+    if row.error is not None:
+        shown["error"] = kinds.errors.get(row.error)
+    if row.message is not None:
+        shown["message"] = row.message
+    if row.done is not None:
+        shown["progress"] = progress(row.done, row.total)
+    if row.parent is not None:
+        shown["parent"] = row.parent
+    return shown
+
+
+def progress(done: int, total: int | None) -> dict[str, Any]:
+    """How far a job says it is."""
+    percentage = None if not total else round(100 * done / total, 1)
+    return {"processed": done, "total": total, "percentage": percentage}
+
+
+def queue(
+    name: str,
+    counts: Iterable[Count],
+    *,
+    oldest: Mapping[str, int],
+    running: int,
+    pause: Any,
+) -> dict[str, Any]:
+    """One queue with its numbers, by group and by state."""
+    states: dict[str, int] = {}
+    for count in counts:
+        if count.queue == name:
+            states[count.state] = states.get(count.state, 0) + count.number
+    shown: dict[str, Any] = {"name": name}
+    for group in ("waiting", "delayed"):
+        shown[group] = sum(states.get(state, 0) for state in GROUPS[group])
+    shown["active"] = max(running, states.get("running", 0))
+    shown["completed"] = states.get("completed", 0)
+    shown["failed"] = states.get("dead", 0)
+    shown["states"] = states
+    shown["oldestWaiting"] = show_time(oldest[name]) if name in oldest else None
+    shown["paused"] = None if pause is None else {"since": show_time(pause.since)}
+    if pause is not None and pause.reason:
+        shown["paused"]["reason"] = pause.reason
+    return shown
