@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from fastapi import FastAPI
+from starlette.staticfiles import StaticFiles
 
 from streams.console import problems
 from streams.console.api import health, jobs, queues
 from streams.console.console import Console
+from streams.console.pages import overview
+from streams.console.pages.render import STATIC
 from streams.version import VERSION
 
 
@@ -23,4 +26,6 @@ def make_app(console: Console) -> FastAPI:
     problems.install(app)
     for part in (jobs, queues, health):
         app.include_router(part.router)
+    app.mount("/static", StaticFiles(directory=STATIC))
+    app.include_router(overview.router)
     return app

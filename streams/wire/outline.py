@@ -56,7 +56,7 @@ class Seen(NamedTuple):
     generation: int
     run: int
     attempts: int
-    since: int  # when it came to be so: over since, dead since, running since; else as written
+    since: int  # when it came to be so: over, dead, running or waiting since; else as written
     due: int | None = None
     unique_until: int = 0  # over: what comes with its id before then is dropped
     error: str | None = None  # the type of its last failure
@@ -132,6 +132,9 @@ def read_open(value: bytes, written: int) -> Seen:
             since, due = due or written, None
             if m.get("supposed"):
                 state = State.QUEUED
+        elif state is State.PARKED:
+            # However often it was written since: what it waits for is to begin.
+            since = max(m.get("enqueued", m["time"]), m.get("not_before") or 0)
         elif state is State.DEAD:
             history = m["history"]
             since = m.get("died") or (history[-1][2] if history else m["first_failure"] or written)

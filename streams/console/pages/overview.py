@@ -1,0 +1,100 @@
+"""The overview: what needs attention, how fast things go, queues, and who is at work."""
+
+from __future__ import annotations
+
+from sqlite3 import Connection
+from typing import Any, Final
+
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse
+
+from streams.console import views
+from streams.console.api.shared import Served
+from streams.console.attention import Situation, notices
+from streams.console.console import Console
+from streams.console.pages.render import page
+from streams.console.series import curves, spark
+from streams.projection.file import now_ms
+from streams.projection.numbers import Count, Ended, counts, ended, oldest_waiting
+
+router = APIRouter(include_in_schema=False)
+
+SPANS: Final = {"1h": 60 * 60 * 1000, "6h": 6 * 60 * 60 * 1000, "24h": 24 * 60 * 60 * 1000}
+_RUNNING_SHOWN: Final = 5
+
+
+@router.get("/", response_class=HTMLResponse)
+async def overview(request: Request, console: Served, span: str = "1h") -> HTMLResponse:
+    """The whole page."""
+    return page(request, "overview.html", **await _overview(console, span))
+
+
+@router.get("/ui/overview", response_class=HTMLResponse)
+async def overview_part(request: Request, console: Served, span: str = "1h") -> HTMLResponse:
+    """What changes on it."""
+    return page(request, "overview_part.html", **await _overview(console, span))
+
+
+@router.get("/ui/standing", response_class=HTMLResponse)
+async def standing(request: Request) -> HTMLResponse:
+    """How far the projection is."""
+    return page(request, "standing.html")
+
+
+async def _overview(console: Console, span: str) -> dict[str, Any]:
+    now = now_ms()
+    span = span if span in SPANS else "1h"
+
+    def read(db: Connection) -> tuple[list[Count], dict[str, int], list[Ended]]:
+        return counts(db), oldest_waiting(db), list(ended(db, now - SPANS[span]))
+
+    if not console.feed.opened.is_set():
+        return {"span": span, "spans": tuple(SPANS), "is_ready": False}
+    numbers, oldest, ends = await console.ask(read)
+    board = console.feed.board
+    paused = board.control.paused()
+    workers = board.workers(now)
+    names = console.settings.queues
+    queues = [
+        views.queue(
+            name,
+            numbers,
+            oldest=oldest,
+            running=console.running(name, now),
+            pause=paused.get((name, "")),
+        )
+        for name in names
+    ]
+    owners: dict[str, frozenset[int]] = {
+        name: frozenset(part for worker in workers for part in worker.partitions.get(name, ()))
+        for name in names
+    }
+    drawn = curves(ends, now, SPANS[span], names)
+    running = sorted(
+        ((one, worker.worker) for worker in workers for one in worker.running),
+        key=lambda each: each[0].since,
+    )
+    return {
+        "is_ready": True,
+        "span": span,
+        "spans": tuple(SPANS),
+        "notices": notices(
+            Situation(
+                now=now,
+                queues=queues,
+                oldest=oldest,
+                owners=owners,
+                partitions=console.settings.partitions,
+                workers=workers,
+                ended=ends,
+            )
+        ),
+        "queues": queues,
+        "oldest": oldest,
+        "drawn": drawn,
+        "chart": drawn.chart(),
+        "spark": spark,
+        "workers": workers,
+        "running": running[:_RUNNING_SHOWN],
+        "running_count": len(running),
+    }

@@ -1,0 +1,122 @@
+"""Pages from templates: everything that came from outside is escaped."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote, urlencode
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup, escape
+
+from streams.console import words
+from streams.console.console import Console
+from streams.projection.file import now_ms
+from streams.version import VERSION
+
+STATIC: Final = Path(__file__).parent.parent / "static"
+_TEMPLATES: Final = Path(__file__).parent.parent / "templates"
+
+PAGES: Final = (
+    ("o", "/", "Overview"),
+    ("j", "/ui/jobs", "Jobs"),
+    ("d", "/ui/dead-letters", "Dead letters"),
+    ("s", "/ui/schedules", "Schedules"),
+    ("q", "/ui/queues", "Queues"),
+    ("w", "/ui/workers", "Workers"),
+)
+"""A key, a path, a name."""
+
+
+@cache
+def static(name: str) -> str:
+    """The address of a file, another one when its content is."""
+    digest = hashlib.sha256((STATIC / name).read_bytes()).hexdigest()[:10]
+    return f"/static/{name}?v={digest}"
+
+
+def link(path: str, **query: Any) -> str:
+    """An address with those parts of its query that say something."""
+    told = {name: value for name, value in query.items() if value not in (None, "", False)}
+    return f"{path}?{urlencode(told)}" if told else path
+
+
+def job_link(queue: str, name: str, id: str, key: str | None = None) -> str:
+    """The page of one job."""
+    path = f"/ui/jobs/{quote(queue, safe='')}/{quote(name, safe='')}/{quote(id, safe='')}"
+    return link(path, key=key)
+
+
+def _time(ms: int, now: int) -> Markup:
+    told = f'<time datetime="{words.iso(ms)}" title="{words.clock(ms)}">'
+    return Markup(told) + escape(words.ago(ms, now)) + Markup("</time>")
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=select_autoescape(default=True, default_for_string=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        span=words.span,
+        clock=words.clock,
+        number=words.number,
+        rate=words.rate,
+        size=words.size,
+        short=words.short,
+        word=words.state_word,
+    )
+    environment.globals.update(static=static, link=link, job_link=job_link, several=words.several)
+    return environment
+
+
+def standing(console: Console) -> dict[str, Any]:
+    """How far the projection is."""
+    feed = console.feed
+    return {
+        "connected": feed.is_connected,
+        "built": feed.is_built,
+        "lag": feed.lag,
+        "share": feed.share,
+        "since": None,
+    }
+
+
+def page(request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
+    """A page, or a part of one."""
+    console: Console = request.app.state.console
+    now = now_ms()
+    # What a page is for may be a part of another's address: the longest one that fits is meant.
+    here = max(
+        (path for _, path, _ in PAGES if request.url.path.startswith(path)), key=len, default=""
+    )
+    if here == "/" and request.url.path != "/":
+        here = ""
+    text = (
+        _environment()
+        .get_template(template)
+        .render(
+            {
+                "pages": PAGES,
+                "here": here,
+                "version": f"jobstreams {VERSION}",
+                "zone": "UTC",
+                "standing": standing(console),
+                "now": now,
+                "when": lambda ms: _time(ms, now),
+                "who": None,
+                "csrf": lambda: Markup(""),
+                "sought": "",
+                **values,
+            }
+        )
+    )
+    return HTMLResponse(text, status)

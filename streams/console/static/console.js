@@ -1,0 +1,150 @@
+// What pages need of a browser. Everything works by links and forms without it, but for live news.
+"use strict";
+
+(() => {
+  const root = document.documentElement;
+
+  // Theme: the system's, or what was chosen.
+  const theme = localStorage.getItem("theme");
+  if (theme) root.dataset.theme = theme;
+
+  const isDark = () =>
+    root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+
+  // News: parts of a page ask for them at each tick, while somebody may be looking.
+  const EVERY_MS = 2000;
+  setInterval(() => {
+    const isBusy = document.querySelector("dialog[open]") || document.getSelection()?.type === "Range";
+    if (document.visibilityState === "visible" && !isBusy) {
+      document.body.dispatchEvent(new CustomEvent("tick"));
+    }
+  }, EVERY_MS);
+
+  // Charts: their numbers are in a JSON script beside them, so that a tick brings new ones.
+  const charts = new WeakMap();
+  const color = (name) => getComputedStyle(root).getPropertyValue(`--${name}`).trim();
+
+  const TIMES = [
+    [86400, "{MM}-{DD}", null, null, null, null, null, null, 1],
+    [60, "{HH}:{mm}", "\n{MM}-{DD}", null, "\n{MM}-{DD}", null, null, null, 1],
+    [1, "{HH}:{mm}:{ss}", null, null, null, null, null, null, 1],
+  ];
+
+  function draw(box) {
+    const source = document.getElementById(box.dataset.source);
+    if (!source || typeof uPlot === "undefined") return;
+    const told = JSON.parse(source.textContent);
+    const data = [told.times, ...told.series.map((each) => each.values)];
+    const known = charts.get(box);
+    if (known && known.dark === isDark() && box.contains(known.plot.root)) {
+      known.plot.setData(data);
+      return;
+    }
+    if (known) known.plot.destroy();
+    box.textContent = "";
+    const line = { stroke: color("muted"), grid: { stroke: color("line"), width: 1 }, ticks: { show: false } };
+    const plot = new uPlot(
+      {
+        width: box.clientWidth,
+        height: 180,
+        tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "UTC"),
+        cursor: { points: { size: 6 } },
+        scales: { y: { range: (_, __, max) => [0, Math.max(1, max * 1.1)] } },
+        series: [
+          { label: "UTC", value: "{YYYY}-{MM}-{DD} {HH}:{mm}" },
+          ...told.series.map((each) => ({
+            label: each.label,
+            stroke: color(each.color),
+            width: 1.5,
+            fill: each.fill ? color(`${each.color}-soft`) : undefined,
+            points: { show: false },
+          })),
+        ],
+        axes: [{ ...line, values: TIMES }, { ...line, size: 46 }],
+      },
+      data,
+      box,
+    );
+    charts.set(box, { plot, dark: isDark() });
+  }
+
+  const drawAll = () => document.querySelectorAll("[data-source]").forEach(draw);
+  addEventListener("resize", () =>
+    document.querySelectorAll("[data-source]").forEach((box) =>
+      charts.get(box)?.plot.setSize({ width: box.clientWidth, height: 180 }),
+    ),
+  );
+  document.addEventListener("htmx:afterSettle", drawAll);
+  document.addEventListener("DOMContentLoaded", drawAll);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
+
+  function toast(text) {
+    const box = document.createElement("div");
+    box.className = "toast";
+    box.setAttribute("role", "status");
+    box.textContent = text;
+    document.body.append(box);
+    setTimeout(() => box.remove(), 2500);
+  }
+
+  function pickAll(form, on) {
+    form.querySelectorAll("input[name=pick]").forEach((box) => (box.checked = on));
+    tell(form);
+  }
+
+  function tell(form) {
+    const picked = form.querySelectorAll("input[name=pick]:checked").length;
+    form.querySelectorAll("[data-picked]").forEach((each) => (each.hidden = picked === 0));
+    form.querySelectorAll("[data-number]").forEach((each) => (each.textContent = String(picked)));
+  }
+
+  document.addEventListener("click", async (event) => {
+    const at = event.target.closest("[data-copy], [data-theme-switch], [data-open], [data-close]");
+    if (!at) return;
+    if (at.dataset.copy !== undefined) {
+      await navigator.clipboard.writeText(document.getElementById(at.dataset.copy).textContent);
+      toast("copied");
+    } else if (at.dataset.themeSwitch !== undefined) {
+      root.dataset.theme = isDark() ? "light" : "dark";
+      localStorage.setItem("theme", root.dataset.theme);
+      drawAll();
+    } else if (at.dataset.open !== undefined) {
+      document.getElementById(at.dataset.open)?.showModal();
+    } else {
+      at.closest("dialog").close();
+    }
+  });
+
+  document.addEventListener("change", (event) => {
+    const at = event.target;
+    if (at.matches("[data-pick-all]")) pickAll(at.form, at.checked);
+    else if (at.matches("input[name=pick]")) tell(at.form);
+    else if (at.matches("[data-submits]")) at.form.requestSubmit();
+  });
+
+  // Keys: / searches, g and a letter goes to a page, as ? tells.
+  let went = 0;
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.target.closest("input, textarea, select, dialog")) return;
+    if (event.key === "/") {
+      event.preventDefault();
+      document.getElementById("search")?.focus();
+    } else if (event.key === "?") {
+      document.getElementById("keys")?.showModal();
+    } else if (event.key === "g") {
+      went = Date.now();
+    } else if (Date.now() - went < 1500) {
+      document.querySelector(`[data-key="${CSS.escape(event.key)}"]`)?.click();
+      went = 0;
+    }
+  });
+
+  // Dialogs that the server sends open themselves.
+  document.addEventListener("htmx:afterSwap", (event) => {
+    if (event.detail.target.id === "dialogs") document.querySelector("#dialogs dialog")?.showModal();
+  });
+  document.addEventListener("htmx:responseError", (event) => {
+    toast(`${event.detail.xhr.status}: that did not work; the page says more when it is loaded again`);
+  });
+})();
