@@ -8,7 +8,7 @@ from starlette.staticfiles import StaticFiles
 from streams.console import problems
 from streams.console.api import health, jobs, queues
 from streams.console.console import Console
-from streams.console.pages import overview
+from streams.console.pages import dashboard
 from streams.console.pages.render import STATIC
 from streams.version import VERSION
 
@@ -27,5 +27,5 @@ def make_app(console: Console) -> FastAPI:
     for part in (jobs, queues, health):
         app.include_router(part.router)
     app.mount("/static", StaticFiles(directory=STATIC))
-    app.include_router(overview.router)
+    app.include_router(dashboard())
     return app

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from streams.projection.listing import Kinds
 from streams.projection.numbers import Count
 from streams.projection.row import Row
 from streams.projection.states import GROUPS, NAMES
+from streams.projection.store import bare
 from streams.wire.times import show_time
 
 
@@ -70,3 +72,44 @@ def queue(
     if pause is not None and pause.reason:
         shown["paused"]["reason"] = pause.reason
     return shown
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """One job as pages list it; times in milliseconds since the epoch."""
+
+    id: str
+    name: str
+    queue: str
+    key: str | None  # without its scope
+    whole_key: str | None
+    state: str
+    at: int
+    due: int | None
+    attempts: int
+    generation: int
+    error: str | None
+    message: str | None
+    done: int | None
+    total: int | None
+
+
+def row(row: Row, kinds: Kinds) -> Shown:
+    """One job for a page."""
+    queue, name = kinds.names[row.kind]
+    return Shown(
+        id=row.id,
+        name=name,
+        queue=queue,
+        key=None if row.key is None else bare(row.key),
+        whole_key=row.key,
+        state=NAMES[row.state],
+        at=row.at,
+        due=row.due,
+        attempts=row.attempts,
+        generation=row.generation,
+        error=None if row.error is None else kinds.errors.get(row.error),
+        message=row.message,
+        done=row.done,
+        total=row.total,
+    )

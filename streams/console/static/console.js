@@ -14,7 +14,8 @@
   // News: parts of a page ask for them at each tick, while somebody may be looking.
   const EVERY_MS = 2000;
   setInterval(() => {
-    const isBusy = document.querySelector("dialog[open]") || document.getSelection()?.type === "Range";
+    const isBusy =
+      document.querySelector("dialog[open], input[name=pick]:checked") || document.getSelection()?.type === "Range";
     if (document.visibilityState === "visible" && !isBusy) {
       document.body.dispatchEvent(new CustomEvent("tick"));
     }
