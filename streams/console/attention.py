@@ -85,13 +85,13 @@ def _of_queues(s: Situation) -> Iterable[Notice]:
         if queue["paused"] is not None and waiting:
             yield Notice(
                 severity="warning",
-                text=f"{name} is paused, and {several(waiting, 'job')} wait.",
+                text=f"{name} is paused, and {_waits(waiting)}.",
                 link="/ui/queues",
             )
         elif s.workers and waiting and not s.owners.get(name):
             yield Notice(
                 severity="bad",
-                text=f"{name}: {several(waiting, 'job')} wait, and no worker serves it.",
+                text=f"{name}: {_waits(waiting)}, and no worker serves it.",
                 link=link,
             )
         elif name in s.oldest and s.now - s.oldest[name] > _OLD_MS:
@@ -101,6 +101,10 @@ def _of_queues(s: Situation) -> Iterable[Notice]:
                 f"{span(s.now - s.oldest[name])}.",
                 link=link + "&order=oldest",
             )
+
+
+def _waits(count: int) -> str:
+    return f"{several(count, 'job')} {'waits' if count == 1 else 'wait'}"
 
 
 def _of_errors(s: Situation) -> Iterable[Notice]:
