@@ -1,0 +1,103 @@
+"""One job: why it waits, every attempt, what it was given and gave, and what can be done."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Annotated, Any
+
+import orjson
+from fastapi import APIRouter, Path, Query, Request
+from fastapi.responses import HTMLResponse
+
+from streams.console.api.shared import Served
+from streams.console.console import Console
+from streams.console.pages.render import job_link, page
+from streams.console.paths import job_path, name_in
+from streams.console.story import contract_of, is_over, shown, tell
+from streams.console.waiting import why
+from streams.projection.listing import Kinds
+from streams.projection.row import Row
+from streams.projection.states import FIRST_OVER, NAMES
+
+router = APIRouter(include_in_schema=False)
+
+Part = Annotated[str, Path(max_length=2_000)]
+
+
+@router.get("/ui/jobs/{queue}/{name}/{id}", response_class=HTMLResponse)
+async def job(
+    request: Request,
+    console: Served,
+    queue: Part,
+    name: Part,
+    id: Part,
+    key: Annotated[str | None, Query(max_length=2_000)] = None,
+    part: bool = False,
+) -> HTMLResponse:
+    """The page, or (`part`) what changes of it."""
+    id, name, queue = name_in(id), name_in(name), name_in(queue)
+    row = await find(console, queue, name, id, key)
+    if row is None:
+        template = "job_missing_part.html" if part else "job_missing.html"
+        return page(request, template, status=404, id=id, name=name, queue=queue)
+    values = await _told(console, row)
+    return page(request, "job_part.html" if part else "job.html", **values)
+
+
+async def find(console: Console, queue: str, name: str, id: str, key: str | None) -> Row | None:
+    """The one job that an address names; None if it is not there."""
+    rows = await console.find(id, name)
+    kinds = await console.ask(Kinds.read)
+    fitting = [
+        row
+        for row in rows
+        if kinds.names[row.kind][0] == queue and (key is None or row.key == key)
+    ]
+    return fitting[0] if fitting else None
+
+
+async def _told(console: Console, row: Row) -> dict[str, Any]:
+    told = await tell(console, row)
+    row = told.row
+    queue, name = told.kinds.names[row.kind]
+    contract = contract_of(console, name)
+    job = shown(told, contract)
+    state = NAMES[row.state]
+    return {
+        "job": job,
+        "row": row,
+        "queue": queue,
+        "name": name,
+        "state": state,
+        "is_over": is_over(row),
+        "is_dead": state == "dead",
+        "may_cancel": row.state < FIRST_OVER and state != "dead",
+        "may_be_timed": state in ("scheduled", "retrying", "sleeping", "parked", "queued"),
+        "why": await why(console, told),
+        "payload": _pretty(job.get("payload")),
+        "result": _pretty(job.get("result")) if "result" in job else None,
+        "commands": _commands(row.id, name, queue, is_dead=state == "dead"),
+        "api": job_path(row.id, name),
+        "address": job_link(queue, name, row.id, row.key),
+    }
+
+
+def _pretty(value: Any) -> str | None:
+    if value is None:
+        return None
+    return orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
+
+
+def _commands(id: str, name: str, queue: str, *, is_dead: bool) -> list[tuple[str, str]]:
+    """What does the same from a shell: what it is for, and the command."""
+    which = f"{_quoted(id)} --name {_quoted(name)} --queue {_quoted(queue)}"
+    found = [("show it", f"streams jobs show {which}"), ("why it waits", f"streams jobs why {which}")]
+    if is_dead:
+        letter = f"{_quoted(id)} --job {_quoted(name)} --queue {_quoted(queue)}"
+        found.append(("replay it", f"streams dlq replay {letter}"))
+    return found
+
+
+def _quoted(text: str) -> str:
+    """As a shell takes it whole."""
+    return shlex.quote(text)
