@@ -78,6 +78,8 @@ class Settings(BaseSettings):
     health_failed: int = Field(50, ge=0)  # likewise, dead jobs
     web_host: str = "127.0.0.1"
     web_port: int = Field(9191, ge=0, le=65535)  # 0: any free one
+    console_host: str = "127.0.0.1"
+    console_port: int = Field(8001, ge=0, le=65535)  # 0: any free one
     cron_secret: SecretStr = Field(SecretStr(""), validation_alias=_OTHERS["cron_secret"])
     cron_secret_file: str = Field("", validation_alias=_OTHERS["cron_secret_file"])
     log_format: Literal["json", "console"] = "console"

@@ -1,4 +1,4 @@
-"""`streams dev`: a broker and a worker on this machine, until Ctrl-C."""
+"""`streams dev`: a broker, a worker and the console on this machine, until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _AFTER_GRACE_S = 20.0  # a worker ends by itself before that
 
 
 def dev() -> None:
-    """Run a broker (unless KAFKA_BOOTSTRAP_SERVERS is set) and a worker; Ctrl-C ends both."""
+    """Run a broker (unless KAFKA_BOOTSTRAP_SERVERS is set), a worker and the console."""
     from streams.dev.lock import only_one
     from streams.settings import Settings
 
@@ -55,12 +55,15 @@ def _checked_handlers(settings: Settings) -> Registry:
 
 
 def _run(settings: Settings, registry: Registry) -> int | None:
-    """Broker and worker until Ctrl-C; the worker's exit code if it ended without one."""
+    """All of them until Ctrl-C; the worker's exit code if it ended without one."""
     from streams.dev.broker import LocalBroker
+    from streams.dev.console import console_port, may_start, start_console
     from streams.dev.worker import start_worker
 
     broker: LocalBroker | None = None
     worker: subprocess.Popen[bytes] | None = None
+    page: subprocess.Popen[bytes] | None = None
+    port: int | None = None
     code: int | None = None
     try:
         try:
@@ -71,20 +74,25 @@ def _run(settings: Settings, registry: Registry) -> int | None:
                 broker = LocalBroker(Path(settings.data_dir) / "broker")
                 bootstrap = broker.start()
             worker = start_worker({"KAFKA_BOOTSTRAP_SERVERS": bootstrap}, quiet=True)
-            _tell(settings, registry, bootstrap, worker.pid, own_broker=broker is not None)
+            if may_start():
+                port = console_port(settings.console_port)
+                quiet = {"KAFKA_BOOTSTRAP_SERVERS": bootstrap, "STREAMS_LOG_LEVEL": "warning"}
+                page = start_console(quiet, port)
+            _tell(settings, registry, bootstrap, worker.pid, port, own_broker=broker is not None)
             code = worker.wait()
         except KeyboardInterrupt:
             waiting = (
                 f"waiting up to {_grace(settings)} for running jobs; Ctrl-C again stops at once"
             )
             print(f"\n{'stopping' if worker is None else waiting}", file=sys.stderr)
-        _stop(settings, worker, broker)
+        _stop(settings, worker, page, broker)
     except KeyboardInterrupt:
         raise typer.Exit(exits.INTERRUPTED) from None
     finally:  # whatever is still there
-        if worker is not None:
-            worker.kill()
-            worker.wait()
+        for process in (page, worker):
+            if process is not None:
+                process.kill()
+                process.wait()
         if broker is not None:
             broker.kill()
     return code
@@ -117,21 +125,36 @@ def _grace(settings: Settings) -> str:
 
 
 def _stop(
-    settings: Settings, worker: subprocess.Popen[bytes] | None, broker: LocalBroker | None
+    settings: Settings,
+    worker: subprocess.Popen[bytes] | None,
+    page: subprocess.Popen[bytes] | None,
+    broker: LocalBroker | None,
 ) -> None:
-    """The worker first: it needs the broker in order to hand back what it has not done."""
+    """The broker last: the worker needs it in order to hand back what it has not done."""
     from streams.dev.children import end
     from streams.durations import to_ms
 
+    if page is not None:
+        page.terminate()
     if worker is not None:
         end(worker, to_ms(settings.grace) / 1000 + _AFTER_GRACE_S)
+    if page is not None:
+        end(page, _AFTER_GRACE_S)
     if broker is not None:
         broker.stop()
 
 
 def _tell(
-    settings: Settings, registry: Registry, bootstrap: str, pid: int, *, own_broker: bool
+    settings: Settings,
+    registry: Registry,
+    bootstrap: str,
+    pid: int,
+    port: int | None,
+    *,
+    own_broker: bool,
 ) -> None:
+    if port is not None:
+        _say(f"console  http://127.0.0.1:{port}")
     _say(f"broker   {bootstrap}")
     _say(f"worker   process {pid}")
     if settings.web_port:
@@ -146,7 +169,7 @@ def _tell(
         _say(f"  {one.name:<{width}}  {one.queue}, {_starts(one)}")
     if own_broker:
         _say(f"\nin another terminal:\n  export KAFKA_BOOTSTRAP_SERVERS={bootstrap}\n")
-    _say(f"Ctrl-C ends {'both' if own_broker else 'the worker'}")
+    _say(f"Ctrl-C ends {'all' if own_broker or port is not None else 'the worker'}")
 
 
 def _starts(definition: JobDefinition) -> str:

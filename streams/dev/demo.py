@@ -23,6 +23,7 @@ from rich.markup import escape
 from streams.client import JobClient
 from streams.dev.broker import LocalBroker
 from streams.dev.children import end
+from streams.dev.console import console_port, may_start, start_console
 from streams.dev.demo_evidence import Evidence, Letter, News, Part, Person, Queued
 from streams.dev.mail_sink import MailSink
 from streams.dev.ports import free_port
@@ -77,6 +78,8 @@ class Demo:
         self._replaying: asyncio.Task[None] | None = None
         self._evidence = Evidence(self._names, "critical", _people())
         self._web_port = free_port()
+        self._page: subprocess.Popen[bytes] | None = None  # the console's process
+        self._page_port = console_port()
 
     # -- its life ------------------------------------------------------------------------------
 
@@ -86,6 +89,7 @@ class Demo:
             await self._sink.start()
             self._start_worker()
             topics = await self._wait_for_topics()
+            self._start_page()
             async with open_reader(self._bootstrap, topics) as reader:
                 await self._sign_up()
                 missing = await self._watch(reader)
@@ -110,6 +114,20 @@ class Demo:
         }
         with self._log_file.open("ab") as output:
             self._worker = start_worker(settings, output=output)
+
+    def _start_page(self) -> None:
+        """The console, to look at what happens; it is no part of what must be seen."""
+        if not may_start():
+            return
+        settings = {
+            "KAFKA_BOOTSTRAP_SERVERS": self._bootstrap,
+            "STREAMS_PREFIX": self._prefix,
+            "STREAMS_DATA_DIR": str(self._folder),
+            "STREAMS_HANDLERS": "agents",
+        }
+        with (self._folder / "console.log").open("ab") as output:
+            self._page = start_console(settings, self._page_port, output=output)
+        self._tell(f"the console is at http://127.0.0.1:{self._page_port}")
 
     @property
     def _log_file(self) -> Path:
@@ -145,6 +163,8 @@ class Demo:
         if self._replaying is not None:
             self._replaying.cancel()
             await asyncio.gather(self._replaying, return_exceptions=True)
+        if self._page is not None:
+            end(self._page, grace=5.0)
         if self._worker is not None:
             # Nothing of it is wanted any more, so it needs no time to drain.
             end(self._worker, grace=5.0)
@@ -280,7 +300,9 @@ class Demo:
                 "replayed from the dead letters; each e-mail arrived once.",
                 soft_wrap=True,
             )
+        page = "" if self._page is None else f"http://127.0.0.1:{self._page_port}"
         for what, where in (
+            *((("console", page),) if page else ()),
             ("metrics", f"{web}/metrics"),
             ("health", f"{web}/health"),
             ("broker", self._bootstrap),

@@ -101,16 +101,17 @@ class Feed:
 
     async def run(self) -> None:
         """Read until cancelled; an outage is waited for, and told once."""
-        failures = 0
+        failures, told = 0, ""
         try:
             while True:
                 try:
                     await self._connected()
                 except (KafkaError, StreamsError, OSError, sqlite3.Error, TimeoutError) as error:
-                    if failures == 0 or not isinstance(error, KafkaError | OSError | TimeoutError):
-                        logger.warning("the projection can't go on: %s; trying again", error)
                     if self.is_connected:
-                        failures = 0
+                        failures, told = 0, ""
+                    if str(error) != told:
+                        logger.warning("the projection can't go on: %s; trying again", error)
+                    told = str(error)
                     self.is_connected = False
                     await asyncio.sleep(_AGAIN_S[min(failures, len(_AGAIN_S) - 1)])
                     failures += 1

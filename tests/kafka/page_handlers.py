@@ -48,7 +48,7 @@ async def greet(payload: Greet, ctx: JobContext) -> dict[str, str]:
 async def count(payload: Count, ctx: JobContext) -> int:
     """Runs on until somebody lets it end."""
     done = 0
-    while not LATCH.exists():
+    while not await asyncio.to_thread(LATCH.exists):
         done += 1
         await ctx.progress(done, 1_000)
         await asyncio.sleep(0.2)

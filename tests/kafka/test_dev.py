@@ -100,12 +100,23 @@ def have_ended(children: Sequence[int]) -> bool:
             os.close(child)
 
 
+async def until_answered(url: str) -> str:
+    """What is answered there, once somebody answers with success."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            try:
+                with await asyncio.to_thread(urlopen, url, None, 10) as answer:
+                    return str(answer.read().decode())
+            except OSError:
+                await asyncio.sleep(0.1)
+
+
 @linux
-async def test_ctrl_c_ends_broker_and_worker(prefix: str, tmp_path: Path) -> None:
+async def test_ctrl_c_ends_broker_worker_and_console(prefix: str, tmp_path: Path) -> None:
     # given
     port = free_port()
     async with dev(tmp_path, prefix, STREAMS_WEB_PORT=str(port)) as running:
-        await running.until_said("Ctrl-C ends both")
+        await running.until_said("Ctrl-C ends all")
         # then the addresses that it says are those of a broker and of a worker
         async with open_admin(running.named(r"broker   (127\.0\.0\.1:\d+)")) as admin:
             await admin.list_topics()
@@ -113,8 +124,11 @@ async def test_ctrl_c_ends_broker_and_worker(prefix: str, tmp_path: Path) -> Non
         await running.until_said("metrics and health on")  # the worker is there
         with await asyncio.to_thread(urlopen, running.named(r"metrics  (\S+)"), None, 10) as answer:
             assert answer.status == 200
+        # and the console shows what is there
+        page = await until_answered(running.named(r"console  (\S+)") + "/queues")
+        assert '"name":"default"' in page
         children = running.children()
-        assert len(children) == 2
+        assert len(children) == 3
         # when
         running.process.send_signal(signal.SIGINT)
         # then
@@ -126,7 +140,7 @@ async def test_ctrl_c_ends_broker_and_worker(prefix: str, tmp_path: Path) -> Non
 @linux
 async def test_a_worker_that_dies_ends_it(kafka: str, prefix: str, tmp_path: Path) -> None:
     async with dev(tmp_path, prefix, **{BOOTSTRAP: kafka}) as running:
-        await running.until_said("Ctrl-C ends the worker")
+        await running.until_said("Ctrl-C ends all")
         assert running.named(r"broker   (\S+)") == kafka
         os.kill(int(running.named(r"worker   process (\d+)")), signal.SIGKILL)
         assert await running.ended() == 1
@@ -154,7 +168,7 @@ async def test_a_second_ctrl_c_ends_at_once_and_the_address_stays(
     prefix: str, tmp_path: Path
 ) -> None:
     async with dev(tmp_path, prefix, STREAMS_HANDLERS="talking_handlers") as running:
-        await running.until_said("Ctrl-C ends both")
+        await running.until_said("Ctrl-C ends all")
         # it says what is there, and how others get at it
         bootstrap = running.named(r"(?m)^ *export KAFKA_BOOTSTRAP_SERVERS=(\S+)$")
         assert running.named(r"broker   (\S+)") == bootstrap
@@ -181,5 +195,5 @@ async def test_a_second_ctrl_c_ends_at_once_and_the_address_stays(
         assert have_ended(children)
 
     async with dev(tmp_path, prefix, STREAMS_HANDLERS="talking_handlers") as again:
-        await again.until_said("Ctrl-C ends both")
+        await again.until_said("Ctrl-C ends all")
         assert again.named(r"broker   (\S+)") == bootstrap

@@ -49,9 +49,7 @@ async def find(console: Console, queue: str, name: str, id: str, key: str | None
     rows = await console.find(id, name)
     kinds = await console.ask(Kinds.read)
     fitting = [
-        row
-        for row in rows
-        if kinds.names[row.kind][0] == queue and (key is None or row.key == key)
+        row for row in rows if kinds.names[row.kind][0] == queue and (key is None or row.key == key)
     ]
     return fitting[0] if fitting else None
 
@@ -91,7 +89,10 @@ def _pretty(value: Any) -> str | None:
 def _commands(id: str, name: str, queue: str, *, is_dead: bool) -> list[tuple[str, str]]:
     """What does the same from a shell: what it is for, and the command."""
     which = f"{_quoted(id)} --name {_quoted(name)} --queue {_quoted(queue)}"
-    found = [("show it", f"streams jobs show {which}"), ("why it waits", f"streams jobs why {which}")]
+    found = [
+        ("show it", f"streams jobs show {which}"),
+        ("why it waits", f"streams jobs why {which}"),
+    ]
     if is_dead:
         letter = f"{_quoted(id)} --job {_quoted(name)} --queue {_quoted(queue)}"
         found.append(("replay it", f"streams dlq replay {letter}"))
