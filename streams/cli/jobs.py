@@ -24,9 +24,9 @@ from streams.cli.output import (
 from streams.cli.times import check_duration, check_start
 
 if TYPE_CHECKING:
-    from streams.cli.find import Found
     from streams.client_handle import JobStatus
     from streams.jobs.outcome import StoredResult
+    from streams.story.finding import Found
     from streams.wire.commands import Command
 
 app = typer.Typer(help="Look at one job, and act on it.", epilog=exits.EPILOG, no_args_is_help=True)
@@ -95,8 +95,8 @@ def wait(
     as_json: bool = JSON,
 ) -> None:
     """Wait until a job is over; exit code 1 if it did not complete, or not in time."""
-    from streams.cli.find import is_negative
     from streams.jobs.states import State
+    from streams.story.finding import is_negative
 
     found = asyncio.run(_wait(id, name, queue, timeout))
     if as_json:
@@ -167,9 +167,9 @@ def reschedule(
 
 async def _find(id: str, name: str | None, queue: str | None) -> Found:
     """The one job with this id; ends the command if there is none or more than one."""
-    from streams.cli.find import Finder
     from streams.jobs.meant import advice
     from streams.settings import Settings
+    from streams.story.finding import Finder
     from streams.wire.reader import read_topics
     from streams.wire.topics import TopicNames
 
@@ -196,11 +196,11 @@ async def _find(id: str, name: str | None, queue: str | None) -> Found:
 
 
 async def _wait(id: str, name: str | None, queue: str | None, timeout: str) -> Found:
-    from streams.cli.find import is_negative
     from streams.client_story import Place, read_story
     from streams.durations import to_ms
     from streams.jobs.states import State
     from streams.settings import Settings
+    from streams.story.finding import is_negative
     from streams.wire.topics import TopicNames
 
     check_duration("--timeout", timeout)

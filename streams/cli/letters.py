@@ -65,10 +65,10 @@ async def find_letter(asked: str, filter: LetterFilter) -> Letter:
 
 async def _told_by_state(filter: LetterFilter) -> list[Letter]:
     """Of dead jobs whose letters somebody has removed: what their state says."""
-    from streams.cli.find import Finder
     from streams.jobs.states import State
     from streams.replay.letters import letter_from
     from streams.settings import Settings
+    from streams.story.finding import Finder
     from streams.wire.envelope import Record
     from streams.wire.letters import letter_of
     from streams.wire.reader import read_topics

@@ -5,16 +5,17 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import typer
 
 from streams.cli import exits
+from streams.wire.times import show_local
 
 if TYPE_CHECKING:
     from streams.jobs.notes import Progress
 
+show_time = show_local  # as commands show times
 JSON = typer.Option(False, "--json", help="JSON, for programs.")
 
 
@@ -131,16 +132,6 @@ def show_progress(progress: Progress | None) -> str:
     if progress.total is None:
         return f"{progress.processed:,}"
     return f"{progress.processed:,} of {progress.total:,} ({progress.percentage:g} %)"
-
-
-def show_time(ms: int | None) -> str:
-    """A local time with its zone."""
-    if not ms:
-        return ""
-    try:
-        return datetime.fromtimestamp(ms / 1000).astimezone().isoformat(" ", timespec="seconds")
-    except (OverflowError, OSError, ValueError):  # out of the range of this system
-        return f"{ms} ms"
 
 
 def show_json(value: Any) -> str:

@@ -12,10 +12,10 @@ import typer
 from streams.cli.output import JSON, print_fields, print_json
 
 if TYPE_CHECKING:
-    from streams.cli.explain import Answer, Evidence, Run
-    from streams.cli.find import Found
     from streams.jobs.identity import JobKey
     from streams.settings import Settings
+    from streams.story.explain import Answer, Evidence, Run
+    from streams.story.finding import Found
     from streams.wire.envelope import Record
     from streams.wire.state import OpenEntry
     from streams.wire.topics import TopicNames
@@ -29,7 +29,7 @@ def why(
     as_json: bool = JSON,
 ) -> None:
     """Say what a job waits for: its turn, its time, its key, its letter, a worker."""
-    from streams.cli.explain import explain
+    from streams.story.explain import explain
 
     now = time.time_ns() // 1_000_000
     evidence = asyncio.run(_gather(id, name, queue, now))
@@ -83,7 +83,7 @@ class Witness:
 
     def evidence(self, found: Found, now: int, attempts: int | None) -> Evidence:
         """All of it, as of `now`."""
-        from streams.cli.explain import Evidence, rank
+        from streams.story.explain import Evidence, rank
         from streams.worker.presence import GONE_AFTER_MS
 
         place = (found.queue, found.partition)
@@ -166,8 +166,8 @@ class Witness:
 
 
 def _runs(alive: dict[str, Any], job: JobKey) -> Iterator[Run]:
-    from streams.cli.explain import Run
     from streams.jobs.identity import JobKey
+    from streams.story.explain import Run
 
     for worker, said in alive.items():
         for each in said.get("running", ()):
@@ -191,9 +191,9 @@ def _has(said: Any, place: tuple[str, int]) -> bool:
 
 async def _gather(id: str, name: str | None, queue: str | None, now: int) -> Evidence:
     """Find the job, then read its queue's topics again, for its key and as of one moment."""
-    from streams.cli.find import Finder
     from streams.cli.jobs import _find
     from streams.settings import Settings
+    from streams.story.finding import Finder
     from streams.wire.reader import read_topics
     from streams.wire.topics import TopicNames
 
@@ -227,7 +227,7 @@ def _attempts(found: Found, settings: Settings) -> int | None:
 
 
 def _as_json(evidence: Evidence, answer: Answer) -> dict[str, Any]:
-    from streams.cli.explain import error_of
+    from streams.story.explain import error_of
 
     found, first = evidence.found, answer.blocker
     entry = found.story.entry

@@ -35,6 +35,16 @@ def parse_time(text: str) -> int:
     return _parse(text)
 
 
+def show_local(ms: int | None) -> str:
+    """A time for people: this machine's, with its zone; nothing if there is none."""
+    if not ms:
+        return ""
+    try:
+        return datetime.fromtimestamp(ms / 1000).astimezone().isoformat(" ", timespec="seconds")
+    except (OverflowError, OSError, ValueError):  # out of the range of this system
+        return f"{ms} ms"
+
+
 # Times of one moment share their second, and the calendar is what is expensive about them.
 
 

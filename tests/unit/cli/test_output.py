@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from streams.cli.find import Found
 from streams.cli.jobs import _print, _print_status
 from streams.cli.output import (
     TOGETHER,
@@ -20,6 +19,7 @@ from streams.cli.output import (
 from streams.client_story import Story
 from streams.jobs.identity import JobKey
 from streams.jobs.states import State
+from streams.story.finding import Found
 from streams.wire.state import LedgerRecord
 
 ID = "agents.email.send_welcome_email:0123456789abcdef0123456789abcdef"

@@ -9,8 +9,6 @@ import orjson
 import pytest
 
 from streams.cli import exits, main
-from streams.cli.explain import Evidence, Run, explain
-from streams.cli.find import Found
 from streams.cli.output import show_time
 from streams.cli.why import Witness
 from streams.client_handle import status_of
@@ -21,6 +19,8 @@ from streams.jobs.notes import Notes
 from streams.jobs.outcome import Failure
 from streams.jobs.single import Kind
 from streams.jobs.states import OVER, State
+from streams.story.explain import Evidence, Run, explain
+from streams.story.finding import Found
 from streams.wire.envelope import Envelope, Record, encode
 from streams.wire.single import Single
 from streams.wire.state import AttemptRecord, LedgerRecord, OpenEntry, encode_ledger, encode_open

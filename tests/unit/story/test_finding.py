@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from streams.cli.find import Finder
 from streams.jobs.identity import JobKey
 from streams.jobs.states import State
+from streams.story.finding import Finder
 from streams.wire.envelope import Envelope, Record, encode
 from streams.wire.state import LedgerRecord, OpenEntry, encode_ledger, encode_open
 from streams.wire.topics import TopicNames

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from streams.cli.find import Found
-from streams.cli.output import show_time
 from streams.jobs.identity import JobKey
 from streams.jobs.states import OVER, State
+from streams.story.finding import Found
 from streams.wire.state import OpenEntry, awaits, is_debounced
+from streams.wire.times import show_local as show_time
 from streams.worker.control import Pause
 
 

@@ -1,0 +1,1 @@
+"""What is known of one job, from its records: what became of it, and why it waits."""
