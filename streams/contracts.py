@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
+
+from streams.sensitive import Sensitive
+
+__all__ = ["Event", "JobPayload", "Key", "Sensitive"]
 
 Key = str | Callable[[Any], Any] | None
 
 
 class _Contract(BaseModel):
+    # What does not fit may be secret: no error is to show it.
+    model_config = ConfigDict(hide_input_in_errors=True)
+
     __key__: ClassVar[Key] = None
     __key_scope__: ClassVar[str | None] = None
 

@@ -11,6 +11,7 @@ from streams.durations import to_ms
 from streams.jobs.batches import Awaits, ChildOf, When
 from streams.jobs.context import JobContext
 from streams.jobs.identity import JobKey, batch_child_id, batch_id, child_id
+from streams.sensitive import wire_json
 from streams.wire.envelope import Envelope, encode
 from streams.wire.topics import TopicNames
 from streams.worker.ports import Append
@@ -38,7 +39,7 @@ class ChildSender:
         self, context: JobContext, message: Event | JobPayload, options: dict[str, Any]
     ) -> str:
         name = message.__event_type__ if isinstance(message, Event) else message.__job_name__
-        payload = message.model_dump_json().encode()
+        payload = wire_json(message)
         raw_key = message.ordering_key()
         id_: str | None = options.pop("id", None)
         delay = options.pop("delay", None)
@@ -82,8 +83,8 @@ class ChildSender:
         self, context: JobContext, children: Sequence[JobPayload], then: JobPayload, when: When
     ) -> str:
         """The callback first, and then its children: none of them reports before it is there."""
-        payloads = [child.model_dump_json().encode() for child in children]
-        payload = then.model_dump_json().encode()
+        payloads = [wire_json(child) for child in children]
+        payload = wire_json(then)
         content = _digest_of(children, payloads, payload, when)
         name, key = then.__job_name__, _scoped(then)
         occurrence = context.occurrence(name, content.encode())
