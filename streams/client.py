@@ -53,6 +53,7 @@ class JobClient(Sender):
     Durations are text such as "10s", or `timedelta`; `max_payload` is in bytes. `objects` is where
     workers keep large results (their STREAMS_OBJECTS): a directory, or s3://.... `kafka` takes
     aiokafka's arguments for TLS and SASL (`security_protocol`, `ssl_context`, `sasl_...`).
+    `connects_late`: with the first call, so that it can be opened while no broker is there.
 
     Whatever sends raises `BrokerUnavailable` within `delivery_timeout` if the broker does not
     answer, `PayloadInvalid` and `PayloadTooLarge` before anything is sent, and `TopicMismatch`
@@ -70,6 +71,7 @@ class JobClient(Sender):
         client_id: str = "streams-client",
         objects: str | None = None,
         kafka: Mapping[str, Any] | None = None,
+        connects_late: bool = False,
     ) -> None:
         super().__init__(source=source, topics=TopicNames(prefix), max_payload=max_payload)
         self._bootstrap = (
@@ -77,6 +79,7 @@ class JobClient(Sender):
         )
         self._objects = objects
         self._kafka = dict(kafka or {})
+        self._connects_late = connects_late
         self._delivery = Delivery(
             self._bootstrap, client_id, timeout_ms=to_ms(delivery_timeout), kafka=self._kafka
         )
@@ -96,7 +99,7 @@ class JobClient(Sender):
         return SyncJobClient(lambda: cls(bootstrap_servers, **arguments))
 
     async def __aenter__(self) -> Self:
-        await self._delivery.open()
+        await self._delivery.open(late=self._connects_late)
         self._token = _current.set(self)
         return self
 
@@ -108,6 +111,11 @@ class JobClient(Sender):
                 _current.set(None)
         await self._control.close()
         await self._delivery.close()
+
+    @property
+    def delivery(self) -> Delivery:
+        """What puts records on topics; for tools of the engine."""
+        return self._delivery
 
     # Watching
 

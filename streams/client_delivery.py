@@ -53,14 +53,15 @@ class Delivery:
         self._asked: dict[tuple[AIOKafkaProducer, str], _Question] = {}  # for a topic's partitions
         self._partition_of = lru_cache(maxsize=50_000)(partition_of)
 
-    async def open(self) -> None:
-        """Connect.
+    async def open(self, *, late: bool = False) -> None:
+        """Connect; `late`: when something is to be sent.
 
         Raises:
             BrokerUnavailable: no broker answered in time.
         """
         self._closed = False
-        await self.producer()
+        if not late:
+            await self.producer()
 
     async def close(self) -> None:
         """Send what is buffered, then disconnect; a broker that is down does not hold this up."""

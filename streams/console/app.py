@@ -6,10 +6,11 @@ from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
 
 from streams.console import problems
-from streams.console.api import health, jobs, queues
+from streams.console.api import enqueue, health, job, jobs, queues
 from streams.console.console import Console
 from streams.console.pages import dashboard
 from streams.console.pages.render import STATIC
+from streams.console.paths import NamesInPaths
 from streams.version import VERSION
 
 
@@ -21,10 +22,12 @@ def make_app(console: Console) -> FastAPI:
         description="Background jobs on Kafka: enqueue them, see what became of them, act on them.",
         docs_url=None,  # pages of theirs would ask others for scripts
         redoc_url=None,
+        redirect_slashes=False,
     )
     app.state.console = console
+    app.add_middleware(NamesInPaths)
     problems.install(app)
-    for part in (jobs, queues, health):
+    for part in (enqueue, jobs, job, queues, health):
         app.include_router(part.router)
     app.mount("/static", StaticFiles(directory=STATIC))
     app.include_router(dashboard())

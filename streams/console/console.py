@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 _READERS: Final = 4
 _CATCH_UP_S: Final = 5.0
-_OPEN_S: Final = 10.0
+_DELIVERY_S: Final = 8
 
 
 class Console:
@@ -46,7 +46,11 @@ class Console:
             prefix=settings.prefix,
             client_id="streams-console",
             objects=settings.objects_at,
+            delivery_timeout=f"{_DELIVERY_S}s",
+            connects_late=True,  # Kafka may be away
         )
+        self.readers = 0  # who follow jobs now
+        self.ending = asyncio.Event()  # it is about to be left: who waits is let go
         self.feed: Feed
         self._readers = ThreadPoolExecutor(_READERS, "console-read")
         self._local = threading.local()
@@ -62,6 +66,7 @@ class Console:
             path,
             on_rows=self.changes.publish,
         )
+        await self._stack.enter_async_context(self.client)
         reading = asyncio.create_task(self.feed.run(), name="projection")
         self._stack.push_async_callback(_cancel, reading)
         self._stack.push_async_callback(self.records.close)
@@ -111,14 +116,17 @@ class Console:
             kinds = dict(db.execute("select kind, name from kinds"))
             return [(row, kinds[row.kind]) for row in Listing(db).with_id(id)]
 
-        found = await self.ask(look)
+        def fitting(found: list[tuple[Row, str]]) -> list[Row]:
+            return [row for row, its in found if name is None or its == name]
+
+        found = fitting(await self.ask(look))
         if not found:
             if not await self.feed.reach_end(_CATCH_UP_S):
                 raise unavailable(
                     "not all jobs were read yet, so that it can't be said whether this one is there"
                 )
-            found = await self.ask(look)
-        return [row for row, its in found if name is None or its == name]
+            found = fitting(await self.ask(look))
+        return found
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

@@ -14,6 +14,14 @@ from streams.projection.store import bare
 from streams.wire.times import show_time
 
 
+def time(ms: int) -> str | None:
+    """A time as answers have it; None if it is none that a calendar has."""
+    try:
+        return show_time(ms)
+    except (OverflowError, ValueError):
+        return None
+
+
 def job(row: Row, kinds: Kinds) -> dict[str, Any]:
     """One job of a listing."""
     queue, name = kinds.names[row.kind]
@@ -23,13 +31,13 @@ def job(row: Row, kinds: Kinds) -> dict[str, Any]:
         "queue": queue,
         "key": row.key,
         "state": NAMES[row.state],
-        "since": show_time(row.at),
-        "enqueuedAt": show_time(row.time),
+        "since": time(row.at),
+        "enqueuedAt": time(row.time),
         "attempts": row.attempts,
         "generation": row.generation,
     }
     if row.due is not None:
-        shown["due"] = show_time(row.due)
+        shown["due"] = time(row.due)
     if row.error is not None:
         shown["error"] = kinds.errors.get(row.error)
     if row.message is not None:
@@ -41,7 +49,7 @@ def job(row: Row, kinds: Kinds) -> dict[str, Any]:
     return shown
 
 
-def progress(done: int, total: int | None) -> dict[str, Any]:
+def progress(done: float, total: float | None) -> dict[str, Any]:
     """How far a job says it is."""
     percentage = None if not total else round(100 * done / total, 1)
     return {"processed": done, "total": total, "percentage": percentage}

@@ -25,6 +25,19 @@ class Running:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """For what jobs of a name, or of a key of it, wait in the memory of their worker."""
+
+    name: str
+    key: str | None
+    reason: str
+
+    def holds(self, name: str, key: str | None) -> bool:
+        """Whether a job like this one is meant."""
+        return self.name == name and self.key in (None, key)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerSeen:
     """What one worker said of itself last; times in milliseconds since the epoch."""
 
@@ -37,6 +50,9 @@ class WorkerSeen:
     standbys: Mapping[str, tuple[int, ...]]  # whose state it keeps a copy of
     in_hand: int  # jobs that it has taken and not settled
     running: tuple[Running, ...]  # a hundred at most
+    limits: tuple[Held, ...] = ()
+    calls: tuple[Held, ...] = ()  # that gather for one
+    full: tuple[str, ...] = ()  # kinds of slots that are waited for
 
     def is_gone(self, now: int) -> bool:
         """Whether nothing was heard of it for so long that others count it as gone."""
@@ -89,9 +105,18 @@ def worker_seen(key: bytes, value: bytes | None, timestamp: int) -> WorkerSeen |
                 )
                 for one in said["running"]
             ),
+            limits=_held(said.get("limits", ())),
+            calls=_held(said.get("calls", ())),
+            full=tuple(map(str, said.get("full", ()))),
         )
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
+
+
+def _held(told: Any) -> tuple[Held, ...]:
+    return tuple(
+        Held(name=str(each["name"]), key=each["key"], reason=str(each["reason"])) for each in told
+    )
 
 
 def _by_queue(places: list[Any]) -> dict[str, tuple[int, ...]]:

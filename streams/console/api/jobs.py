@@ -1,4 +1,4 @@
-"""`/jobs`: enqueueing them, listing them, and one of them."""
+"""`GET /jobs`: listing them, page by page."""
 
 from __future__ import annotations
 
@@ -8,27 +8,38 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 
 from streams.console import views
-from streams.console.api.shared import PAGE, Limit, Served
-from streams.console.problems import Problem
+from streams.console.api import forms
+from streams.console.api.body import Route
+from streams.console.api.shared import PAGE, Filtered, Limit, Served, read_moment
 from streams.projection.filter import Cursor, Filter, read_states
 from streams.projection.listing import Kinds, Listing, Page
 
-router = APIRouter(prefix="/jobs", tags=["jobs"])
+router = APIRouter(prefix="/jobs", tags=["jobs"], route_class=Route)
 
 
-@router.get("")
+@router.get("", response_model=None, responses=forms.ok(forms.Jobs))
 async def list_jobs(
     console: Served,
-    state: Annotated[str, Query(description="States or groups of them, comma-separated.")] = "",
-    queue: str | None = None,
-    name: str | None = None,
-    key: str | None = None,
-    error: Annotated[str | None, Query(description="The type of the last error.")] = None,
+    state: Annotated[
+        str, Query(max_length=500, description="States or groups of them, by commas.")
+    ] = "",
+    queue: Filtered = None,
+    name: Filtered = None,
+    key: Filtered = None,
+    error: Annotated[
+        str | None, Query(max_length=500, description="The type of the last error.")
+    ] = None,
     text: Annotated[
         str | None, Query(max_length=200, description="Somewhere in id, key or message.")
     ] = None,
-    parent: str | None = None,
-    cursor: str | None = None,
+    parent: Filtered = None,
+    since: Annotated[
+        str | None, Query(max_length=64, description="In its state since: 2h ago, or a time.")
+    ] = None,
+    until: Annotated[str | None, Query(max_length=64, description="In it before that.")] = None,
+    cursor: Annotated[
+        str | None, Query(max_length=200, description="What the page before gave.")
+    ] = None,
     limit: Limit = PAGE,
 ) -> dict[str, Any]:
     """Jobs, the latest change first."""
@@ -40,6 +51,8 @@ async def list_jobs(
         error=error,
         text=text or None,
         parent=parent,
+        since=read_moment("since", since),
+        until=read_moment("until", until),
     )
     behind = None if cursor is None else Cursor.read(cursor)
 
@@ -53,16 +66,3 @@ async def list_jobs(
         "cursor": None if page.cursor is None else page.cursor.text(),
         "partial": page.is_partial,
     }
-
-
-@router.get("/{id}")
-async def get_job(console: Served, id: str, name: str | None = None) -> dict[str, Any]:
-    """One job."""
-    rows = await console.find(id, name)
-    kinds = await console.ask(Kinds.read)
-    if not rows:
-        raise Problem(404, f"there is no job {id}")
-    if len(rows) > 1:
-        candidates = [views.job(row, kinds) for row in rows]
-        raise Problem(409, f"{len(rows)} jobs have the id {id}: add ?name=", candidates=candidates)
-    return {"data": views.job(rows[0], kinds)}

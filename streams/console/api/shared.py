@@ -1,15 +1,21 @@
-"""What all routes take: the console, and numbers within bounds."""
+"""What all routes take: the console, who asks, and numbers within bounds."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Final
 
 from fastapi import Depends, Query, Request
 
 from streams.console.console import Console
+from streams.durations import to_ms
+from streams.errors import PayloadInvalid
+from streams.projection.file import now_ms
+from streams.wire.times import to_epoch_ms
 
 PAGE_MAX: Final = 500
 PAGE: Final = 50
+WAIT_MAX_S: Final = 60
 
 
 def the_console(request: Request) -> Console:
@@ -18,5 +24,57 @@ def the_console(request: Request) -> Console:
     return console
 
 
+def who_asks(request: Request) -> str:
+    """Whom an action is put down to: the name of a token, or whoever runs this console."""
+    return str(getattr(request.state, "who", "console"))
+
+
 Served = Annotated[Console, Depends(the_console)]
+Who = Annotated[str, Depends(who_asks)]
 Limit = Annotated[int, Query(ge=1, le=PAGE_MAX, description="How many at most.")]
+Filtered = Annotated[str | None, Query(max_length=500)]
+JobName = Annotated[
+    str | None,
+    Query(alias="name", max_length=500, description="The job's name, where two have the id."),
+]
+
+
+def read_moment(name: str, text: str | None) -> int | None:
+    """A time in ms since the epoch, written as one, or as how long ago it is.
+
+    Raises:
+        PayloadInvalid: it is none.
+    """
+    if text is None:
+        return None
+    try:
+        ago = to_ms(text)
+    except ValueError:
+        pass
+    else:
+        return max(0, now_ms() - ago)
+    try:
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is None:
+            raise PayloadInvalid(f"{name}: say in which zone that is: ...Z, +01:00", field=name)
+        return to_epoch_ms(moment)
+    except ValueError:
+        told = "write how long ago it is (2h, 7d), or a time as 2026-12-24T18:00:00Z"
+        raise PayloadInvalid(f"{name}: {told}", field=name) from None
+
+
+def read_wait(text: str | None) -> float:
+    """Seconds, of a duration of at most a minute.
+
+    Raises:
+        PayloadInvalid: it is none.
+    """
+    if text is None:
+        return 0
+    try:
+        seconds = to_ms(text) / 1000
+    except ValueError as error:
+        raise PayloadInvalid(f"wait: {error}", field="wait") from None
+    if seconds > WAIT_MAX_S:
+        raise PayloadInvalid(f"wait: at most {WAIT_MAX_S}s; ask again then", field="wait")
+    return seconds

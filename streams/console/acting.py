@@ -1,0 +1,212 @@
+"""What people do with jobs and queues: each is on record before it is done, and when it is.
+
+Those who act are told apart by `who`: the name of a token, or of the operator of this machine.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from datetime import datetime
+from typing import Final
+
+from streams.client_handle import MAY_BE_TIMED
+from streams.client_request import new_due, now_ms
+from streams.console.console import Console
+from streams.console.problems import Problem
+from streams.console.story import is_over
+from streams.errors import StreamsError
+from streams.jobs.identity import JobKey, new_id
+from streams.jobs.meant import advice
+from streams.projection.listing import Kinds
+from streams.projection.row import Row
+from streams.projection.states import DEAD, NAMES
+from streams.wire.actions import OperatorAction, encode_action
+from streams.wire.commands import Command, encode_command
+from streams.worker.control import pause_record
+
+_MAY_BE_TIMED: Final = frozenset(state.value for state in MAY_BE_TIMED)
+_TEXT_MAX: Final = 1_000
+
+
+@asynccontextmanager
+async def on_record(
+    console: Console, who: str, what: str, on: str, reason: str = "", *, id: str | None = None
+) -> AsyncIterator[dict[str, int]]:
+    """Write that something begins; then, with the counts that are put into this, that it ended.
+
+    Raises:
+        BrokerUnavailable: it can't be written: then it does not begin.
+    """
+    began = OperatorAction(
+        id=id or new_id(),
+        at=now_ms(),
+        by=who,
+        what=what,
+        on=on[:_TEXT_MAX] or "all",
+        reason=reason[:_TEXT_MAX],
+    )
+    counts: dict[str, int] = {}
+    await _keep(console, began)
+    failed = ""
+    try:
+        yield counts
+    except BaseException as error:
+        failed = type(error).__name__ if isinstance(error, Exception) else "interrupted"
+        raise
+    finally:
+        ended = replace(began, at=now_ms(), ended=True, counts=counts, failed=failed)
+        with suppress(StreamsError):
+            await _keep(console, ended)
+
+
+async def _keep(console: Console, action: OperatorAction) -> None:
+    key, value = encode_action(action)
+    await console.client.delivery.append(
+        console.names.actions, key=key, value=value, partition=0, job_id=None
+    )
+
+
+async def cancel(console: Console, row: Row, who: str, reason: str = "") -> None:
+    """Ask the job's worker to end it; durable when this returns.
+
+    Raises:
+        Problem: it is over, or dead.
+    """
+    if is_over(row):
+        hint = ": replay or discard it" if row.state == DEAD else ""
+        raise Problem(409, f"job {row.id} is {NAMES[row.state]} already{hint}")
+    queue, job = await identity(console, row)
+    command = Command(kind="cancel", job=job, reason=reason or f"cancelled by {who}")
+    async with on_record(console, who, "jobs cancel", _named(queue, job), reason):
+        await _ask(console, row, queue, command)
+
+
+async def reschedule(
+    console: Console,
+    row: Row,
+    who: str,
+    *,
+    delay: str | None = None,
+    run_at: datetime | None = None,
+    reason: str = "",
+) -> int:
+    """Ask the job's worker to start it at another time (ms since the epoch), which it returns.
+
+    Raises:
+        PayloadInvalid: neither or both of the two, or no time that is.
+        Problem: it does not wait.
+    """
+    due = new_due(delay=delay, run_at=run_at, now=now_ms())
+    if NAMES[row.state] not in _MAY_BE_TIMED:
+        raise Problem(409, f"job {row.id} is {NAMES[row.state]}: it does not wait")
+    queue, job = await identity(console, row)
+    async with on_record(console, who, "jobs reschedule", _named(queue, job), reason):
+        await _ask(console, row, queue, Command(kind="reschedule", job=job, due=due))
+    return due
+
+
+async def replay(console: Console, row: Row, who: str, reason: str = "") -> None:
+    """Ask the worker of a dead job to run it again.
+
+    Raises:
+        Problem: it is not dead.
+    """
+    await _resolve(console, row, who, "replay", reason)
+
+
+async def discard(console: Console, row: Row, who: str, reason: str) -> None:
+    """End a dead job for good.
+
+    Raises:
+        Problem: it is not dead.
+    """
+    await _resolve(console, row, who, "discard", reason or f"discarded by {who}")
+
+
+async def _resolve(console: Console, row: Row, who: str, verb: str, reason: str) -> None:
+    if row.state != DEAD:
+        raise Problem(409, f"job {row.id} is {NAMES[row.state]}: only a dead one can be {verb}ed")
+    queue, job = await identity(console, row)
+    command = Command(kind=verb, job=job, generation=row.generation, reason=reason)
+    async with on_record(console, who, f"dlq {verb}", _named(queue, job), reason) as counts:
+        await _ask(console, row, queue, command)
+        counts["asked"] = 1
+
+
+async def pause(console: Console, queue: str, who: str, *, job: str = "", reason: str = "") -> None:
+    """Start nothing more of a queue, or of one job of it, until it is resumed.
+
+    Raises:
+        Problem: there is no such queue.
+    """
+    check_queue(console, queue)
+    since = int(time.time() * 1000)
+    async with on_record(console, who, "queues pause", _of(queue, job), reason):
+        await _control(console, *pause_record(queue, since, reason or f"paused by {who}", job=job))
+
+
+async def resume(
+    console: Console, queue: str, who: str, *, job: str = "", reason: str = ""
+) -> None:
+    """Go on with a queue, or one job of it, that was paused.
+
+    Raises:
+        Problem: there is no such queue.
+    """
+    check_queue(console, queue)
+    async with on_record(console, who, "queues resume", _of(queue, job), reason):
+        await _control(console, *pause_record(queue, None, job=job))
+
+
+async def purge(console: Console, queue: str, who: str, *, job: str = "", reason: str = "") -> None:
+    """Cancel all jobs that wait in a queue, or those of one name; what runs goes on.
+
+    Raises:
+        Problem: there is no such queue.
+    """
+    check_queue(console, queue)
+    async with on_record(console, who, "queues purge", _of(queue, job), reason):
+        await console.client.purge(queue, job or None, reason=reason or f"purged by {who}")
+
+
+def check_queue(console: Console, queue: str) -> None:
+    """Nothing, if there is this queue.
+
+    Raises:
+        Problem: there is not.
+    """
+    queues = console.settings.queues
+    if queue not in queues:
+        raise Problem(404, f"there is no queue {queue!r}; {advice(queue, queues)}")
+
+
+async def identity(console: Console, row: Row) -> tuple[str, JobKey]:
+    """The queue of a row, and the job that it is of."""
+    kinds = await console.ask(Kinds.read)
+    queue, name = kinds.names[row.kind]
+    return queue, JobKey(name=name, ordering_key=row.key, id=row.id)
+
+
+async def _ask(console: Console, row: Row, queue: str, command: Command) -> None:
+    key, value = encode_command(command)
+    topic = console.names.commands(queue)
+    await console.client.delivery.append(
+        topic, key=key, value=value, partition=row.partition, job_id=row.id
+    )
+
+
+async def _control(console: Console, key: bytes, value: bytes | None) -> None:
+    await console.client.delivery.append(
+        console.names.control, key=key, value=value, partition=0, job_id=None
+    )
+
+
+def _named(queue: str, job: JobKey) -> str:
+    return f"{job.id} --job {job.name} --queue {queue}"
+
+
+def _of(queue: str, job: str) -> str:
+    return f"{queue} --job {job}" if job else queue

@@ -1,0 +1,199 @@
+"""The forms of answers, as the OpenAPI document tells them; answers are made without these."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from streams.console.problems import MEDIA_TYPE
+
+_ID: Final = "0193f5a2-7c1e-7a30-9f52-3f1d2b8c4e77"
+_TIME: Final = "2026-11-30T18:00:00.000Z"
+LOCATION: Final[dict[str, Any]] = {
+    "Location": {"schema": {"type": "string"}, "description": "Where the job is to be read."}
+}
+
+
+class Problem(BaseModel):
+    """An answer that is no success (RFC 9457): `detail` says what is wrong and what to do."""
+
+    model_config = ConfigDict(
+        extra="allow",
+        json_schema_extra={
+            "examples": [
+                {
+                    "type": "about:blank",
+                    "title": "Not Found",
+                    "status": 404,
+                    "detail": f"there is no job {_ID}",
+                    "requestId": "7f3c1f0e",
+                }
+            ]
+        },
+    )
+
+    type: str
+    title: str
+    status: int
+    detail: str
+
+
+def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The problems that a route may answer, beside those that each one may."""
+    return {
+        status: {
+            "description": HTTPStatus(status).phrase,
+            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        }
+        for status in statuses
+    }
+
+
+def ok(
+    model: type[BaseModel], *statuses: int, status: int | None = None
+) -> dict[int | str, dict[str, Any]]:
+    """A success of this form, and these problems."""
+    success = status or (202 if model in _ACCEPTED else 200)
+    return {success: {"model": model}, **errors(*statuses)}
+
+
+class Progress(BaseModel):
+    processed: float
+    total: float | None
+    percentage: float | None
+
+
+class Job(BaseModel):
+    """A job of a listing."""
+
+    id: str = Field(examples=[_ID])
+    name: str = Field(examples=["reports.send"])
+    queue: str = Field(examples=["bulk"])
+    key: str | None = Field(description="The ordering key with its scope.")
+    state: str = Field(examples=["completed"])
+    since: str | None = Field(examples=[_TIME], description="Since when it is so.")
+    enqueuedAt: str | None = Field(examples=[_TIME])
+    attempts: int
+    generation: int = Field(description="How often it was replayed.")
+    due: str | None = None
+    error: str | None = Field(None, description="The type of its last error.")
+    message: str | None = None
+    progress: Progress | None = None
+    parent: str | None = None
+
+
+class Attempt(BaseModel):
+    attempt: int
+    started: str | None
+    ended: str | None
+    worker: str
+    outcome: str
+    error: str | None
+
+
+class LogLine(BaseModel):
+    at: str | None
+    attempt: int
+    level: str
+    text: str
+
+
+class Failure(BaseModel):
+    type: str
+    message: str
+    trace: str
+
+
+class Stored(BaseModel):
+    size: int
+
+
+class WholeJob(Job):
+    """One job; `result` only if it completed, `failedReason` only if it came to nothing."""
+
+    partition: int
+    run: int
+    payload: Any = Field(None, description="Without what is sensitive.")
+    payloadSize: int | None = None
+    payloadIsMasked: str | None = Field(
+        None, description="By its contract, or, where that is not known here, by names."
+    )
+    source: str | None = None
+    metadata: Mapping[str, Any] | None = None
+    history: list[Attempt]
+    log: list[LogLine]
+    reason: str | None = None
+    result: Any = None
+    resultStored: Stored | None = Field(None, description="Of a result too large to be shown.")
+    failedReason: str | None = None
+    failure: Failure | None = None
+    children: list[Job]
+    hasMoreChildren: bool
+
+
+class OneJob(BaseModel):
+    data: WholeJob
+
+
+class Jobs(BaseModel):
+    """A page; `partial`: it took too long to fill it, so go on with the cursor."""
+
+    data: list[Job]
+    cursor: str | None
+    partial: bool
+
+
+class Accepted(BaseModel):
+    """The broker has the job."""
+
+    jobId: str = Field(examples=[_ID])
+    status: str = Field(examples=["queued"])
+
+
+class AcceptedOne(Accepted):
+    location: str
+
+
+class AcceptedJobs(BaseModel):
+    data: list[AcceptedOne]
+
+
+class Asked(BaseModel):
+    """The broker has what the job's worker is asked for."""
+
+    jobId: str
+    asked: str
+    due: str | None = None
+
+
+class Blocker(BaseModel):
+    id: str
+    name: str
+    state: str
+    attempts: int
+    error: str | None
+
+
+class Waits(BaseModel):
+    id: str
+    name: str
+    queue: str
+    key: str | None
+    state: str
+    why: str = Field(examples=["paused"])
+    answer: str = Field(examples=["queue bulk is paused since 2026-11-30 18:00:00+00:00"])
+    remedy: str | None
+    due: str | None
+    before: int | None
+    blocker: Blocker | None
+    worker: str | None
+
+
+class Why(BaseModel):
+    data: Waits
+
+
+_ACCEPTED: Final = (Accepted, AcceptedJobs, Asked)

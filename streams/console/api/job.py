@@ -1,0 +1,176 @@
+"""`/jobs/{id}`: one job, what becomes of it as it happens, and what is done with it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Annotated, Any, Final
+
+import orjson
+from fastapi import APIRouter, Header, Query, Request, Response
+from sse_starlette import EventSourceResponse
+
+from streams.console import acting, story, views
+from streams.console.api import forms
+from streams.console.api.asked import Reasoned, Rescheduled
+from streams.console.api.body import Route
+from streams.console.api.shared import JobName, Served, Who, read_wait
+from streams.console.console import Console
+from streams.console.paths import Name
+from streams.console.waiting import changes, until_over, version
+from streams.console.why import why as ask_why
+from streams.errors import BrokerUnavailable
+from streams.projection.listing import Kinds
+from streams.projection.row import Row
+from streams.wire.times import show_time
+
+router = APIRouter(prefix="/jobs/{id}", tags=["jobs"], route_class=Route)
+
+_PING_S: Final = 15
+_SEND_S: Final = 10.0  # a reader that takes nothing for so long is dropped
+_MOST_READERS: Final = 2_000
+
+
+@router.get("", response_model=None, responses=forms.ok(forms.OneJob, 404, 409))
+async def get_job(
+    console: Served,
+    id: Name,
+    name: JobName = None,
+    wait: Annotated[
+        str | None,
+        Query(max_length=20, description="Answer once it is over, or after so long: 30s."),
+    ] = None,
+) -> dict[str, Any]:
+    """One job whole: `result` if it completed, `failedReason` if it came to nothing.
+
+    Straight after a 202 it is there, whichever console is asked.
+    """
+    wait_s = read_wait(wait)
+    row = await story.one(console, id, name)
+    if wait_s and not story.is_over(row):
+        row = await until_over(console, row, wait_s)
+    return {"data": await whole(console, row)}
+
+
+async def whole(console: Console, row: Row) -> dict[str, Any]:
+    """A job as answers show it."""
+    told = await story.tell(console, row)
+    return story.shown(told, story.contract_of(console, told.found.job.name))
+
+
+@router.get(
+    "/events",
+    response_model=None,
+    response_class=EventSourceResponse,
+    responses={
+        200: {"description": "`change` for each change, and `end` once it is over."},
+        204: {"description": "Nothing more is to come after `Last-Event-ID`."},
+        **forms.errors(404, 409),
+    },
+)
+async def job_events(
+    console: Served,
+    request: Request,
+    id: Name,
+    name: JobName = None,
+    last_event_id: Annotated[str | None, Header(max_length=200)] = None,
+) -> Response:
+    """Follow one job: its latest state now, then each change, up to its end.
+
+    With `Last-Event-ID` it goes on behind that state, on any console.
+    """
+    row = await story.one(console, id, name)
+    if story.is_over(row) and version(row) == last_event_id:
+        return Response(status_code=204)  # by which readers know not to come again
+    if console.readers >= _MOST_READERS:
+        raise BrokerUnavailable("too many follow jobs on this console; ask again later")
+    return EventSourceResponse(
+        _events(console, row, last_event_id),
+        ping=_PING_S,
+        send_timeout=_SEND_S,
+        headers={"X-Accel-Buffering": "no"},
+    )
+
+
+async def _events(
+    console: Console, row: Row, last_event_id: str | None
+) -> AsyncIterator[dict[str, Any]]:
+    console.readers += 1
+    try:
+        async with aclosing(changes(console, row)) as changed:
+            async for each in changed:
+                if version(each) == last_event_id:
+                    continue
+                is_end = story.is_over(each)
+                yield {
+                    "id": version(each),
+                    "event": "end" if is_end else "change",
+                    "data": orjson.dumps(await _data(console, each, is_end)).decode(),
+                }
+    finally:
+        console.readers -= 1
+
+
+async def _data(console: Console, row: Row, is_end: bool) -> dict[str, Any]:
+    if is_end:
+        try:
+            return await whole(console, row)
+        except BrokerUnavailable:
+            pass  # how it ended is known nevertheless
+    return views.job(row, await console.ask(Kinds.read))
+
+
+@router.get("/why", response_model=None, responses=forms.ok(forms.Why, 404, 409))
+async def why(console: Served, id: Name, name: JobName = None) -> dict[str, Any]:
+    """Why it is not done yet: its turn, its time, its key, a limit, a pause, no worker."""
+    return {"data": await ask_why(console, await story.one(console, id, name))}
+
+
+@router.post(
+    "/cancel", status_code=202, response_model=None, responses=forms.ok(forms.Asked, 404, 409)
+)
+async def cancel(
+    console: Served, who: Who, id: Name, name: JobName = None, body: Reasoned | None = None
+) -> dict[str, Any]:
+    """Ask its worker to end it; one that runs is interrupted, and may finish first."""
+    row = await story.one(console, id, name)
+    await acting.cancel(console, row, who, "" if body is None else body.reason)
+    return {"jobId": row.id, "asked": "cancel"}
+
+
+@router.post(
+    "/replay", status_code=202, response_model=None, responses=forms.ok(forms.Asked, 404, 409)
+)
+async def replay(
+    console: Served, who: Who, id: Name, name: JobName = None, body: Reasoned | None = None
+) -> dict[str, Any]:
+    """Run a dead job again."""
+    row = await story.one(console, id, name)
+    await acting.replay(console, row, who, "" if body is None else body.reason)
+    return {"jobId": row.id, "asked": "replay"}
+
+
+@router.post(
+    "/discard", status_code=202, response_model=None, responses=forms.ok(forms.Asked, 404, 409)
+)
+async def discard(
+    console: Served, who: Who, id: Name, name: JobName = None, body: Reasoned | None = None
+) -> dict[str, Any]:
+    """End a dead job for good; the reason is kept with it."""
+    row = await story.one(console, id, name)
+    await acting.discard(console, row, who, "" if body is None else body.reason)
+    return {"jobId": row.id, "asked": "discard"}
+
+
+@router.post(
+    "/reschedule", status_code=202, response_model=None, responses=forms.ok(forms.Asked, 404, 409)
+)
+async def reschedule(
+    console: Served, who: Who, id: Name, body: Rescheduled, name: JobName = None
+) -> dict[str, Any]:
+    """Start a job that waits at another time."""
+    row = await story.one(console, id, name)
+    due = await acting.reschedule(
+        console, row, who, delay=body.delay, run_at=body.run_at, reason=body.reason
+    )
+    return {"jobId": row.id, "asked": "reschedule", "due": show_time(due)}

@@ -1,0 +1,228 @@
+"""One job whole: its row, its latest record of state, and the record that it came with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+from pydantic import BaseModel
+
+from streams.client_story import Story
+from streams.console import views
+from streams.console.console import Console
+from streams.console.problems import Problem
+from streams.errors import UndecodableRecord
+from streams.jobs.identity import JobKey
+from streams.projection.filter import Filter
+from streams.projection.listing import Kinds, Listing
+from streams.projection.row import LEDGER, NOWHERE, RETRY, Row
+from streams.projection.states import COMPLETED, DEAD, FIRST_OVER
+from streams.sensitive import masked, redacted, secrets_in
+from streams.story.finding import Found
+from streams.wire.envelope import Envelope, decode
+from streams.wire.state import LedgerRecord, OpenEntry, decode_ledger, decode_open
+from streams.wire.times import show_time
+
+_TRIES: Final = 4
+_CHILDREN: Final = 20
+SHOWN_MAX: Final = 256 * 1024
+"""Bytes of a payload or a result; a larger one is not shown."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """A job as the projection and its records tell it."""
+
+    row: Row
+    kinds: Kinds
+    found: Found
+    children: tuple[Row, ...] = ()
+    has_more_children: bool = False
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more is to come: dead ones are over until somebody replays them."""
+        return is_over(self.row)
+
+
+def is_over(row: Row) -> bool:
+    """Whether a job waits for nothing any more but for people."""
+    return row.state >= FIRST_OVER or row.state == DEAD
+
+
+async def one(console: Console, id: str, name: str | None = None) -> Row:
+    """The row of the one job with this id.
+
+    Raises:
+        Problem: there is none, or more than one.
+    """
+    rows = await console.find(id, name)
+    if not rows:
+        named = "" if name is None else f" named {name}"
+        raise Problem(404, f"there is no job {id}{named}")
+    if len(rows) > 1:
+        kinds = await console.ask(Kinds.read)
+        candidates = [views.job(row, kinds) for row in rows]
+        hint = "add ?name=" if name is None else "they are in several queues, or of several keys"
+        raise Problem(409, f"{len(rows)} jobs have the id {id}: {hint}", candidates=candidates)
+    return rows[0]
+
+
+async def tell(console: Console, row: Row) -> Told:
+    """All that there is about one job.
+
+    Raises:
+        BrokerUnavailable: Kafka did not answer in time.
+    """
+    for _ in range(_TRIES):
+        kinds = await console.ask(Kinds.read)
+        story = await _story(console, row, kinds)
+        latest = await again(console, row)
+        if story is not None or latest is None or latest.seen_offset == row.seen_offset:
+            break
+        row = latest  # what it was is compacted away: it went on
+    queue, name = kinds.names[row.kind]
+    found = Found(
+        queue=queue,
+        job=JobKey(name=name, ordering_key=row.key, id=row.id),
+        partition=row.partition,
+        sent=await _sent(console, row, queue),
+        story=story or Story(),
+    )
+    children = await console.ask(
+        lambda db: Listing(db).page(Filter(parent=row.id), limit=_CHILDREN + 1).rows
+    )
+    return Told(
+        row=row,
+        kinds=kinds,
+        found=found,
+        children=tuple(children[:_CHILDREN]),
+        has_more_children=len(children) > _CHILDREN,
+    )
+
+
+async def again(console: Console, row: Row) -> Row | None:
+    """The row as it is now; None if it is forgotten."""
+    rows = await console.ask(lambda db: Listing(db).with_id(row.id))
+    return next((each for each in rows if each.n == row.n), None)
+
+
+async def _story(console: Console, row: Row, kinds: Kinds) -> Story | None:
+    """Its latest record of state; None if it is not there any more."""
+    if row.seen_in == NOWHERE:
+        return Story()
+    queue, _ = kinds.names[row.kind]
+    topic = console.names.retry(queue) if row.seen_in == RETRY else console.names.ledger(queue)
+    record = await console.records.get(topic, row.partition, row.seen_offset)
+    if record is None or record.value is None:
+        return None
+    key = record.key or b""
+    try:
+        if row.seen_in == LEDGER:
+            return Story(ledger=decode_ledger(key, record.value))
+        return Story(entry=decode_open(key, record.value))
+    except UndecodableRecord:
+        return Story()
+
+
+async def _sent(console: Console, row: Row, queue: str) -> Envelope | None:
+    """As it was enqueued, if its queue still has it."""
+    if row.sent_offset < 0:
+        return None
+    record = await console.records.get(console.names.queue(queue), row.partition, row.sent_offset)
+    try:
+        sent = None if record is None else decode(record)
+    except UndecodableRecord:
+        return None
+    return sent if sent is not None and sent.id == row.id else None
+
+
+def contract_of(console: Console, name: str) -> type[BaseModel] | None:
+    """What a job of this name takes, if that is known here."""
+    definition = console.registry.by_name(name)
+    return None if definition is None else definition.payload_type
+
+
+def shown(told: Told, contract: type[BaseModel] | None) -> dict[str, Any]:
+    """The whole of it as JSON values, without what is sensitive."""
+    row, story = told.row, told.found.story
+    data = views.job(row, told.kinds)
+    latest: OpenEntry | LedgerRecord | None = story.entry or story.ledger
+    raw = _payload(told)
+    payload = None if raw is None else _parsed(raw)
+    secrets = secrets_in(contract, payload)
+    data["partition"] = row.partition
+    data["run"] = row.run
+    if raw is not None:
+        data["payload"] = masked(contract, payload) if len(raw) <= SHOWN_MAX else None
+        data["payloadSize"] = len(raw)
+        data["payloadIsMasked"] = "by its contract" if contract is not None else "by names"
+    if told.found.sent is not None:
+        data["source"] = told.found.sent.source
+        data["metadata"] = masked(None, dict(told.found.sent.extensions))
+    data["history"] = [] if latest is None else [_attempt(each, secrets) for each in latest.history]
+    notes = None if latest is None else latest.notes
+    if notes is not None and notes.progress is not None:
+        data["progress"] = views.progress(notes.progress.processed, notes.progress.total)
+    data["log"] = [
+        {
+            "at": show_time(line.at),
+            "attempt": line.attempt,
+            "level": line.level,
+            "text": redacted(line.text, secrets),
+        }
+        for line in (() if notes is None else notes.log)
+    ]
+    if latest is not None and latest.reason:
+        data["reason"] = redacted(latest.reason, secrets)
+    if "message" in data:
+        data["message"] = redacted(data["message"], secrets)
+    if row.state == COMPLETED and story.ledger is not None:
+        data |= _result(story.ledger)
+    elif row.state == DEAD or row.state > COMPLETED:
+        data["failedReason"] = redacted(told.found.status.error or "no reason was given", secrets)
+    if latest is not None and latest.failure is not None and row.state != COMPLETED:
+        data["failure"] = {
+            "type": latest.failure.type,
+            "message": redacted(latest.failure.message, secrets),
+            "trace": redacted(latest.failure.trace, secrets),
+        }
+    data["children"] = [views.job(child, told.kinds) for child in told.children]
+    data["hasMoreChildren"] = told.has_more_children
+    return data
+
+
+def _payload(told: Told) -> bytes | None:
+    entry, sent = told.found.story.entry, told.found.sent
+    if entry is not None:
+        return entry.payload
+    return None if sent is None else sent.payload
+
+
+def _parsed(raw: bytes) -> Any:
+    try:
+        return orjson.loads(raw)
+    except ValueError:
+        return raw.decode(errors="replace")
+
+
+def _attempt(attempt: Any, secrets: frozenset[str]) -> dict[str, Any]:
+    return {
+        "attempt": attempt.attempt,
+        "started": show_time(attempt.started),
+        "ended": show_time(attempt.ended),
+        "worker": attempt.worker,
+        "outcome": attempt.outcome,
+        "error": None if attempt.error is None else redacted(attempt.error, secrets),
+    }
+
+
+def _result(ledger: LedgerRecord) -> dict[str, Any]:
+    if ledger.stored is not None:
+        return {"result": None, "resultStored": {"size": ledger.stored.size}}
+    if ledger.result is None:
+        return {"result": None}
+    if len(ledger.result) > SHOWN_MAX:
+        return {"result": None, "resultStored": {"size": len(ledger.result)}}
+    return {"result": masked(None, orjson.loads(ledger.result))}
