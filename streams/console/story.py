@@ -151,7 +151,7 @@ def shown(told: Told, contract: type[BaseModel] | None) -> dict[str, Any]:
     latest: OpenEntry | LedgerRecord | None = story.entry or story.ledger
     raw = _payload(told)
     payload = None if raw is None else _parsed(raw)
-    secrets = secrets_in(contract, payload)
+    secrets = secrets_of(told, contract)
     data["partition"] = row.partition
     data["run"] = row.run
     if raw is not None:
@@ -193,6 +193,12 @@ def shown(told: Told, contract: type[BaseModel] | None) -> dict[str, Any]:
     return data
 
 
+def secrets_of(told: Told, contract: type[BaseModel] | None) -> frozenset[str]:
+    """What is sensitive in a job's payload: texts that may have got into its messages."""
+    raw = _payload(told)
+    return frozenset() if raw is None else secrets_in(contract, _parsed(raw))
+
+
 def _payload(told: Told) -> bytes | None:
     entry, sent = told.found.story.entry, told.found.sent
     if entry is not None:
@@ -212,6 +218,7 @@ def _attempt(attempt: Any, secrets: frozenset[str]) -> dict[str, Any]:
         "attempt": attempt.attempt,
         "started": show_time(attempt.started),
         "ended": show_time(attempt.ended),
+        "took": attempt.ended - attempt.started,
         "worker": attempt.worker,
         "outcome": attempt.outcome,
         "error": None if attempt.error is None else redacted(attempt.error, secrets),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from sqlite3 import Connection
 from typing import Any, Final
 
 from streams.client_request import now_ms
 from streams.console.console import Console
-from streams.console.story import Told, contract_of, tell
+from streams.console.story import Told, contract_of, secrets_of, tell
 from streams.errors import UndecodableRecord
 from streams.jobs.identity import JobKey
 from streams.projection.filter import Filter
@@ -16,7 +17,7 @@ from streams.projection.listing import Listing
 from streams.projection.row import RETRY, Row
 from streams.projection.states import CODES, NAMES
 from streams.replay.workers import Held, WorkerSeen
-from streams.sensitive import redacted, secrets_in
+from streams.sensitive import redacted
 from streams.story.explain import Answer, Evidence, Run, error_of, explain, rank
 from streams.wire.state import OpenEntry, decode_open
 from streams.wire.times import show_time
@@ -26,13 +27,23 @@ _PARKED: Final = frozenset((CODES["parked"],))
 _BLOCKERS: Final = 10  # that are looked at
 
 
-async def why(console: Console, row: Row) -> dict[str, Any]:
-    """A word for programs, a sentence for people, and what it waits for."""
-    told = await tell(console, row)
+async def answer_for(console: Console, told: Told) -> tuple[Answer, Evidence]:
+    """Why a job is not done yet, in a word and a sentence, and from what that follows.
+
+    Nothing sensitive of its own payload is in it.
+    """
     now = now_ms()
     evidence = await gather(console, told, now)
     answer = explain(evidence, now)
-    return _shown(told, evidence, answer, _secrets(console, told))
+    secrets = secrets_of(told, contract_of(console, told.found.job.name))
+    return replace(answer, text=redacted(answer.text, secrets)), evidence
+
+
+async def why(console: Console, row: Row) -> dict[str, Any]:
+    """The same as JSON values."""
+    told = await tell(console, row)
+    answer, evidence = await answer_for(console, told)
+    return _shown(told, evidence, answer)
 
 
 async def gather(console: Console, told: Told, now: int) -> Evidence:
@@ -118,21 +129,7 @@ def _attempts(console: Console, told: Told) -> int | None:
     return None if definition is None else definition.retry.attempts
 
 
-def _secrets(console: Console, told: Told) -> frozenset[str]:
-    import orjson
-
-    entry, sent = told.found.story.entry, told.found.sent
-    raw = entry.payload if entry is not None else sent.payload if sent is not None else b"null"
-    try:
-        payload = orjson.loads(raw)
-    except ValueError:
-        return frozenset()
-    return secrets_in(contract_of(console, told.found.job.name), payload)
-
-
-def _shown(
-    told: Told, evidence: Evidence, answer: Answer, secrets: frozenset[str]
-) -> dict[str, Any]:
+def _shown(told: Told, evidence: Evidence, answer: Answer) -> dict[str, Any]:
     found, first = evidence.found, answer.blocker
     entry = found.story.entry
     due = None if entry is None else entry.due
@@ -143,7 +140,7 @@ def _shown(
         "key": found.job.ordering_key,
         "state": NAMES[told.row.state],
         "why": answer.kind,
-        "answer": redacted(answer.text, secrets),
+        "answer": answer.text,
         "remedy": answer.remedy or None,
         "due": None if due is None else show_time(due),
         "before": answer.before,
@@ -154,7 +151,7 @@ def _shown(
             "name": first.job.name,
             "state": first.told.value,
             "attempts": first.attempts,
-            "error": redacted(error_of(first), secrets) or None,
+            "error": error_of(first) or None,
         },
         "worker": evidence.owner,
     }

@@ -89,6 +89,7 @@ class Attempt(BaseModel):
     attempt: int
     started: str | None
     ended: str | None
+    took: int = Field(description="Milliseconds.")
     worker: str
     outcome: str
     error: str | None

@@ -14,7 +14,7 @@ from streams.console.console import Console
 from streams.console.pages.render import job_link, page
 from streams.console.paths import job_path, name_in
 from streams.console.story import contract_of, is_over, shown, tell
-from streams.console.waiting import why
+from streams.console.why import answer_for
 from streams.projection.listing import Kinds
 from streams.projection.row import Row
 from streams.projection.states import FIRST_OVER, NAMES
@@ -61,6 +61,8 @@ async def _told(console: Console, row: Row) -> dict[str, Any]:
     contract = contract_of(console, name)
     job = shown(told, contract)
     state = NAMES[row.state]
+    why, _ = await answer_for(console, told)
+    first = why.blocker
     return {
         "job": job,
         "row": row,
@@ -71,7 +73,13 @@ async def _told(console: Console, row: Row) -> dict[str, Any]:
         "is_dead": state == "dead",
         "may_cancel": row.state < FIRST_OVER and state != "dead",
         "may_be_timed": state in ("scheduled", "retrying", "sleeping", "parked", "queued"),
-        "why": await why(console, told),
+        "why": {
+            "text": why.text,
+            "remedy": why.remedy,
+            "blocker_link": None
+            if first is None
+            else job_link(queue, first.job.name, first.job.id, first.job.ordering_key),
+        },
         "payload": _pretty(job.get("payload")),
         "result": _pretty(job.get("result")) if "result" in job else None,
         "commands": _commands(row.id, name, queue, is_dead=state == "dead"),
