@@ -15,6 +15,7 @@ from typing import Final
 from streams.client_handle import MAY_BE_TIMED
 from streams.client_request import new_due, now_ms
 from streams.console.console import Console
+from streams.console.editing import edited
 from streams.console.problems import Problem
 from streams.console.story import is_over
 from streams.errors import StreamsError
@@ -117,6 +118,20 @@ async def replay(console: Console, row: Row, who: str, reason: str = "") -> None
     await _resolve(console, row, who, "replay", reason)
 
 
+async def replay_edited(console: Console, row: Row, who: str, text: str, reason: str = "") -> None:
+    """Ask the worker of a dead job to run it again with another payload, as JSON.
+
+    What still reads as masked stays what it was.
+
+    Raises:
+        PayloadInvalid: it does not fit, or would change the job's key; the job stays dead.
+        PayloadTooLarge: it is over the limit.
+        Problem: the job is not dead.
+    """
+    payload = await edited(console, row, text)
+    await _resolve(console, row, who, "replay", reason, payload)
+
+
 async def discard(console: Console, row: Row, who: str, reason: str) -> None:
     """End a dead job for good.
 
@@ -126,11 +141,18 @@ async def discard(console: Console, row: Row, who: str, reason: str) -> None:
     await _resolve(console, row, who, "discard", reason or f"discarded by {who}")
 
 
-async def _resolve(console: Console, row: Row, who: str, verb: str, reason: str) -> None:
+async def _resolve(
+    console: Console,
+    row: Row,
+    who: str,
+    verb: str,
+    reason: str,
+    payload: bytes | None = None,
+) -> None:
     if row.state != DEAD:
         raise Problem(409, f"job {row.id} is {NAMES[row.state]}: only a dead one can be {verb}ed")
     queue, job = await identity(console, row)
-    command = Command(kind=verb, job=job, generation=row.generation, reason=reason)
+    command = Command(kind=verb, job=job, generation=row.generation, reason=reason, payload=payload)
     async with on_record(console, who, f"dlq {verb}", _named(queue, job), reason) as counts:
         await _ask(console, row, queue, command)
         counts["asked"] = 1

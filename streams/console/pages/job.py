@@ -14,10 +14,11 @@ from streams.console.console import Console
 from streams.console.pages.render import job_link, page
 from streams.console.paths import job_path, name_in
 from streams.console.story import contract_of, is_over, shown, tell
-from streams.console.why import answer_for
+from streams.console.why import why
 from streams.projection.listing import Kinds
 from streams.projection.row import Row
 from streams.projection.states import FIRST_OVER, NAMES
+from streams.wire.times import parse_time
 
 router = APIRouter(include_in_schema=False)
 
@@ -40,7 +41,7 @@ async def job(
     if row is None:
         template = "job_missing_part.html" if part else "job_missing.html"
         return page(request, template, status=404, id=id, name=name, queue=queue)
-    values = await _told(console, row)
+    values = await _told(request, console, row)
     return page(request, "job_part.html" if part else "job.html", **values)
 
 
@@ -54,15 +55,15 @@ async def find(console: Console, queue: str, name: str, id: str, key: str | None
     return fitting[0] if fitting else None
 
 
-async def _told(console: Console, row: Row) -> dict[str, Any]:
+async def _told(request: Request, console: Console, row: Row) -> dict[str, Any]:
     told = await tell(console, row)
     row = told.row
     queue, name = told.kinds.names[row.kind]
     contract = contract_of(console, name)
     job = shown(told, contract)
+    for attempt in job["history"]:
+        attempt["took"] = parse_time(attempt["ended"]) - parse_time(attempt["started"])
     state = NAMES[row.state]
-    why, _ = await answer_for(console, told)
-    first = why.blocker
     return {
         "job": job,
         "row": row,
@@ -73,19 +74,23 @@ async def _told(console: Console, row: Row) -> dict[str, Any]:
         "is_dead": state == "dead",
         "may_cancel": row.state < FIRST_OVER and state != "dead",
         "may_be_timed": state in ("scheduled", "retrying", "sleeping", "parked", "queued"),
-        "why": {
-            "text": why.text,
-            "remedy": why.remedy,
-            "blocker_link": None
-            if first is None
-            else job_link(queue, first.job.name, first.job.id, first.job.ordering_key),
-        },
+        "why": await _why(console, row, queue),
         "payload": _pretty(job.get("payload")),
         "result": _pretty(job.get("result")) if "result" in job else None,
         "commands": _commands(row.id, name, queue, is_dead=state == "dead"),
         "api": job_path(row.id, name),
+        "origin": str(request.base_url).rstrip("/"),
         "address": job_link(queue, name, row.id, row.key),
     }
+
+
+async def _why(console: Console, row: Row, queue: str) -> dict[str, Any]:
+    told = await why(console, row)
+    blocker = told["blocker"]
+    link = None
+    if blocker is not None:
+        link = job_link(queue, blocker["name"], blocker["id"], row.key)
+    return {"text": told["answer"], "remedy": told["remedy"], "blocker_link": link}
 
 
 def _pretty(value: Any) -> str | None:

@@ -31,6 +31,19 @@ PAGES: Final = (
 )
 """A key, a path, a name."""
 
+TOLD: Final = {
+    "cancel": "Its worker is asked to end it.",
+    "run": "Its worker is asked to start it now.",
+    "replay": "Its worker is asked to run it again.",
+    "edit": "Its worker is asked to run it again, with the payload as you changed it.",
+    "discard": "Its worker is asked to end it for good.",
+    "pause": "Paused: within a second nothing more starts.",
+    "resume": "Resumed: within a second it goes on.",
+    "purge": "What waits is cancelled as soon as its workers come to it.",
+    "trigger": "The job of this schedule is enqueued.",
+}
+"""What is said after an action."""
+
 
 @cache
 def static(name: str) -> str:
@@ -115,6 +128,7 @@ def page(request: Request, template: str, *, status: int = 200, **values: Any) -
                 "who": None,
                 "csrf": lambda: Markup(""),
                 "sought": "",
+                "told": TOLD.get(request.query_params.get("told", "")),
                 **values,
             }
         )

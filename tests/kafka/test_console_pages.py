@@ -1,0 +1,252 @@
+"""The dashboard in a real browser, beside a worker at work."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pytest
+from browser_runtime import browser
+from console_process import ConsoleProcess
+from page_handlers import Count, Fail, Greet, Wobble
+from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright, expect
+from worker_process import WorkerProcess
+
+from streams.client import Handle, JobClient
+from streams.wire.admin import apply_topics, open_admin
+from streams.wire.topics import TopicNames, specs
+
+QUEUES = ("critical", "default", "bulk")
+SHOTS = Path(__file__).parent.parent.parent / ".streams" / "screenshots"
+HOSTILE = """<script>document.title='owned'</script><img src=x onerror="document.title='owned'">"""
+PHONE = {"width": 380, "height": 800}
+WIDE = {"width": 1440, "height": 1000}
+
+
+@pytest.fixture
+async def topics(kafka: str, prefix: str) -> None:
+    async with open_admin(kafka) as admin:
+        await apply_topics(admin, specs(TopicNames(prefix), QUEUES, [], 2))
+
+
+@pytest.fixture
+def worker(kafka: str, prefix: str, topics: None, tmp_path: Path) -> Iterator[None]:
+    with WorkerProcess(kafka, prefix, "page_handlers", tmp_path, STREAMS_GRACE="1s"):
+        yield
+
+
+@pytest.fixture
+def console(kafka: str, prefix: str, worker: None, tmp_path: Path) -> Iterator[ConsoleProcess]:
+    with ConsoleProcess(kafka, prefix, "page_handlers", tmp_path) as process:
+        yield process
+
+
+@pytest.fixture
+async def client(kafka: str, prefix: str, worker: None) -> AsyncIterator[JobClient]:
+    async with JobClient(kafka, source="test", prefix=prefix) as jobs:
+        yield jobs
+
+
+@pytest.fixture
+async def chromium() -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
+        opened = await playwright.chromium.launch(
+            executable_path=await asyncio.to_thread(browser), args=["--no-sandbox"]
+        )
+        yield opened
+        await opened.close()
+
+
+@pytest.fixture
+async def page(chromium: Browser, console: ConsoleProcess) -> AsyncIterator[Page]:
+    """A page that fails its test if a script does, or asks somebody else for something."""
+    url = console.url
+    opened = await chromium.new_page(base_url=url, viewport=WIDE)
+    wrong: list[str] = []
+    opened.on("pageerror", lambda error: wrong.append(f"script: {error}"))
+    opened.on("console", lambda said: wrong.append(said.text) if is_wrong(said) else None)
+    opened.on(
+        "request",
+        lambda asked: None if asked.url.startswith((url, "data:")) else wrong.append(asked.url),
+    )
+    yield opened
+    assert wrong == []
+
+
+async def eventually(check: Callable[[], Awaitable[bool]], timeout_s: float = 30.0) -> None:
+    """Until something is true."""
+    async with asyncio.timeout(timeout_s):
+        while not await check():
+            await asyncio.sleep(0.05)
+
+
+def is_wrong(said: ConsoleMessage) -> bool:
+    """Whether a browser complains, but of a form that was refused, as it was meant to be."""
+    return said.type == "error" and "status of 422" not in said.text
+
+
+async def dead(handle: Handle) -> None:
+    async def is_dead() -> bool:
+        return (await handle.status()).state == "dead"
+
+    await eventually(is_dead)
+
+
+async def serious(page: Page) -> list[str]:
+    """What axe finds on the page that keeps people from using it."""
+    script = files("axe_playwright_python").joinpath("axe.min.js").read_text()
+    await page.evaluate(script)
+    found: dict[str, Any] = await page.evaluate("() => axe.run()")
+    return [
+        f"{each['id']}: {each['help']}: {json.dumps([node['target'] for node in each['nodes']])}"
+        for each in found["violations"]
+        if each["impact"] in ("serious", "critical")
+    ]
+
+
+async def test_a_job_is_found_and_everything_that_came_from_outside_is_text(
+    page: Page, client: JobClient
+) -> None:
+    # given a job of which all that its sender decides is hostile
+    handle = await client.enqueue(Greet(person=HOSTILE, text=HOSTILE), id=f"greet-{HOSTILE}")
+    await handle.result(timeout="30s")
+
+    # when it is sought by its id
+    await page.goto("/")
+    await page.keyboard.press("/")
+    await page.keyboard.type(handle.id)
+    await page.keyboard.press("Enter")
+
+    # then its page has it, and none of it was run
+    await expect(page.get_by_role("heading", name="greet")).to_be_visible()
+    await expect(page.get_by_text("completed").first).to_be_visible()
+    assert HOSTILE in (await page.locator("pre").first.inner_text()).replace('\\"', '"')
+    assert await page.locator("main script, main img").count() == 0
+    for path in ("/", "/ui/jobs", f"/ui/jobs?q={HOSTILE}", "/ui/queues", "/ui/dead-letters"):
+        await page.goto(path)
+        assert "owned" not in await page.title(), path
+        assert await page.locator("main img").count() == 0, path
+
+
+async def test_progress_is_live_and_a_job_is_cancelled(page: Page, client: JobClient) -> None:
+    # given a job that counts on and on
+    handle = await client.enqueue(Count(what="sheep"))
+    await page.goto("/ui/jobs?queue=bulk")
+    await page.get_by_role("link", name="count").first.click()
+
+    # when somebody looks on, then its progress moves by itself
+    bar = page.get_by_role("progressbar")
+    await expect(bar).to_be_visible(timeout=20_000)
+    first = int(await bar.get_attribute("value") or 0)
+
+    async def has_moved() -> bool:
+        return int(await bar.get_attribute("value") or 0) > first
+
+    await eventually(has_moved)
+
+    # when it is cancelled, with a reason
+    await page.get_by_role("button", name="Cancel").click()
+    dialog = page.get_by_role("dialog")
+    await dialog.get_by_label("Reason, kept with the job").fill("enough of them")
+    await page.get_by_role("button", name="Cancel the job").click()
+
+    # then the page shows that, with nobody loading it again
+    await expect(page.locator(".state.cancelled")).to_be_visible(timeout=20_000)
+    await expect(page.get_by_text("enough of them").first).to_be_visible()
+    assert (await handle.status()).state == "cancelled"
+
+
+async def test_a_dead_letter_is_edited_and_replayed(page: Page, client: JobClient) -> None:
+    # given
+    handle = await client.enqueue(Fail(what="door"))
+    await dead(handle)
+    await page.goto("/ui/dead-letters")
+    await expect(page.get_by_text("no such thing: door").first).to_be_visible(timeout=10_000)
+    await page.get_by_role("link", name="fail", exact=True).click()
+    await page.get_by_role("link", name="Edit and replay").click()
+
+    # when the payload does not fit, it is told why, and the letter stays
+    box = page.get_by_label("Payload, as JSON")
+    await box.fill('{"what": 7}')
+    await page.get_by_role("button", name="Replay with this payload").click()
+    await expect(page.get_by_role("alert")).to_contain_text("what")
+    assert (await handle.status()).state == "dead"
+
+    # when it is as it was, it runs again, and fails again
+    await box.fill('{"what": "door"}')
+    await page.get_by_role("button", name="Replay with this payload").click()
+
+    async def is_replayed() -> bool:
+        status = await handle.status()
+        return status.generation == 1 and status.state == "dead"
+
+    await eventually(is_replayed)
+    await expect(page.get_by_text("in replay 1")).to_be_visible(timeout=10_000)
+
+
+async def test_a_queue_is_paused_and_goes_on(page: Page, client: JobClient) -> None:
+    await client.enqueue(Greet(person="ada"))
+    await page.goto("/ui/queues")
+    # when
+    await page.get_by_role("button", name="Pause default").click()
+    await expect(page.locator(".state.paused")).to_be_visible(timeout=10_000)
+    # then what is sent waits, and its page says for what
+    waits = await client.enqueue(Greet(person="bob"), id="bob")
+    await page.goto("/ui/search?q=bob")
+    await expect(page.get_by_text("is paused since")).to_be_visible(timeout=10_000)
+    # when it goes on
+    await page.goto("/ui/queues")
+    await page.get_by_role("button", name="Resume default").click()
+    await waits.result(timeout="30s")
+
+
+async def test_pages_can_be_used_by_everybody(page: Page, client: JobClient) -> None:
+    """At every width, in light and dark, with a screen reader; screenshots are kept."""
+    # given some of everything
+    for number in range(30):
+        await client.enqueue(Greet(person=f"person {number}"))
+    failed = await client.enqueue(Fail(what="door"))
+    retried = await client.enqueue(Wobble(what="table"))
+    await client.enqueue(Count(what="sheep"))
+    await client.enqueue(Greet(person="later"), delay="2h")
+    await dead(failed)
+
+    async def is_retried() -> bool:
+        return (await retried.status()).state == "retrying"
+
+    await eventually(is_retried)
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    paths = {
+        "overview": "/",
+        "jobs": "/ui/jobs",
+        "dead-letters": "/ui/dead-letters",
+        "schedules": "/ui/schedules",
+        "queues": "/ui/queues",
+        "workers": "/ui/workers",
+        "job-dead": f"/ui/jobs/default/fail/{failed.id}",
+        "job-retrying": f"/ui/jobs/critical/wobble/{retried.id}",
+    }
+    for scheme in ("light", "dark"):
+        await page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        for name, path in paths.items():
+            await page.set_viewport_size(WIDE)  # type: ignore[arg-type]
+            await page.goto(path)
+            await page.screenshot(path=SHOTS / f"{name}-{scheme}.png", full_page=True)
+            assert await serious(page) == [], (name, scheme)
+            # narrow, nothing sticks out
+            await page.set_viewport_size(PHONE)  # type: ignore[arg-type]
+            await page.screenshot(path=SHOTS / f"{name}-{scheme}-phone.png", full_page=True)
+            width = await page.evaluate("document.documentElement.scrollWidth")
+            assert width <= PHONE["width"], (name, width)
+    # and by keyboard
+    await page.set_viewport_size(WIDE)  # type: ignore[arg-type]
+    await page.goto("/")
+    await page.keyboard.press("g")
+    await page.keyboard.press("j")
+    await expect(page).to_have_url("/ui/jobs")
+    await page.keyboard.press("?")
+    await expect(page.get_by_role("heading", name="Keys")).to_be_visible()
