@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from streams.errors import UndecodableRecord
 from streams.jobs.identity import JobKey
@@ -22,6 +22,7 @@ from streams.wire.state import (
     head_of,
     ledger_single,
 )
+from streams.worker.counts import PACKED_SIZE, Counts, unpack_counts
 from streams.worker.ports import Change, Row, Store
 from streams.worker.recent import Kept, Recent
 from streams.worker.single_index import SINGLE, Mark, read_mark, rows_until, single_row
@@ -51,7 +52,6 @@ _UNBOUNDED = frozenset({State.DEAD, State.SCHEDULED, State.SLEEPING})
 
 _number = struct.Struct(">Q")
 _length = struct.Struct(">I")
-_counts = struct.Struct(">7Q")
 
 
 def lane_of(entry: OpenEntry) -> bytes | None:
@@ -81,22 +81,6 @@ def _lane_row(head: Head, lane: bytes, state_key: bytes) -> bytes:
     return _prefix(lane) + waits + _number.pack(max(head.arrival, 0)) + state_key
 
 
-@dataclass(slots=True, kw_only=True)
-class Counts:
-    """How much is in the open table; kept with it, so that opening a store counts nothing.
-
-    A batch counts in a copy of its own.
-    """
-
-    entries: int = 0
-    blocking: int = 0
-    bounded: int = 0  # entries that count for the bounds of the open table
-    bounded_bytes: int = 0
-    dead: int = 0  # letters that nobody has resolved
-    arrivals_end: int = 0  # no entry has an arrival at or above it
-    singles_over: int = 0  # ledger records that count for jobs like theirs
-
-
 class Tables:
     """Typed reads of one store. Whoever changes it asks for a `batch`."""
 
@@ -105,20 +89,11 @@ class Tables:
         self.key_rates = key_rates or {}  # windows of the rates of keys in ms, by job name
         self.recent = Recent()
         packed = store.get(META, _COUNTS)
-        is_of_now = packed is None or len(packed) == _counts.size
+        is_of_now = packed is None or len(packed) == PACKED_SIZE
         if not is_of_now or store.get(META, _BUILDING) is not None:
             self.clear()  # of another version, or a crash has taken a part: its topics have it all
             packed = None
-        values = (0,) * 7 if packed is None else _counts.unpack(packed)
-        self.counts = Counts(
-            entries=values[0],
-            blocking=values[1],
-            bounded=values[2],
-            bounded_bytes=values[3],
-            arrivals_end=values[4],
-            dead=values[5],
-            singles_over=values[6],
-        )
+        self.counts = Counts() if packed is None else unpack_counts(packed)
         self.sums = unpack(store.get(META, SUMS), self.counts.entries)
 
     @property
@@ -301,7 +276,7 @@ class Batch:
         self._heads: dict[bytes, Head | None] = {}  # as they will be
         self._kept: dict[bytes, Kept] = {}  # those of them that are known as values
         self._over: dict[bytes, Single | None] = {}  # of ledger records, as they will be
-        self._counts = replace(tables.counts)
+        self._counts = tables.counts.copied()
         self.sums: Sums | None = None  # as they will be, if they change
 
     def count(self) -> Sums:
@@ -478,16 +453,11 @@ class Batch:
         if not self._changes and self.sums is None:
             return
         if self._counts != self._tables.counts:
-            c = self._counts
-            packed = _counts.pack(
-                *(c.entries, c.blocking, c.bounded, c.bounded_bytes, c.arrivals_end, c.dead),
-                c.singles_over,
-            )
-            self._changes.append(Change(META, _COUNTS, packed))
+            self._changes.append(Change(META, _COUNTS, self._counts.pack()))
         if self.sums is not None:
             self._changes.append(Change(META, SUMS, self.sums.pack()))
         self._tables.store.write(self._changes)
-        self._tables.counts = replace(self._counts)
+        self._tables.counts = self._counts.copied()
         if self.sums is not None:
             self._tables.sums = self.sums
         recent = self._tables.recent
@@ -533,7 +503,8 @@ class Batch:
         if head.state not in _UNBOUNDED:
             c.bounded += sign
             c.bounded_bytes += sign * head.size
-        if head.state is State.DEAD:
-            c.dead += sign
+        c.states[head.state] += sign
+        if head.held is not None:
+            c.held += sign
         if head.arrival >= c.arrivals_end:
             c.arrivals_end = head.arrival + 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -172,6 +173,10 @@ class Model:
         assert counts.bounded == len(bounded)
         assert counts.bounded_bytes == sum(len(e.payload) for e in bounded)
         assert counts.arrivals_end == self.arrivals_end
+        assert counts.held == sum(e.held is not None for e in open_.values())
+        assert {s: n for s, n in counts.states.items() if n} == Counter(
+            e.state for e in open_.values()
+        )
         for job in JOBS:
             assert tables.open(job.encode()) == open_.get(job.encode())
             assert tables.ledger(job.encode()) == self.ledger.get(job.encode())
