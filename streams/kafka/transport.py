@@ -248,6 +248,11 @@ class BatchConsumer(driver.Consumer):
                 self._committed_offset.update(offsets)
                 self.app.monitor.on_tp_commit(offsets)
 
+    def committed(self, tp: TP) -> int | None:
+        """What was committed of a partition; None: nothing, since it is ours."""
+        offset: int | None = self._committed_offset.get(tp)
+        return offset
+
     async def _commit_tps(self, tps: Iterable[TP], start_new_transaction: bool) -> bool:
         """Faust's periodic commit; its own looks at the offsets, waits, and then commits them."""
         await self.commit_watermarks()

@@ -27,16 +27,16 @@ from streams.kafka.disk import StateFolder, claim_folder
 from streams.kafka.lease import Lease
 from streams.kafka.log import KafkaLog, to_record
 from streams.kafka.reading import Batch
+from streams.kafka.readings import Readings
 from streams.kafka.signals import JobsWorker, end_late, end_now
 from streams.kafka.standby import Standbys
 from streams.kafka.startup import FAILED, MISCONFIGURED, prepare_topics
 from streams.kafka.store import RocksStore
 from streams.kafka.transport import BatchConsumer, BatchTransport
 from streams.kafka.urgency import Urgency
-from streams.observe.health import Health, QueueReading, Thresholds, WorkerReading, health
+from streams.observe.health import Health, Thresholds, health
 from streams.observe.logs import configure
 from streams.observe.metrics import WorkerMetrics
-from streams.observe.sums import SumsReading
 from streams.observe.web import WorkerWeb
 from streams.settings import Settings
 from streams.wire.commands import Command
@@ -155,10 +155,12 @@ class JobsApp(faust.App):
         self._clock = WallClock()
         self.metrics = WorkerMetrics(
             names=[definition.name for definition in registry.definitions()],
-            read=self.readings,
-            read_worker=self.worker_reading,
-            read_sums=self.sums_readings,
+            read=lambda: self._readings.queues(),
+            read_worker=lambda: self._readings.worker(),
+            read_sums=lambda: self._readings.sums(),
         )
+        for definition in registry.definitions():
+            self.metrics.expect(definition.queue, definition.name)
         self._web = WorkerWeb(
             self.metrics, self.health, host=settings.web_host, port=settings.web_port
         )
@@ -194,7 +196,16 @@ class JobsApp(faust.App):
             objects=open_objects(settings.objects_at),
             processes=_processes(settings, registry, self._log, self._end_with),
         )
-        self._watchdog = Watchdog(registry.definitions(), self.metrics.count_blocked)
+        self._readings = Readings(
+            self.engine,
+            settings.queues,
+            self._clock,
+            end=self._end,
+            committed=lambda tp: self.consumer.committed(tp),
+        )
+        self._watchdog = Watchdog(
+            registry.definitions(), self.metrics.count_blocked, self.metrics.observe_lag
+        )
         self._standbys: Standbys | None = None
         self._following: asyncio.Task[None] | None = None
         self._commands = CommandReader(
@@ -474,56 +485,13 @@ class JobsApp(faust.App):
 
     # -- what is told of it ---
 
-    def readings(self) -> list[QueueReading]:
-        """How each queue stands on this worker."""
-        return [self._reading(queue) for queue in self.streams_settings.queues]
-
-    def sums_readings(self) -> list[SumsReading]:
-        """What became of the jobs of each partition that this worker owns."""
-        return [
-            SumsReading(
-                queue=queue,
-                partition=partition,
-                jobs=pipeline.tables.told_sums(),
-                unaccounted=pipeline.tables.unaccounted,
-            )
-            for (queue, partition), pipeline in self.engine.queues.items()
-        ]
-
-    def worker_reading(self) -> WorkerReading:
-        """How this worker itself stands."""
-        executor = self.engine.executor
-        return WorkerReading(
-            abandoned_threads=executor.threads.abandoned, problems=executor.problems()
-        )
-
     def health(self) -> Health:
         """Ready once every assigned partition is recovered."""
         ready = self._ours.is_open
         settings = self.streams_settings
         thresholds = Thresholds(waiting=settings.health_waiting, failed=settings.health_failed)
-        problems = self.worker_reading().problems
-        return health(self.readings(), thresholds, ready=ready, problems=problems)
-
-    def _reading(self, queue: str) -> QueueReading:
-        now = self._clock.now()
-        lags: list[int] = []
-        oldest = in_hand = dead = 0
-        for (name, partition), pipeline in self.engine.queues.items():
-            if name == queue:
-                end = self._end(TP(pipeline.place.topic, partition))
-                if end is not None:
-                    lags.append(max(0, end - pipeline.watermark.value))
-                oldest = max(oldest, pipeline.oldest_waiting_ms(now))
-                in_hand += pipeline.running
-                dead += pipeline.tables.counts.dead
-        return QueueReading(
-            queue=queue,
-            lag=sum(lags) if lags else None,
-            oldest_waiting_ms=oldest,
-            in_hand=in_hand,
-            dead=dead,
-        )
+        problems = self._readings.worker().problems
+        return health(self._readings.queues(), thresholds, ready=ready, problems=problems)
 
     def _end(self, tp: TP) -> int | None:
         try:

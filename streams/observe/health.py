@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -16,13 +16,31 @@ class QueueReading:
     oldest_waiting_ms: int | None  # for how long the oldest job waits that could run; 0: none does
     in_hand: int  # jobs admitted and not settled
     dead: int = 0  # jobs that gave up, and whose letters nobody has resolved
+    active: int = 0  # attempts that run
+    held: int = 0  # jobs that a limit, a rate, a breaker or a pause holds back
+    open: Mapping[str, int] = field(default_factory=dict)  # jobs in the open table, by state
+    partitions: int = 0
+    commit_age_ms: int = 0  # of the partition whose commit stands still for longest; 0: none does
+    is_paused: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlotsReading:
+    """The slots of one kind."""
+
+    kind: str
+    slots: int
+    busy: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerReading:
     """The worker itself, whatever its queues."""
 
+    worker: str = ""
+    group: str = ""
     abandoned_threads: int = 0  # that go on though their attempts are over
+    slots: tuple[SlotsReading, ...] = ()
     problems: tuple[str, ...] = ()  # what keeps handlers from running, and what to do
 
 

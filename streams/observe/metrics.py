@@ -2,41 +2,34 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from streams.jobs.lifecycle import Happening, LifecycleEvent
+from streams.observe.gauges import QueueGauges, WorkerGauges
 from streams.observe.health import QueueReading, WorkerReading
 from streams.observe.series import Cell, Counters, Durations, Histograms
 from streams.observe.sums import SumsCollector, SumsReading
 from streams.wire.schedules import Ticked
-
-logger = logging.getLogger(__name__)
 
 JOBS: Final = "streams_jobs_total"
 WAIT: Final = "streams_job_wait_seconds"
 RUN: Final = "streams_job_run_seconds"
 RETRIES: Final = "streams_retries_total"
 DEAD_LETTERS: Final = "streams_dead_letters_total"
-DEAD_NOW: Final = "streams_dead_letters"
 REPLAYS: Final = "streams_replays_total"
 DUPLICATES: Final = "streams_duplicates_dropped_total"
 UNDECODABLE: Final = "streams_undecodable_total"
-LAG: Final = "streams_queue_lag"
-OLDEST_WAITING: Final = "streams_queue_oldest_waiting_seconds"
-IN_HAND: Final = "streams_queue_in_hand"
 ABANDONED: Final = "streams_threads_abandoned_total"
 BLOCKED: Final = "streams_loop_blocked_total"
 CHECKPOINTS: Final = "streams_checkpoints_total"
 TICKS: Final = "streams_schedule_ticks_total"
-ABANDONED_NOW: Final = "streams_abandoned_threads"
+LOOP_LAG: Final = "streams_loop_lag_seconds"
 
 UNKNOWN: Final = "unknown"
 """The name under which jobs are counted that no handler here knows."""
@@ -55,6 +48,7 @@ ENDINGS: Final = frozenset(
 _TENTHS = (5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000, 300_000)
 _WAIT_BUCKETS = (*_TENTHS, 1_800_000, 3_600_000)
 _RUN_BUCKETS = (1, *_TENTHS, 900_000)
+_LAG_BUCKETS = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000)
 
 Read = Callable[[], Iterable[QueueReading]]
 
@@ -118,11 +112,16 @@ class WorkerMetrics:
         self._blocked = Counters(
             BLOCKED, "How often a handler blocked the event loop for more than 100 ms.", ("name",)
         )
+        self._loop_lag = Histograms(
+            LOOP_LAG, "How much later than it was to the event loop turned.", (), _LAG_BUCKETS
+        )
+        self._lags = self._loop_lag.durations(())
         self._ticks = Counters(
             TICKS,
             "Ticks of schedules: enqueued; missed, as nobody was there; missed and not run.",
             ("schedule", "outcome"),
         )
+        ProcessCollector(registry=self.registry)  # memory, processor time, start
         for collector in (
             self._jobs,
             self._wait,
@@ -131,8 +130,9 @@ class WorkerMetrics:
             self._undecodable,
             self._blocked,
             self._ticks,
-            _Queues(read),
-            _Worker(read_worker),
+            self._loop_lag,
+            QueueGauges(read),
+            WorkerGauges(read_worker),
             SumsCollector(read_sums),
         ):
             self.registry.register(collector)
@@ -166,6 +166,21 @@ class WorkerMetrics:
         others = self._counters.get(happening)
         return (*ending, *([] if others is None else [others.cell(labels)]))
 
+    def expect(self, queue: str, name: str) -> None:
+        """Count from 0 what may become of these jobs.
+
+        Prometheus sees no increase in the first value of a series: without this, the first dead
+        job after a start would alarm nobody.
+        """
+        labels = (queue, name)
+        tally = self._tallies.setdefault(labels, _Tally())
+        for happening in (*ENDINGS, Happening.RETRYING, Happening.REPLAYED):
+            tally.cells[happening] = self._cells(happening, labels)
+
+    def observe_lag(self, late_ms: int) -> None:
+        """The loop turned so much later than it was to."""
+        self._lags.observe(late_ms)
+
     def count_blocked(self, name: str | None) -> None:
         """The loop was blocked by this job's handler; None: nobody knows by whose."""
         self._blocked.inc((name if name in self._names else UNKNOWN,))
@@ -182,77 +197,6 @@ class WorkerMetrics:
     def render(self) -> bytes:
         """Everything in Prometheus' text format."""
         return generate_latest(_Plain(self.registry))
-
-
-class _Queues(Collector):
-    """The gauges, read at the moment of a scrape."""
-
-    def __init__(self, read: Read) -> None:
-        self._read = read
-
-    def describe(self) -> Iterable[Metric]:
-        """The families without a reading: registering must not read queues that do not exist."""
-        return self._families()
-
-    def collect(self) -> Iterable[Metric]:
-        """One sample for each queue and gauge; what is not known yet has none."""
-        lag, oldest, in_hand, dead = families = self._families()
-        try:
-            readings = tuple(self._read())
-        except Exception:  # the counters are worth having without the gauges
-            logger.exception("reading the queues failed: their gauges are missing from /metrics")
-            return families
-        for reading in readings:
-            labels = (reading.queue,)
-            if reading.lag is not None:
-                lag.add_metric(labels, reading.lag)
-            if reading.oldest_waiting_ms is not None:
-                oldest.add_metric(labels, reading.oldest_waiting_ms / 1000)
-            in_hand.add_metric(labels, reading.in_hand)
-            dead.add_metric(labels, reading.dead)
-        return families
-
-    @staticmethod
-    def _families() -> tuple[GaugeMetricFamily, ...]:
-        by_queue = ("queue",)
-        return (
-            GaugeMetricFamily(LAG, "Records not settled or taken over yet.", labels=by_queue),
-            GaugeMetricFamily(
-                OLDEST_WAITING,
-                "For how long the oldest job waits that could run.",
-                labels=by_queue,
-            ),
-            GaugeMetricFamily(IN_HAND, "Jobs admitted and not settled.", labels=by_queue),
-            GaugeMetricFamily(
-                DEAD_NOW, "Dead jobs whose letters nobody has resolved.", labels=by_queue
-            ),
-        )
-
-
-class _Worker(Collector):
-    """The gauges of the worker itself, read at the moment of a scrape."""
-
-    def __init__(self, read: Callable[[], WorkerReading]) -> None:
-        self._read = read
-
-    def describe(self) -> Iterable[Metric]:
-        """The families without a reading."""
-        return (self._family(),)
-
-    def collect(self) -> Iterable[Metric]:
-        """One sample each."""
-        family = self._family()
-        try:
-            family.add_metric((), self._read().abandoned_threads)
-        except Exception:
-            logger.exception("reading the worker failed: its gauges are missing from /metrics")
-        return (family,)
-
-    @staticmethod
-    def _family() -> GaugeMetricFamily:
-        return GaugeMetricFamily(
-            ABANDONED_NOW, "Threads that go on though their attempts are over.", labels=()
-        )
 
 
 class _Plain(Collector):

@@ -183,6 +183,11 @@ class Engine:
                 {(queue, job) for queue, job in paused if job},
             )
 
+    @property
+    def paused(self) -> frozenset[str]:
+        """The queues of which nothing starts, as far as this worker knows."""
+        return frozenset(queue for queue, job in self._paused if not job)
+
     def _owns_schedules(self, queue: str) -> bool:
         """Whoever owns the first partition of a queue enqueues the ticks of its schedules."""
         pipeline = self.queues.get((queue, 0))

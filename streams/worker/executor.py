@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import random
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -22,6 +23,7 @@ from streams.jobs.lifecycle import Happening, LifecycleEvent, Listener
 from streams.jobs.outcome import Cancelled, Completed, Dead, Expired, Held, Outcome
 from streams.jobs.resource import Factory
 from streams.jobs.retry import outcome_of_error
+from streams.observe.health import SlotsReading
 from streams.worker.around import call_within, tell_outcome
 from streams.worker.attempt import Attempt
 from streams.worker.batch_calls import BatchCalls
@@ -207,6 +209,18 @@ class LoopExecutor:
             kind for kind, slots in self._slots.items() if slots.free <= 0 and slots.is_waited_for
         ]
 
+    def told_slots(self) -> list[SlotsReading]:
+        """How many slots of each kind there are, and how many are in use."""
+        return [
+            SlotsReading(kind=kind, slots=slots.size, busy=slots.size - slots.free)
+            for kind, slots in self._slots.items()
+            if kind != "process" or self._processes is not None
+        ]
+
+    def held_near(self) -> Counter[str]:
+        """How many jobs wait in memory for a limit, by queue."""
+        return self._limits.held_near()
+
     def _turn_away(self, slots: Slots) -> None:
         turned_away, slots.turned_away = slots.turned_away, []
         for attempt, limit in turned_away:
@@ -246,6 +260,7 @@ class LoopExecutor:
     def _add_slots(self, slots: Slots, more: int) -> None:
         # Less than none are free while those who hold what is gone have not given it back.
         slots.free += more
+        slots.size += more
         if slots.is_waited_for:
             self._start_next(slots)
 

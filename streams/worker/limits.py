@@ -7,6 +7,7 @@ there are asked for as many as there is room for. Pure.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from heapq import heappop, heappush
 from itertools import count, islice
@@ -359,6 +360,15 @@ class Limits:
                 attempt = first if isinstance(first, Attempt) else first.first()
                 key = None if limit.group is None else attempt.job.ordering_key
                 yield {"name": attempt.job.name, "key": key, "reason": limit.reason}
+
+    def held_near(self) -> Counter[str]:
+        """How many jobs wait near, by queue; a tenant's turn counts as one."""
+        found: Counter[str] = Counter()
+        for limit in self._limits.values():
+            if not isinstance(limit, Share):  # these only wait for their turn
+                for waiting in limit.held:
+                    found[waiting.queue] += 1
+        return found
 
     @property
     def are_looked_at(self) -> bool:

@@ -270,6 +270,11 @@ class Pipeline:
         return max(0, now - min(waiting)) if waiting else 0
 
     @property
+    def active(self) -> int:
+        """How many attempts run."""
+        return sum(attempt.started is not None for attempt in self.hand)
+
+    @property
     def quiet(self) -> bool:
         """Nothing in hand that goes on before time passes, and nothing to decide."""
         is_waiting = self._arrived or self._outcomes or self._commands

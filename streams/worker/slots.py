@@ -107,6 +107,7 @@ class Slots:
         limits: Limits | None = None,
     ) -> None:
         self.free = free
+        self.size = free  # those in use counted in
         self.granted: deque[Attempt | Fair] = deque()  # a rate has room for them: they are next
         self.turned_away: list[tuple[Attempt, Limit]] = []  # to the open table
         self.put_back: deque[Attempt] = deque()  # had a slot and did not start

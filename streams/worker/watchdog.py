@@ -38,14 +38,19 @@ class Block:
 class Watchdog:
     """Looks at the loop from a thread of its own; jobs pay nothing for it.
 
-    `on_blocked` is called on the loop, as soon as it turns again, with the name of the job.
+    `on_blocked` is called on the loop, as soon as it turns again, with the name of the job, and
+    `on_beat` fifty times a second with how many milliseconds late that was.
     """
 
     def __init__(
-        self, definitions: Iterable[JobDefinition], on_blocked: Callable[[str | None], None]
+        self,
+        definitions: Iterable[JobDefinition],
+        on_blocked: Callable[[str | None], None],
+        on_beat: Callable[[int], None] = lambda late_ms: None,
     ) -> None:
         self._names = names_by_file(definitions)
         self._on_blocked = on_blocked
+        self._on_beat = on_beat
         self._stopped = threading.Event()
         self._told: dict[str | None, float] = {}
         self._last_beat = 0.0
@@ -72,7 +77,10 @@ class Watchdog:
         threading.Thread(target=self._watch, args=args, name="watchdog", daemon=True).start()
 
     def _beat(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._last_beat = time.monotonic()
+        now = time.monotonic()
+        if self._next_beat is not None:
+            self._on_beat(max(0, round((now - self._last_beat - BEAT_S) * 1000)))
+        self._last_beat = now
         self._next_beat = loop.call_later(BEAT_S, self._beat, loop)
 
     def _watch(self, loop: asyncio.AbstractEventLoop, watched: int) -> None:

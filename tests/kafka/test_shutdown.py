@@ -16,7 +16,7 @@ from topics import create_topics
 from streams.client import JobClient
 from streams.dev.broker import LocalBroker
 from streams.dev.ports import free_port
-from streams.observe.metrics import IN_HAND
+from streams.observe.gauges import IN_HAND
 
 TERM, INT = signal.SIGTERM, signal.SIGINT
 

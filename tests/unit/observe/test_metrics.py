@@ -168,3 +168,28 @@ def test_ticks_of_a_schedule_are_counted_by_what_became_of_them() -> None:
     }
     assert counted == {"enqueued": 3, "missed": 10, "skipped": 0}
     assert now.since(None) == now
+
+
+def test_what_is_expected_is_counted_from_zero() -> None:
+    metrics = WorkerMetrics(names=["mail"])
+    metrics.expect("default", "mail")
+
+    labels = {"queue": "default", "name": "mail"}
+    assert value(metrics, "streams_jobs_total", **labels, outcome="dead") == 0
+    assert value(metrics, "streams_dead_letters_total", **labels) == 0
+    assert value(metrics, "streams_retries_total", **labels) == 0
+    assert value(metrics, "streams_replays_total", **labels) == 0
+    metrics.listen(event(Happening.DEAD))
+    assert value(metrics, "streams_jobs_total", **labels, outcome="dead") == 1
+    assert value(metrics, "streams_dead_letters_total", **labels) == 1
+
+
+def test_how_late_the_loop_turns_is_a_histogram() -> None:
+    metrics = WorkerMetrics(names=[])
+    for late_ms in (0, 1, 30, 700):
+        metrics.observe_lag(late_ms)
+
+    assert value(metrics, "streams_loop_lag_seconds_count") == 4
+    assert value(metrics, "streams_loop_lag_seconds_bucket", le="0.001") == 2
+    assert value(metrics, "streams_loop_lag_seconds_bucket", le="0.05") == 3
+    assert value(metrics, "streams_loop_lag_seconds_sum") == pytest.approx(0.731)

@@ -182,3 +182,26 @@ async def test_a_probe_of_a_breaker_that_could_not_begin_is_the_probe_once_it_ca
         await asyncio.sleep(0)
     await run(jobs[2])
     assert started == ["0", "1", "2"]
+
+
+async def test_it_tells_how_many_slots_are_in_use_and_who_waits_for_a_limit() -> None:
+    latch, over = asyncio.Event(), asyncio.Semaphore(0)
+
+    @job(concurrency=1)
+    async def step(payload: Step) -> None:
+        await latch.wait()
+
+    executor = LoopExecutor(WallClock(), lambda event: None, concurrency=3, threads=2)
+    for n in range(4):
+        executor.submit(
+            attempt(definition_of(step), str(n), None), lambda attempt, outcome: over.release()
+        )
+    told = {each.kind: (each.busy, each.slots) for each in executor.told_slots()}
+    assert told == {"loop": (1, 3), "thread": (0, 2)}  # and no processes, if there are none
+    assert executor.held_near() == {"default": 3}
+
+    latch.set()
+    for _ in range(4):
+        await over.acquire()
+    assert executor.told_slots()[0].busy == 0
+    assert executor.held_near() == {}

@@ -136,3 +136,24 @@ def test_nobody_is_to_blame_for_a_process_that_stood_still() -> None:
     assert was_frozen(late_s=2.0, used_s=0.01)
     assert not was_frozen(late_s=2.0, used_s=1.9)  # native code was at work
     assert not was_frozen(late_s=0.01, used_s=0.0)  # a handler sleeps
+
+
+async def test_each_beat_tells_how_late_the_loop_was() -> None:
+    late: list[int] = []
+    beaten = asyncio.Event()
+
+    def on_beat(late_ms: int) -> None:
+        late.append(late_ms)
+        beaten.set()
+
+    watchdog = Watchdog([], lambda name: None, on_beat)
+    watchdog.start()
+    try:
+        await beaten.wait()
+        beaten.clear()
+        seen = len(late)
+        time.sleep(0.2)  # noqa: ASYNC251
+        await beaten.wait()
+        assert late[seen] >= 150
+    finally:
+        watchdog.stop()
