@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
@@ -13,7 +14,7 @@ from prometheus_client.registry import Collector
 from streams.jobs.lifecycle import Happening, LifecycleEvent
 from streams.observe.gauges import QueueGauges, WorkerGauges
 from streams.observe.health import QueueReading, WorkerReading
-from streams.observe.series import Cell, Counters, Durations, Histograms
+from streams.observe.series import Cell, Counters, Durations, Gauges, Histograms
 from streams.observe.sums import SumsCollector, SumsReading
 from streams.wire.schedules import Ticked
 
@@ -29,6 +30,7 @@ ABANDONED: Final = "streams_threads_abandoned_total"
 BLOCKED: Final = "streams_loop_blocked_total"
 CHECKPOINTS: Final = "streams_checkpoints_total"
 TICKS: Final = "streams_schedule_ticks_total"
+MISSED_AT: Final = "streams_schedule_missed_timestamp_seconds"
 LOOP_LAG: Final = "streams_loop_lag_seconds"
 
 UNKNOWN: Final = "unknown"
@@ -77,9 +79,11 @@ class WorkerMetrics:
         read: Read = lambda: (),
         read_worker: Callable[[], WorkerReading] = WorkerReading,
         read_sums: Callable[[], Iterable[SumsReading]] = lambda: (),
+        now: Callable[[], float] = time.time,
     ) -> None:
         self.registry = CollectorRegistry() if registry is None else registry
         self._names = frozenset(names)
+        self._now = now
         by_name = ("queue", "name")
         self._jobs = Counters(JOBS, "Jobs by how they ended.", (*by_name, "outcome"))
         self._wait = Histograms(
@@ -122,6 +126,11 @@ class WorkerMetrics:
             ("schedule", "outcome"),
         )
         ProcessCollector(registry=self.registry)  # memory, processor time, start
+        self._missed = Gauges(
+            MISSED_AT,
+            "When this worker found last that ticks were missed, in seconds since the epoch.",
+            ("schedule",),
+        )
         for collector in (
             self._jobs,
             self._wait,
@@ -130,6 +139,7 @@ class WorkerMetrics:
             self._undecodable,
             self._blocked,
             self._ticks,
+            self._missed,
             self._loop_lag,
             QueueGauges(read),
             WorkerGauges(read_worker),
@@ -174,8 +184,10 @@ class WorkerMetrics:
         """
         labels = (queue, name)
         tally = self._tallies.setdefault(labels, _Tally())
-        for happening in (*ENDINGS, Happening.RETRYING, Happening.REPLAYED):
+        for happening in (*ENDINGS, *self._counters):
             tally.cells[happening] = self._cells(happening, labels)
+        self._undecodable.cell((queue,))
+        self._blocked.cell((name,))
 
     def observe_lag(self, late_ms: int) -> None:
         """The loop turned so much later than it was to."""
@@ -193,6 +205,8 @@ class WorkerMetrics:
             ("skipped", since.skipped),
         ):
             self._ticks.inc((schedule, outcome), number)
+        if since.missed:
+            self._missed.cell((schedule,)).value = int(self._now())
 
     def render(self) -> bytes:
         """Everything in Prometheus' text format."""

@@ -1,4 +1,4 @@
-"""Counters and histograms that cost an addition, and are Prometheus' families when asked.
+"""Counters, gauges and histograms that cost an addition, and are Prometheus' families when asked.
 
 prometheus-client's own take a lock and check their labels for each sample, which is a tenth of the
 time of a short job. Of these, whoever counts holds the cells. They belong to one loop, and are read
@@ -8,10 +8,14 @@ by it.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
-from typing import Final
+from collections.abc import Callable, Iterable, Sequence
+from typing import ClassVar, Final
 
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+)
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
@@ -19,7 +23,7 @@ Labels = tuple[str, ...]
 
 
 class Cell:
-    """One counter."""
+    """One number."""
 
     __slots__ = ("value",)
 
@@ -27,8 +31,10 @@ class Cell:
         self.value = 0
 
 
-class Counters(Collector):
-    """A counter for each combination of labels."""
+class Cells(Collector):
+    """A number for each combination of labels."""
+
+    family: ClassVar[Callable[..., CounterMetricFamily | GaugeMetricFamily]]
 
     def __init__(self, name: str, documentation: str, labels: Sequence[str]) -> None:
         self._name = name
@@ -37,19 +43,31 @@ class Counters(Collector):
         self._cells: dict[Labels, Cell] = {}
 
     def cell(self, labels: Labels) -> Cell:
-        """The counter of these labels, from 0."""
+        """The number of these labels, from 0."""
         return self._cells.setdefault(labels, Cell())
+
+    def collect(self) -> Iterable[Metric]:
+        """The family, with a sample for each combination that there is."""
+        family = self.family(self._name, self._documentation, labels=self._labels)
+        for labels, cell in self._cells.items():
+            family.add_metric(labels, cell.value)
+        return [family]
+
+
+class Counters(Cells):
+    """Counters, which only grow."""
+
+    family = CounterMetricFamily
 
     def inc(self, labels: Labels, by: int = 1) -> None:
         """One more, or several."""
         self.cell(labels).value += by
 
-    def collect(self) -> Iterable[Metric]:
-        """The family, with a sample for each combination that was counted."""
-        family = CounterMetricFamily(self._name, self._documentation, labels=self._labels)
-        for labels, cell in self._cells.items():
-            family.add_metric(labels, cell.value)
-        return [family]
+
+class Gauges(Cells):
+    """Numbers that are set."""
+
+    family = GaugeMetricFamily
 
 
 class Durations:

@@ -16,6 +16,9 @@ logger = logging.getLogger(__name__)
 AUDIT_JOBS: Final = "streams_audit_jobs"
 AUDIT_UNACCOUNTED: Final = "streams_audit_unaccounted"
 
+NOT_ACCEPTED: Final = ("duplicates", "forwarded", "undecodable")
+"""States of AUDIT_JOBS that are records beside those that were accepted."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SumsReading:

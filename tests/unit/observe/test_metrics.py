@@ -179,6 +179,9 @@ def test_what_is_expected_is_counted_from_zero() -> None:
     assert value(metrics, "streams_dead_letters_total", **labels) == 0
     assert value(metrics, "streams_retries_total", **labels) == 0
     assert value(metrics, "streams_replays_total", **labels) == 0
+    assert value(metrics, "streams_duplicates_dropped_total", **labels) == 0
+    assert value(metrics, "streams_undecodable_total", queue="default") == 0
+    assert value(metrics, "streams_loop_blocked_total", name="mail") == 0
     metrics.listen(event(Happening.DEAD))
     assert value(metrics, "streams_jobs_total", **labels, outcome="dead") == 1
     assert value(metrics, "streams_dead_letters_total", **labels) == 1
@@ -193,3 +196,17 @@ def test_how_late_the_loop_turns_is_a_histogram() -> None:
     assert value(metrics, "streams_loop_lag_seconds_bucket", le="0.001") == 2
     assert value(metrics, "streams_loop_lag_seconds_bucket", le="0.05") == 3
     assert value(metrics, "streams_loop_lag_seconds_sum") == pytest.approx(0.731)
+
+
+def test_when_ticks_were_found_missed_is_told_and_stays() -> None:
+    now = 1_000.5
+    metrics = WorkerMetrics(names=[], now=lambda: now)
+    series = "streams_schedule_missed_timestamp_seconds"
+    none = Ticked(last=1, shape="s", queue="default", fired=1)
+
+    metrics.count_ticks("nightly", none)
+    assert value(metrics, series, schedule="nightly") is None
+    metrics.count_ticks("nightly", Ticked(last=9, shape="s", queue="default", missed=3))
+    now = 2_000.5
+    metrics.count_ticks("nightly", none)
+    assert value(metrics, series, schedule="nightly") == 1_000
