@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import sys
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from streams.dev.cache import cache_folder, only_one
 from streams.errors import BrokerUnavailable
 
 KAFKA_VERSION = "4.3.1"
@@ -35,10 +34,10 @@ def kafka_runtime() -> tuple[str, str]:
 
 
 def _jars() -> list[Path]:
-    known = _cache() / f"kafka-{KAFKA_VERSION}.jars"
+    known = cache_folder() / f"kafka-{KAFKA_VERSION}.jars"
     if jars := _read(known):
         return jars
-    with _only_one(known.with_suffix(".lock")):
+    with only_one(known.with_suffix(".lock")):
         if jars := _read(known):  # another process was downloading them
             return jars
         jars = _download()
@@ -61,7 +60,7 @@ def _resolve() -> list[Any]:
     """Kafka and what it needs to run, from Maven Central; nothing of it goes to ~/.m2."""
     from jgo.maven import MavenContext
 
-    maven = MavenContext(repo_cache=_cache() / "maven", local_repos=[])
+    maven = MavenContext(repo_cache=cache_folder() / "maven", local_repos=[])
     wanted, needed = maven.resolver.resolve([maven.create_dependency(_KAFKA)])
     return [
         one.artifact for one in (*wanted, *(n for n in needed if n.scope in ("compile", "runtime")))
@@ -92,18 +91,3 @@ def _download() -> list[Path]:
             f"try again when the network is there, or {_REMEDY}"
         ) from error
     return jars
-
-
-def _cache() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    folder = (Path(base) if base else Path.home() / ".cache") / "jobstreams"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-@contextlib.contextmanager
-def _only_one(path: Path) -> Iterator[None]:
-    """Keep other processes out; the kernel lets go of the lock when its holder ends."""
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
