@@ -1,4 +1,4 @@
-.PHONY: help venv demo bench test test-long check fix lock
+.PHONY: help venv demo bench test test-long check fix graphs lock
 
 help:            ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -27,6 +27,9 @@ check: venv      ## format, lint, types, import contracts
 fix: venv        ## formats and mends what can be mended
 	.venv/bin/ruff format .
 	.venv/bin/ruff check --fix .
+
+graphs: venv     ## makes Grafana's dashboards anew
+	@.venv/bin/python -m streams.dev.graphs deploy/grafana/dashboards
 
 lock: venv       ## resolves the dependencies anew (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes \

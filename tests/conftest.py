@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from prometheus_runtime import Programs, programs
 
 from streams.dev.broker import LocalBroker
 
@@ -50,6 +51,12 @@ def _remove_leftovers() -> None:
             shutil.rmtree(folder, ignore_errors=True)
         except OSError:
             continue  # it runs, as somebody else
+
+
+@pytest.fixture(scope="session")
+def prometheus() -> Programs:
+    """A real Prometheus and its promtool."""
+    return programs()
 
 
 @pytest.fixture(scope="session")

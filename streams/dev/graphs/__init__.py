@@ -1,0 +1,1 @@
+"""Grafana's dashboards, made from the names that the metrics have here."""
