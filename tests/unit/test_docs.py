@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from streams.observe.metrics import WorkerMetrics
 from streams.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -38,6 +39,16 @@ def test_the_defaults_in_the_table_are_those_of_the_settings() -> None:
             value = Settings.model_fields[name.lower()].default
             shown = ",".join(value) if isinstance(value, tuple) else str(value)
             assert (name, default) == (name, shown.lower() if shown == "True" else shown)
+
+
+def test_the_table_of_series_names_each_and_no_other() -> None:
+    text = (ROOT / "docs" / "operations.md").read_text()
+    table = text.partition("### Metrics and health")[2].partition("\n### ")[0]
+    named = re.findall(r"^\| `(streams_[a-z_]+)` \|", table, re.M)
+
+    families = WorkerMetrics(names=[]).registry.collect()
+    there = [f.name + ("_total" if f.type == "counter" else "") for f in families]
+    assert sorted(named) == sorted(name for name in there if name.startswith("streams_"))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
