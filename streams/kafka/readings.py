@@ -70,6 +70,7 @@ class Readings:
             group=options.group,
             abandoned_threads=executor.threads.abandoned,
             slots=tuple(executor.told_slots()),
+            next_ticks=self._engine.schedules.told_due(),
             problems=executor.problems(),
         )
 

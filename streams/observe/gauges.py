@@ -28,6 +28,7 @@ PAUSED: Final = "streams_queue_paused"
 INFO: Final = "streams_worker_info"
 SLOTS: Final = "streams_worker_slots"
 BUSY: Final = "streams_worker_slots_busy"
+NEXT_TICK: Final = "streams_schedule_next_timestamp_seconds"
 ABANDONED_NOW: Final = "streams_abandoned_threads"
 
 
@@ -102,7 +103,7 @@ class WorkerGauges(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """One sample each; slots have one for each kind."""
-        info, slots, busy, abandoned = families = self._families()
+        info, slots, busy, abandoned, next_tick = families = self._families()
         try:
             reading = self._read()
         except Exception:
@@ -113,6 +114,8 @@ class WorkerGauges(Collector):
             slots.add_metric((each.kind,), each.slots)
             busy.add_metric((each.kind,), each.busy)
         abandoned.add_metric((), reading.abandoned_threads)
+        for schedule, at in reading.next_ticks.items():
+            next_tick.add_metric((schedule,), at / 1000)
         return families
 
     @staticmethod
@@ -125,5 +128,10 @@ class WorkerGauges(Collector):
             GaugeMetricFamily(BUSY, "Slots in which an attempt runs.", labels=("kind",)),
             GaugeMetricFamily(
                 ABANDONED_NOW, "Threads that go on though their attempts are over.", labels=()
+            ),
+            GaugeMetricFamily(
+                NEXT_TICK,
+                "When the next tick is due, in seconds since the epoch; none while it is paused.",
+                labels=("schedule",),
             ),
         )

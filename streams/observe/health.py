@@ -41,6 +41,7 @@ class WorkerReading:
     group: str = ""
     abandoned_threads: int = 0  # that go on though their attempts are over
     slots: tuple[SlotsReading, ...] = ()
+    next_ticks: Mapping[str, int] = field(default_factory=dict)  # by schedule, in ms
     problems: tuple[str, ...] = ()  # what keeps handlers from running, and what to do
 
 

@@ -167,6 +167,7 @@ class Schedules:
         self._ticked: dict[str, Ticked] = {}
         self._halts: dict[str, Halt] = {}
         self._next: dict[str, tuple[Schedule, int, int | None]] = {}  # see `_next_due`
+        self._due: dict[str, tuple[str, int]] = {}  # queue, and when the next tick is due
         self._unknown_since: dict[str, int] = {}
         self._ahead: set[str] = set()  # those of which it was said
         self._hidden: set[str] = set()  # added ones whose name is in the code
@@ -180,6 +181,10 @@ class Schedules:
         """Look again: a partition or the control topic is another one than before."""
         if self._in_code or self._control.schedules_version:
             self._wake.set()
+
+    def told_due(self) -> dict[str, int]:
+        """When the next tick is due, of each schedule that is this worker's and not paused."""
+        return {name: at for name, (queue, at) in self._due.items() if self._owns(queue)}
 
     async def run(self) -> None:
         """Enqueue what is due, again and again."""
@@ -211,6 +216,7 @@ class Schedules:
         jobs: list[Append] = []
         ticked: dict[str, Ticked] = {}
         times: list[int] = []
+        due_next: dict[str, tuple[str, int]] = {}
         for seen, planned in enumerate(self._planned.values()):
             if seen % AT_ONCE == AT_ONCE - 1:
                 await asyncio.sleep(0)  # to reckon with thousands takes longer than others can wait
@@ -228,6 +234,7 @@ class Schedules:
                     at = self._next_due(planned, known.last)
                 if at is not None:
                     times.append(at)
+                    due_next[planned.name] = planned.queue, at
             if known != self._ticked.get(planned.name):
                 ticked[planned.name] = known
         ticked |= self._retired(owned, now)
@@ -239,6 +246,7 @@ class Schedules:
         if records:
             # Behind the jobs, and perhaps repeated by the next owner: then they are there twice.
             await self._control.write(records)
+        self._due = due_next  # else those stay which could not be enqueued
         for name, known in ticked.items():
             self._count(name, known.since(self._ticked.get(name)))
         return min(times, default=None)

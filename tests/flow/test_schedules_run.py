@@ -351,3 +351,21 @@ async def test_the_next_tick_of_a_schedule_is_not_reckoned_whenever_another_one_
         await box.advance("2h")
         assert len(times("each_ten")) == 12
         assert reckoned.count("@yearly") == 1
+
+
+async def test_when_the_next_tick_is_due_is_told_by_whoever_enqueues_it():
+    async with Sandbox(each_ten, strict) as box:
+        await box.cluster.settle()
+        schedules = box.cluster.workers[0].engine.schedules
+        start = box.cluster.clock.now()
+        due = schedules.told_due()
+        assert due == {"each_ten": start + 400_000, "strict": start + 2_800_000}
+        await box.advance("400s")
+        assert schedules.told_due()["each_ten"] == start + 1_000_000
+        # one that is paused has none
+        await pause(box, "each_ten", is_paused=True)
+        assert schedules.told_due().keys() == {"strict"}
+        # and who has lost the partition tells of none
+        await kill_all(box)
+        assert schedules.told_due() == {}
+        await crash(box)

@@ -11,6 +11,7 @@ from streams.dev.graphs.queries import (
     deriv,
     grown,
     grown_from_nothing,
+    lowest,
     rate,
     total,
 )
@@ -103,6 +104,16 @@ SCHEDULES: Final = Row(
             ],
         ),
         Table(
+            title="Next runs",
+            about="When the next tick of each schedule is due. One that is past, and stays past, "
+            "can't be enqueued: after two minutes it alarms. A paused schedule is not here.",
+            queries=[Query(f"{lowest(ALL.of(gauges.NEXT_TICK), 'schedule')} * 1000")],
+            labels=("schedule",),
+            columns=("next",),
+            sort_by="next",
+            unit=unit.SINCE,
+        ),
+        Table(
             title="Ticks within the time that is shown",
             about="Enqueued; missed, as no worker was there; skipped: missed, and by the "
             "schedule's policy not run.",
@@ -118,6 +129,7 @@ SCHEDULES: Final = Row(
             labels=("schedule",),
             columns=("enqueued", "missed", "skipped"),
             sort_by="missed",
+            width=24,
         ),
     ],
 )

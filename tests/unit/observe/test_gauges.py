@@ -31,6 +31,7 @@ WORKER = WorkerReading(
     group="workers",
     abandoned_threads=2,
     slots=(SlotsReading(kind="loop", slots=100, busy=40),),
+    next_ticks={"nightly": 12_500},
 )
 
 
@@ -52,6 +53,7 @@ WORKER = WorkerReading(
         'streams_worker_slots{kind="loop"} 100.0',
         'streams_worker_slots_busy{kind="loop"} 40.0',
         "streams_abandoned_threads 2.0",
+        'streams_schedule_next_timestamp_seconds{schedule="nightly"} 12.5',
     ],
 )
 def test_each_reading_has_a_sample(line: str) -> None:
