@@ -223,6 +223,11 @@ class Table(Panel):
         return {"range": False, "instant": True, "format": "table"}
 
     @property
+    def defaults(self) -> dict[str, Any]:
+        # `increase` reckons with parts of what it counts.
+        return {"unit": self.unit, **({"decimals": 0} if self.unit == NUMBER else {})}
+
+    @property
     def overrides(self) -> list[dict[str, Any]]:
         return []
 
