@@ -11,7 +11,7 @@ from streams.dev.graphs.queries import (
     deriv,
     grown,
     grown_from_nothing,
-    lowest,
+    highest,
     rate,
     total,
 )
@@ -107,10 +107,11 @@ SCHEDULES: Final = Row(
             title="Next runs",
             about="When the next tick of each schedule is due. One that is past, and stays past, "
             "can't be enqueued: after two minutes it alarms. A paused schedule is not here.",
-            queries=[Query(f"{lowest(ALL.of(gauges.NEXT_TICK), 'schedule')} * 1000")],
+            queries=[Query(f"{highest(ALL.of(gauges.NEXT_TICK), 'schedule')} * 1000")],
             labels=("schedule",),
             columns=("next",),
             sort_by="next",
+            rising=True,
             unit=unit.SINCE,
         ),
         Table(

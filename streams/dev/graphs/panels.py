@@ -19,6 +19,8 @@ NUMBER: Final = "short"
 BYTES: Final = "bytes"
 SINCE: Final = "dateTimeFromNow"
 
+WIDE: Final = 12  # so wide a panel has room for the figures of its series
+
 Step = tuple[float | None, str]
 """From which value on, and in which colour; None: from the lowest."""
 
@@ -156,9 +158,10 @@ class Lines(Panel):
         return {
             "legend": {
                 "showLegend": True,
-                "displayMode": "table",
+                # A table of a few queues would take half of a narrow panel.
+                "displayMode": "table" if self.width >= WIDE else "list",
                 "placement": "bottom",
-                "calcs": ["lastNotNull", "max"],
+                "calcs": ["lastNotNull", "max"] if self.width >= WIDE else [],
             },
             "tooltip": {"mode": "multi", "sort": "desc"},
         }
@@ -213,6 +216,7 @@ class Table(Panel):
     labels: Sequence[str]
     columns: Sequence[str]  # the name of each query's value
     sort_by: str
+    rising: bool = False
 
     @property
     def kind(self) -> str:
@@ -236,7 +240,7 @@ class Table(Panel):
         return {
             "showHeader": True,
             "cellHeight": "sm",
-            "sortBy": [{"displayName": self.sort_by, "desc": True}],
+            "sortBy": [{"displayName": self.sort_by, "desc": not self.rising}],
         }
 
     @property

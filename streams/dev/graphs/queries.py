@@ -31,11 +31,6 @@ def highest(series: str, *by: str) -> str:
     return f"max by ({', '.join(by)}) ({series})" if by else f"max({series})"
 
 
-def lowest(series: str, *by: str) -> str:
-    """The lowest, for each combination of these labels."""
-    return f"min by ({', '.join(by)}) ({series})" if by else f"min({series})"
-
-
 def rate(counter: str) -> str:
     """How much it grows in a second."""
     return f"rate({counter}[{EVERY}])"
