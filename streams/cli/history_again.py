@@ -29,8 +29,11 @@ def run_again(order: Order, *, queue: str, run: str, rate: str, dry_run: bool, y
         fail(f"--rate: {error}", exits.USAGE)
     if dry_run or not yes:
         events, jobs = asyncio.run(_count(order, queue))
-        if dry_run or not jobs:
+        if dry_run:
             _print_count(order, events, jobs)
+        if not jobs:
+            fail(f"there are no such events: {order.told}", exits.NOT_FOUND)
+        if dry_run:
             return
         total = sum(jobs.values())
         told = ", ".join(f"{count:,} of {name}" for name, count in jobs.items())
@@ -46,6 +49,8 @@ def run_again(order: Order, *, queue: str, run: str, rate: str, dry_run: bool, y
         )
         raise
     _print_sent(order, queue, run, so_far)
+    if not so_far.there and not so_far.too_large and not so_far.sent:
+        fail(f"there are no such events: {order.told}", exits.NOT_FOUND)
 
 
 async def _count(order: Order, queue: str) -> tuple[int, Counter[str]]:
@@ -141,9 +146,7 @@ async def _warn_if_unserved(order: Order, queue: str) -> None:
 def _print_count(order: Order, events: int, jobs: Counter[str]) -> None:
     if order.as_json:
         print_json({"events": events, "jobs": dict(jobs)})
-    elif not jobs:
-        print(f"there are no such events: {order.told}")
-    else:
+    elif jobs:
         print_table(("job", "would run"), [(name, f"{n:,}") for name, n in jobs.items()])
         print(f"{events:,} events; nothing was sent")
 
@@ -166,6 +169,8 @@ def _print_sent(order: Order, queue: str, run: str, so_far: SentAgain) -> None:
                 "tooLarge": so_far.too_large,
             }
         )
+        return
+    if not sent and not so_far.there:
         return
     before = f"; {so_far.there:,} had been before" if so_far.there else ""
     print(f"{sent:,} jobs were sent to the queue {queue} as --run {run}{before}")

@@ -62,16 +62,19 @@ def replay(
         None, help="The job's key, with or without its scope.", show_default=False
     ),
     limit: int | None = typer.Option(
-        None, min=1, help="The first so many events.", show_default=False
+        None, min=1, help="The oldest so many events.", show_default=False
     ),
     shadow: bool = typer.Option(
         False, "--shadow", help="Send nothing, and compare with what is on record."
     ),
     concurrency: int = typer.Option(10, min=1, help="In shadow: jobs side by side."),
     ignore: list[str] = typer.Option(
-        [], help="In shadow: a field of results and payloads that need not be the same."
+        [],
+        help="In shadow: a field of results and payloads that is left out; may be given again.",
     ),
-    show: int = typer.Option(10, min=0, help="In shadow: how many differences are shown."),
+    show: int = typer.Option(
+        10, min=0, help="In shadow: how many differences, and jobs with no record, are shown."
+    ),
     queue: str = typer.Option("history", help="Real jobs: the queue that they go to."),
     run: str | None = typer.Option(
         None, help="Real jobs: the replay's name; the same one goes on.", show_default=False
@@ -81,7 +84,10 @@ def replay(
     yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask."),
     as_json: bool = JSON,
 ) -> None:
-    """Replay old events; with --shadow exit code 1 if a job comes to something else."""
+    """Replay old events; exit code 3 if there are none.
+
+    With --shadow exit code 1 if a job comes to something else, 3 if nothing could be compared.
+    """
     from streams.cli.handlers import loaded
 
     now = int(time.time() * 1000)
@@ -92,6 +98,10 @@ def replay(
         fail("--run and --dry-run are for real jobs: leave them out, or --shadow", exits.USAGE)
     if run is not None and not _RUN.fullmatch(run):
         fail(f"--run {run}: up to 64 letters, digits, dots, hyphens, underscores", exits.USAGE)
+    for field in ignore:
+        if "," in field or not field.strip():
+            each = " ".join(f"--ignore {part.strip()}" for part in field.split(",") if part.strip())
+            fail(f"--ignore {field!r} is no field: write {each or '--ignore FIELD'}", exits.USAGE)
     settings, registry = loaded(to_run=shadow)
     given = [("since", since), ("until", until), *(("job", each) for each in job)]
     given += [("key", key), ("limit", None if limit is None else str(limit))]

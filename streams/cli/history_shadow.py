@@ -1,48 +1,61 @@
-"""`streams history replay --shadow`: what differs, for people and for programs."""
+"""`streams history replay --shadow`: handlers in a process of their own, and how that ended."""
 
 from __future__ import annotations
 
-import asyncio
 import os
+import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from streams.cli import exits
-from streams.cli.output import ask, print_blocks, print_json, print_table, show_time
+from streams.cli.output import ask, fail, print_json
 
 if TYPE_CHECKING:
     from streams.cli.history_replay import Order
-    from streams.jobs.outcome import StoredResult
-    from streams.replay.shadow_report import Compared, ShadowReport
-    from streams.settings import Settings
-    from streams.worker.children import Appends
-    from streams.worker.ports import Processes
+    from streams.replay.marks import Marked
 
 
 def run_shadow(
     order: Order, *, concurrency: int, ignored: frozenset[str], shown: int, yes: bool
 ) -> None:
-    """Run it, and end the command: with exit code 1 if something differs."""
-    from streams.replay.shadow_report import ShadowReport
+    """Run it, and end the command: with exit code 1 if something differs.
+
+    What a handler can do to a process, down to ending it, it does to one that we start: so whatever
+    it is, there is somebody left to tell of it, and the exit code is ours.
+    """
+    from streams.cli.shadow_run import ShadowOrder
+    from streams.replay.marks import read_marks
 
     _warn_of_effects(order, yes)
-    report = ShadowReport(shown)
-    report.begin([each.name for each in order.jobs])
-    notes: list[str] = []
-    try:
-        with _output_kept():
-            asyncio.run(_replay(order, report, notes, concurrency, ignored))
-    except KeyboardInterrupt:
-        notes.append("interrupted: this is what was found until then")
-        _print(order, report, notes)
-        raise
-    _print(order, report, notes)
-    if report.different:
-        raise typer.Exit(exits.NEGATIVE)
+    asked = ShadowOrder(
+        path=tuple(sys.path),
+        event=order.event,
+        jobs=tuple(each.name for each in order.jobs),
+        since=order.since,
+        until=order.until,
+        now=order.now,
+        key=order.key,
+        limit=order.limit,
+        as_json=order.as_json,
+        told=order.told,
+        concurrency=concurrency,
+        ignored=tuple(sorted(ignored)),
+        shown=shown,
+    )
+    with TemporaryDirectory(prefix="streams-shadow-") as folder:
+        marks = Path(folder) / "marks"
+        ended = _run_apart(asked.encode(), marks)
+        found = read_marks(marks)
+    if found.code is not None:
+        raise typer.Exit(found.code)
+    _tell_end(order, ended, found)
 
 
 def _warn_of_effects(order: Order, yes: bool) -> None:
@@ -59,196 +72,63 @@ def _warn_of_effects(order: Order, yes: bool) -> None:
         ask("Run it?")
 
 
-async def _replay(
-    order: Order, report: ShadowReport, notes: list[str], concurrency: int, ignored: frozenset[str]
-) -> None:
-    from rich.console import Console
-    from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
-
-    from streams.durations import to_ms
-    from streams.kafka.clock import WallClock
-    from streams.replay.chosen import Chosen
-    from streams.replay.history import open_history
-    from streams.replay.recorded import read_recorded
-    from streams.replay.shadow import Shadow
-    from streams.replay.shadow_replay import ShadowReplay
-    from streams.wire.topics import TopicNames
-
-    settings, registry = order.settings, order.registry
-    names = TopicNames(settings.prefix)
-    shadow = Shadow(
-        order.jobs,
-        WallClock(),
-        names,
-        concurrency=concurrency,
-        threads=concurrency,
-        processes=lambda log: _processes(settings, order, log, concurrency),
-    )
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), MofNCompleteColumn())
-    progress = Progress(
-        *columns, console=Console(stderr=True), transient=True, redirect_stdout=False
-    )
-    history = open_history(
-        settings.bootstrap_servers,
-        names.event(order.event),
-        order.event,
-        since=order.since,
-        until=order.until,
-    )
-    with progress:
-        bar = progress.add_task("reading what was recorded", total=None)
-        async with (
-            history as past,
-            read_recorded(
-                settings.bootstrap_servers,
-                names,
-                queues=settings.queues,
-                events=sorted(registry.event_types()),
-                jobs=[each.name for each in order.jobs],
-                since=order.since,
-                trimmed=order.now - to_ms(settings.trim_after),
-            ) as recorded,
-            shadow,
-        ):
-            if past.is_cut:
-                notes.append("the topic has not kept all events since then")
-            progress.update(bar, description="events", total=past.total)
-            chosen = Chosen(shadow.definitions, key=order.key, limit=order.limit)
-            replay = ShadowReplay(
-                shadow,
-                recorded,
-                report,
-                lambda stored: _fetch(settings, stored),
-                side_by_side=concurrency,
-                ignored=ignored,
-            )
-
-            def told() -> None:
-                report.events, report.unreadable = chosen.events, chosen.unreadable
-                progress.update(bar, completed=past.looked_at)
-
-            await replay.run(chosen.of(past.events()), told)
-            told()
-
-
-def _processes(settings: Settings, order: Order, log: Appends, concurrency: int) -> Processes:
-    from streams.worker.processes import PoolOptions, ProcessPool, cores, modules_of
-
-    options = PoolOptions(
-        modules=modules_of(order.jobs),
-        count=min(concurrency, settings.processes or cores()),
-        jobs_max=settings.process_jobs,
-        memory_max=settings.process_memory_mb * 1024 * 1024,
-        prefix=settings.prefix,
-        log_format=settings.log_format,
-        log_level=settings.log_level.upper(),
-    )
-    return ProcessPool(options, log)
-
-
-async def _fetch(settings: Settings, stored: StoredResult) -> bytes:
-    from streams.wire.objects import open_objects
-
-    return await open_objects(settings.objects_at).get(stored.path)
+def _run_apart(asked: bytes, marks: Path) -> int:
+    """Run the other process to its end, whatever that is."""
+    program = [sys.executable, "-m", "streams.cli.shadow_run", str(marks), str(os.getpid())]
+    # A session of its own: Ctrl-C is ours, and reaches it once.
+    child = subprocess.Popen(program, stdin=subprocess.PIPE, start_new_session=True)
+    with _passed_on(child):
+        assert child.stdin is not None
+        try:
+            child.stdin.write(asked)
+            child.stdin.close()
+        except BrokenPipeError:  # it has ended already: its exit code says how
+            pass
+        return child.wait()
 
 
 @contextmanager
-def _output_kept() -> Iterator[None]:
-    """Standard output is for the report: what handlers print, in whichever process, is not it."""
-    sys.stdout.flush()
-    kept = os.dup(1)
+def _passed_on(child: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Who interrupts us, interrupts the handlers; what they had found is told then."""
+    before = {
+        number: signal.signal(number, lambda *_: child.send_signal(signal.SIGINT))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
-        os.dup2(2, 1)
         yield
     finally:
-        sys.stdout.flush()
-        os.dup2(kept, 1)
-        os.close(kept)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
-def _print(order: Order, report: ShadowReport, notes: list[str]) -> None:
-    from streams.durations import to_ms
-    from streams.replay.recorded import NO_RECORD
+def _tell_end(order: Order, code: int, found: Marked) -> None:
+    """Say what ran when the process of the handlers ended; the end of the command."""
+    from streams.worker.process import told_end
 
-    kept = order.settings.ledger_kept
-    if report.why_unrecorded[NO_RECORD] and order.since < order.now - to_ms(kept):
-        notes.append(f"jobs are on record for {kept} after their end: see STREAMS_LEDGER_KEPT")
-    if report.unreadable:
-        notes.append(f"{report.unreadable:,} events can't be read")
-    for note in notes:
-        print(f"streams: {note}", file=sys.stderr)
+    how = told_end(code)
     if order.as_json:
-        print_json(_plain(report))
-        return
-    if not report.events:
-        print(f"there are no such events: {order.told}")
-        return
-    print_table(
-        ("job", "same", "different", "unrecorded"),
-        [
-            (job, f"{counts.same:,}", f"{counts.different:,}", f"{counts.unrecorded:,}")
-            for job, counts in report.by_job.items()
-        ],
-    )
-    print_blocks(_block(each) for each in report.shown)
-    more = report.different - len(report.shown)
-    if more > 0:
-        print(f"{more:,} more differ: --show {report.different} shows them all")
-    if report.unrecorded:
-        why = ", ".join(f"{count:,}: {text}" for text, count in report.why_unrecorded.items())
-        now = ", ".join(f"{count:,} {ended}" for ended, count in report.ended_unrecorded.items())
-        print(f"nothing to compare with ({why}); in shadow {now or 'none ran'}")
-    if report.sent:
-        held = ", ".join(f"{count:,} {name}" for name, count in report.sent.most_common())
-        unknown = f" ({report.sent_unknown:,} not compared)" if report.sent_unknown else ""
-        print(f"held back: {held}{unknown}")
-    print(f"{report.events:,} events, {report.jobs:,} jobs: {report.different:,} differ")
-
-
-def _block(one: Compared) -> tuple[str, list[tuple[str, str]]]:
-    lines = [
-        ("event", f"{one.event} of {show_time(one.time)}, {one.place}"),
-        ("key", one.key or ""),
-    ]
-    for each in one.differences:
-        lines += [(f"{each.what} then", each.then), ("now", each.now)]
-    return f"{one.job}  {one.id}", lines
-
-
-def _plain(report: ShadowReport) -> dict[str, Any]:
-    return {
-        "events": report.events,
-        "unreadable": report.unreadable,
-        "jobs": report.jobs,
-        "same": report.same,
-        "different": report.different,
-        "unrecorded": report.unrecorded,
-        "byJob": {
-            job: {
-                "same": counts.same,
-                "different": counts.different,
-                "unrecorded": counts.unrecorded,
-            }
-            for job, counts in report.by_job.items()
-        },
-        "byWhat": dict(report.by_what),
-        "whyUnrecorded": dict(report.why_unrecorded),
-        "unrecordedNow": dict(report.ended_unrecorded),
-        "heldBack": dict(report.sent),
-        "heldBackNotCompared": report.sent_unknown,
-        "differences": [
+        print_json(
             {
-                "job": one.job,
-                "id": one.id,
-                "key": one.key,
-                "event": one.event,
-                "place": one.place,
-                "time": one.time,
-                "differences": [
-                    {"what": each.what, "then": each.then, "now": each.now}
-                    for each in one.differences
-                ],
+                "ended": how,
+                "jobs": found.jobs,
+                "different": found.different,
+                "running": found.running,
             }
-            for one in report.shown
-        ],
-    }
+        )
+    fail(f"the process that runs the handlers {how}; {_what_ran(found)}", exits.NEGATIVE)
+
+
+def _what_ran(found: Marked) -> str:
+    over = f"{found.jobs:,} jobs were over, of which {found.different:,} differ"
+    if not found.running:
+        return f"no job ran then; {over}"
+    one_of = (
+        "this job ran" if len(found.running) == 1 else "these jobs ran, and one may have done it"
+    )
+    lines = (_told(each) for each in found.running)
+    return "\n".join([f"{over}; {one_of}:", *lines])
+
+
+def _told(job: dict[str, Any]) -> str:
+    said = (job.get("job"), job.get("id"), job.get("event") and f"of event {job['event']}")
+    return "  " + "  ".join(each for each in (*said, job.get("place")) if each)

@@ -140,7 +140,12 @@ class Shadow:
                 result = await self._objects.get(stored.path)
                 return Account(ended=Ended.COMPLETED, result=result)
             case Retrying(failure=failure) | Dead(failure=failure):
-                return Account(ended=Ended.FAILED, error=failure.type, message=failure.message)
+                return Account(
+                    ended=Ended.FAILED,
+                    error=failure.type,
+                    message=failure.message,
+                    trace=failure.trace,
+                )
             case Discarded(reason=reason):
                 return Account(ended=Ended.DISCARDED, message=reason)
             case Snoozed(for_ms=ms):

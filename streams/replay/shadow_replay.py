@@ -14,6 +14,7 @@ from streams.replay.chosen import EventWithJobs
 from streams.replay.comparing import Account, Difference, Sent, differences
 from streams.replay.history import OldEvent
 from streams.replay.in_order import InOrder
+from streams.replay.marks import Marks
 from streams.replay.recorded import Recorded, account_of, ended_its_worker
 from streams.replay.shadow import Run, Shadow
 from streams.replay.shadow_report import Compared, ShadowReport
@@ -26,7 +27,8 @@ Fetch = Callable[[StoredResult], Awaitable[bytes]]
 class ShadowReplay:
     """Runs the jobs of events, those of a key in their order, and reports.
 
-    `fetch` gets a large result of then. `ignored` are fields that are not compared.
+    `fetch` gets a large result of then. `ignored` are fields that are not compared. `marks`: where
+    it is said what runs.
     """
 
     def __init__(
@@ -38,12 +40,14 @@ class ShadowReplay:
         *,
         side_by_side: int,
         ignored: frozenset[str] = frozenset(),
+        marks: Marks | None = None,
     ) -> None:
         self._shadow = shadow
         self._recorded = recorded
         self._report = report
         self._fetch = fetch
         self._ignored = ignored
+        self._marks = marks
         self._work = InOrder(side_by_side)
 
     async def run(
@@ -71,17 +75,29 @@ class ShadowReplay:
             time=old.record.timestamp,
         )
         if ended_its_worker(found):  # it would end us
-            self._report.take(replace(compared, unrecorded="it ended its worker, and is not run"))
+            self._take(replace(compared, unrecorded="it ended its worker, and is not run"))
             return
-        run = await self._shadow.run(job, definition)
+        run = await self._run(job, definition, compared)
         compared = replace(compared, now=run.account, sent=tuple(each.name for each in run.sent))
         then = account_of(found)
         if isinstance(then, Account) and found is not None:
             then = await self._with_result(then, found)
         if isinstance(then, str) or found is None:
-            self._report.take(replace(compared, unrecorded=str(then)))
+            self._take(replace(compared, unrecorded=str(then)))
             return
-        self._report.take(self._beside(compared, then, found, run))
+        self._take(self._beside(compared, then, found, run))
+
+    async def _run(self, job: Envelope, definition: JobDefinition, compared: Compared) -> Run:
+        if self._marks is None:
+            return await self._shadow.run(job, definition)
+        told = {name: getattr(compared, name) for name in ("job", "id", "key", "event", "place")}
+        with self._marks.running(told):
+            return await self._shadow.run(job, definition)
+
+    def _take(self, one: Compared) -> None:
+        self._report.take(one)
+        if self._marks is not None:
+            self._marks.count(self._report.jobs, self._report.different)
 
     async def _with_result(self, then: Account, found: OpenEntry | LedgerRecord) -> Account | str:
         if isinstance(found, LedgerRecord) and found.stored is not None:
@@ -102,6 +118,7 @@ class ShadowReplay:
             run.account,
             sent=tuple(Sent(name=e.name, key=e.key, payload=e.payload) for e in known),
         )
+        self._report.note_fields(then, now)
         told = differences(then, now, self._ignored)
         if found.job.ordering_key != compared.key:
             before, after = _shown(found.job.ordering_key), _shown(compared.key)

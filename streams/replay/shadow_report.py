@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
-from streams.replay.comparing import Account, Difference
+from streams.replay.comparing import Account, Difference, Ended, fields_of
+
+FIELDS_KEPT: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,9 +40,11 @@ class Counts:
 
 @dataclass(slots=True)
 class ShadowReport:
-    """At most `shown_max` differences are kept, the first ones of the oldest events."""
+    """At most `shown_max` differences are kept, those that are found first; of the jobs that have
+    nothing beside them as many, and before others those that fail."""
 
     shown_max: int
+    ignored: frozenset[str] = frozenset()  # fields
     events: int = 0
     unreadable: int = 0  # events
     by_job: dict[str, Counts] = field(default_factory=dict)
@@ -49,6 +54,14 @@ class ShadowReport:
     sent: Counter[str] = field(default_factory=Counter)  # what was held back, by its name
     sent_unknown: int = 0  # of that, what nobody can compare any more
     shown: list[Compared] = field(default_factory=list)
+    fields: set[str] = field(default_factory=set)  # that were seen, until all of `ignored` were
+    _alone_failed: list[Compared] = field(default_factory=list)
+    _alone_else: list[Compared] = field(default_factory=list)
+
+    @property
+    def shown_alone(self) -> list[Compared]:
+        """Some of those that ran and have nothing to be compared with."""
+        return [*self._alone_failed, *self._alone_else][: self.shown_max]
 
     @property
     def jobs(self) -> int:
@@ -70,6 +83,23 @@ class ShadowReport:
         """Those of which nobody knows."""
         return sum(each.unrecorded for each in self.by_job.values())
 
+    @property
+    def compared(self) -> int:
+        """Those that stood beside a record."""
+        return self.same + self.different
+
+    @property
+    def never_seen(self) -> list[str]:
+        """Fields that are ignored, and that nothing has which was compared."""
+        return sorted(self.ignored - self.fields) if self.compared else []
+
+    def note_fields(self, *accounts: Account) -> None:
+        """Note which fields there are; once those that are ignored were seen, that is enough."""
+        for each in accounts if self.ignored - self.fields else ():
+            found = fields_of(each)
+            room = FIELDS_KEPT - len(self.fields)
+            self.fields |= found if len(found) <= room else (found & self.ignored)
+
     def begin(self, jobs: Sequence[str]) -> None:
         """Jobs with these names run; one that has none is told, too."""
         self.by_job.update({job: Counts() for job in jobs})
@@ -84,6 +114,10 @@ class ShadowReport:
             self.why_unrecorded[one.unrecorded] += 1
             if one.now is not None:
                 self.ended_unrecorded[str(one.now.ended)] += 1
+                is_failed = one.now.ended is Ended.FAILED
+                kept = self._alone_failed if is_failed else self._alone_else
+                if len(kept) < self.shown_max:
+                    kept.append(one)
         elif one.differences:
             counts.different += 1
             self.by_what.update(each.what for each in one.differences)

@@ -165,6 +165,12 @@ async def test_one_attempt_is_all_and_says_how_it_ended(how: str, account: Accou
         assert (await run(shadow, event(how=how))).account == account
 
 
+async def test_a_failure_says_where_it_was() -> None:
+    async with shadow_of(on_loop) as shadow:
+        found = await run(shadow, event(how="fails"))
+    assert 'raise KeyError("order")' in found.account.trace
+
+
 async def test_a_timeout_holds_and_is_a_failure() -> None:
     async with shadow_of(in_time) as shadow:
         found = await run(shadow, event())

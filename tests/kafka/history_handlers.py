@@ -29,6 +29,8 @@ async def welcome(user: SignedUp, ctx: JobContext) -> dict[str, object]:
     if "hangs" in CHANGED and user.user_id == USERS - 1:
         effects.write("hangs")
         await asyncio.Event().wait()
+    if ctx.shadow and "ends" in CHANGED and user.user_id == 4:
+        os._exit(0)
     if user.user_id == 3:
         raise PermanentError("this one never works")
     if "raises" in CHANGED and user.user_id == 4:

@@ -143,9 +143,24 @@ async def test_a_shadow_replay_tells_what_new_code_would_change_and_changes_noth
     said = await new.run(*replay[:-1], "--ignore", "at", "--key", "4")
     assert said.code == 1
     assert "failed: KeyError: 'address'" in said.output
+    assert 'raise KeyError("address")' in said.output
     assert "1 events, 3 jobs: 1 differ" in said.output
     said = await new.run(*replay, "--ignore", "at", "--limit", "2", "--job", "measure")
     assert (said.code, said.json["events"], said.json["same"]) == (0, 2, 2)
+
+    # and a field that nothing has is no field
+    said = await cli.run(*replay, "--ignore", "att", "--job", "welcome")
+    assert (said.code, said.json["different"]) == (2, USERS - 1), said
+    assert "--ignore att: nothing that was compared has this field; did you" in said.errors
+
+    # and code that ends its process is named
+    monkeypatch.setenv("CHANGED", "ends")
+    ending = Cli(kafka, prefix, "history_handlers")
+    said = await ending.run(*replay, "--job", "welcome")
+    assert said.code == 1, said
+    assert "ended with exit code 0" in said.errors
+    assert "welcome" in said.errors
+    assert "4" in {one["key"].partition(":")[2] for one in said.json["running"]}
 
     # and nothing was sent, written, or done
     assert await ends(kafka, prefix) == before
@@ -225,6 +240,27 @@ async def test_who_interrupts_a_shadow_replay_is_told_what_was_found(
     assert said.json["unrecorded"] == USERS - 1
     assert said.json["whyUnrecorded"] == {"no record of it is left": USERS - 1}
     assert said.json["unrecordedNow"] == {"completed": USERS - 2, "failed": 1}
+    failed, *_ = said.json["unrecordedShown"]
+    assert failed["failed"]["error"] == "streams.errors.PermanentError"
+    assert "this one never works" in failed["failed"]["trace"]
+
+
+async def test_where_nothing_is_found_or_nothing_is_on_record_the_exit_code_says_so(
+    kafka: str, prefix: str, variables: dict[str, str]
+) -> None:
+    await create_topics(kafka, prefix, queues=QUEUES, events=["user.signed_up"])
+    cli = Cli(kafka, prefix, "history_handlers")
+    replay = ("history", "replay", "user.signed_up", *SINCE, "--job", "in_vain")
+    for how in ("--shadow", "--dry-run", "--yes"):
+        said = await cli.run(*replay, how)
+        assert said.code == 3, said
+        assert f"there are no such events: user.signed_up {' '.join(SINCE)}" in said.errors
+
+    async with JobClient(kafka, source="web", prefix=prefix) as client:
+        await client.emit(SignedUp(user_id=1))
+    said = await cli.run(*replay, "--shadow")
+    assert said.code == 3, said
+    assert "nothing was compared" in said.errors
 
 
 async def test_a_replay_keeps_its_rate_and_the_order_of_each_key(

@@ -53,6 +53,11 @@ def run(*arguments: str) -> int:
         (("shop.ordered", "--since", "1h", "--until", "2h"), "--since 1h is not before 2h"),
         (("shop.ordered", "--since", "1h", "--shadow", "--run", "x"), "are for real jobs"),
         (("shop.ordered", "--since", "1h", "--run", "a b"), "--run a b: up to 64 letters"),
+        (
+            ("shop.ordered", "--since", "1h", "--shadow", "--ignore", "at,id"),
+            "--ignore 'at,id' is no field: write --ignore at --ignore id",
+        ),
+        (("shop.ordered", "--since", "1h", "--ignore", ""), "write --ignore FIELD"),
         (("shop.ordered", "--since", "1h", "--rate", "fast"), "--rate: 'fast' is no rate"),
     ],
 )
@@ -63,10 +68,9 @@ def test_what_makes_no_sense_is_usage(
     assert said in " ".join(capsys.readouterr().err.split())
 
 
-def test_without_a_broker_it_says_so(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_a_broker_it_says_so(capfd: pytest.CaptureFixture[str]) -> None:
     assert run("shop.ordered", "--since", "1h", "--shadow") == exits.NO_BROKER
-    said = capsys.readouterr()
+    said = capfd.readouterr()
+    assert "no Kafka broker answered" in said.err
     assert "ship, bill: what it does beside ctx.enqueue" in said.err
     assert said.out == ""

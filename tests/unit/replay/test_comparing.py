@@ -6,7 +6,16 @@ from typing import Any
 
 import pytest
 
-from streams.replay.comparing import Account, Difference, Ended, Sent, differences
+from streams.replay.comparing import (
+    TOLD_MAX,
+    Account,
+    Difference,
+    Ended,
+    Sent,
+    around_difference,
+    differences,
+    fields_of,
+)
 
 
 def completed(result: bytes | None = None, **more: Any) -> Account:
@@ -71,10 +80,54 @@ def test_fields_that_are_ignored_are_so_wherever_they_are() -> None:
     assert differences(then, now, frozenset({"at"})) == ()
 
 
-def test_what_is_told_is_bounded() -> None:
+def test_all_of_a_difference_is_there() -> None:
     many = sent(*(b"%d" % number for number in range(9)))
     (children,) = differences(completed(), completed(sent=many))
-    assert children.now == "mail 0; mail 1; mail 2; mail 3; mail 4; 4 more"
+    assert children.now == "; ".join(f"mail {number}" for number in range(9))
 
     (result,) = differences(completed(), completed(b'"%s"' % (b"x" * 10_000)))
-    assert len(result.now) < 600
+    assert len(result.now) == 10_002
+
+
+def test_what_is_very_large_is_bounded() -> None:
+    (result,) = differences(completed(), completed(b'"%s"' % (b"x" * 3_000_000)))
+    assert TOLD_MAX < len(result.now) < TOLD_MAX + 100
+    assert result.now.endswith("... (3,000,002 characters)")
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "at"),
+    [
+        (b"1", b"2", ""),
+        (b'{"a":{"b":1}}', b'{"a":{"b":2}}', "a.b"),
+        (
+            b'{"a":1,"rows":[{"id":1},{"id":2}]}',
+            b'{"a":1,"rows":[{"id":1},{"id":3}]}',
+            "rows[1].id",
+        ),
+        (b"[1,2]", b"[1,2,3]", "[2]"),
+        (b'{"a":[1]}', b'{"a":{"b":1}}', "a"),
+        (b'{"b":1}', b'{"a":1,"b":2}', "a"),
+        (b'{"a":1}', b'{"a":true}', "a"),
+        (b"not json", b"1", ""),
+    ],
+)
+def test_where_results_begin_to_differ(then: bytes, now: bytes, at: str) -> None:
+    (result,) = differences(completed(then), completed(now))
+    assert result.at == at
+
+
+def test_of_long_texts_that_part_is_shown_in_which_they_begin_to_differ() -> None:
+    then, now = "a" * 3_000 + "b" + "c" * 3_000, "a" * 3_000 + "d" + "c" * 3_000
+    before, after = around_difference(then, now, 500)
+    assert "aab" in before
+    assert "aad" in after
+    assert after.endswith("(differs from character 3,001 of 6,001 on)")
+    assert len(before) < 600
+    assert around_difference("a", "b" * 500, 500) == ("a", "b" * 500)
+    assert around_difference("a" * 600, "a" * 900, 500)[0].endswith("after 600 characters)")
+
+
+def test_fields_are_found_wherever_they_are() -> None:
+    account = completed(b'{"at": [{"id": {"x": 1}}]}', sent=sent(b'{"how": 1}', b"no json"))
+    assert fields_of(account) == {"at", "id", "x", "how"}
