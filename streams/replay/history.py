@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from streams.errors import UndecodableRecord
+from streams.wire.by_time import by_time
 from streams.wire.envelope import Envelope, Record, decode_event
 from streams.wire.reader import Stretch, TopicReader, open_reader, partition_count
 
@@ -28,7 +29,10 @@ class OldEvent:
 
 
 class History:
-    """What a topic has of a time; those of one partition in their order."""
+    """What a topic has of a time, the oldest first; those of one partition in their order.
+
+    Each time in the same order, so that the first so many are the same ones.
+    """
 
     def __init__(
         self,
@@ -54,7 +58,7 @@ class History:
         Raises:
             BrokerUnavailable: the broker stopped answering.
         """
-        async for record in self._reader.to_end(self._stretches):
+        async for record in by_time(self._reader, self._stretches):
             self.looked_at += 1
             if self._since is not None and record.timestamp < self._since:
                 continue

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, NamedTuple
 
@@ -92,6 +92,7 @@ class TopicReader:
         self._places = places
         self._bootstrap = bootstrap
         self._timeout_ms = timeout_ms
+        self.timeout_s = timeout_ms / 1000
 
     async def seek_to_end(self) -> None:
         """Go on with what is written from now on."""
@@ -109,13 +110,13 @@ class TopicReader:
         """
         places = self._places
         try:
-            async with asyncio.timeout(self._timeout_ms / 1000):
+            async with asyncio.timeout(self.timeout_s):
                 ends = await self._consumer.end_offsets(places)
                 begins = await self._consumer.beginning_offsets(places)
                 starts = await self._offsets_at(since, begins, ends)
                 limits = await self._offsets_at(until, ends, ends)
         except (TimeoutError, KafkaError) as error:
-            raise self._unavailable(str(error) or "no answer") from error
+            raise self.unavailable(str(error) or "no answer") from error
         for place in places:
             self._consumer.seek(place, starts[place])
         return [
@@ -152,15 +153,21 @@ class TopicReader:
             ends = {TopicPartition(each.topic, each.partition): each.end for each in of}
         loop = asyncio.get_running_loop()
         heard = loop.time()
-        while open_ends := {p: end for p, end in ends.items() if await self._position(p) < end}:
+        while open_ends := {p: end for p, end in ends.items() if await self.position(p) < end}:
             records = await self.more(*open_ends)
             for record in records:
                 if record.offset < ends[TopicPartition(record.topic, record.partition)]:
                     yield record
             if records:
                 heard = loop.time()
-            elif loop.time() - heard > self._timeout_ms / 1000:
-                raise self._unavailable("it stopped answering")
+            elif loop.time() - heard > self.timeout_s:
+                raise self.unavailable("it stopped answering")
+
+    def ask_only(self, places: Collection[TopicPartition]) -> None:
+        """Fetch of these alone: what is fetched of others, and not taken, holds up all."""
+        others = [place for place in self._places if place not in places]
+        self._consumer.pause(*others)
+        self._consumer.resume(*places)
 
     async def start(self, topic: str, partition: int) -> int:
         """The first offset of a partition that there is.
@@ -184,10 +191,10 @@ class TopicReader:
         place: TopicPartition,
     ) -> int:
         try:
-            async with asyncio.timeout(self._timeout_ms / 1000):
+            async with asyncio.timeout(self.timeout_s):
                 return int((await question([place]))[place])
         except (TimeoutError, KafkaError) as error:
-            raise self._unavailable(str(error) or "no answer") from error
+            raise self.unavailable(str(error) or "no answer") from error
 
     async def partition_to_end(
         self, topic: str, partition: int, start: int = 0, end: int | None = None
@@ -208,13 +215,13 @@ class TopicReader:
         loop = asyncio.get_running_loop()
         heard = loop.time()
         # A position moves past what compaction has left of the end, also if there is no record.
-        while await self._position(place) < end:
+        while await self.position(place) < end:
             records = [record for record in await self.more(place) if record.offset < end]
             if records:
                 yield records
                 heard = loop.time()  # whoever reads may take his time
-            elif loop.time() - heard > self._timeout_ms / 1000:
-                raise self._unavailable("it stopped answering")
+            elif loop.time() - heard > self.timeout_s:
+                raise self.unavailable("it stopped answering")
         self._consumer.pause(place)  # or every question waits for an answer about its end
 
     async def more(self, *places: TopicPartition) -> list[Record]:
@@ -234,22 +241,24 @@ class TopicReader:
             for r in records
         ]
 
-    async def _position(self, place: TopicPartition) -> int:
+    async def position(self, place: TopicPartition) -> int:
+        """The offset of what is read next."""
         return int(await self._consumer.position(place))
 
     async def _ends(self) -> dict[TopicPartition, int]:
         """Asked topic by topic, in the order given: a job moves from one topic to a later one."""
         ends: dict[TopicPartition, int] = {}
         try:
-            async with asyncio.timeout(self._timeout_ms / 1000):
+            async with asyncio.timeout(self.timeout_s):
                 for topic in dict.fromkeys(place.topic for place in self._places):
                     ours = [place for place in self._places if place.topic == topic]
                     ends.update(await self._consumer.end_offsets(ours))
         except (TimeoutError, KafkaError) as error:
-            raise self._unavailable(str(error) or "no answer") from error
+            raise self.unavailable(str(error) or "no answer") from error
         return ends
 
-    def _unavailable(self, why: str) -> BrokerUnavailable:
+    def unavailable(self, why: str) -> BrokerUnavailable:
+        """What is raised if Kafka does not answer."""
         return BrokerUnavailable(
             f"Kafka at {self._bootstrap} could not be read within {self._timeout_ms} ms: {why}"
         )

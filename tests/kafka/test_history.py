@@ -12,7 +12,7 @@ from typing import Any
 import effects
 import orjson
 import pytest
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from cli_process import Cli
 from history_handlers import USERS, SignedUp, welcome
 from topics import create_topics, read_all
@@ -23,7 +23,8 @@ from streams.replay.actions_log import read_actions
 from streams.replay.again import Again, SentAgain, send_again
 from streams.replay.chosen import Chosen
 from streams.replay.history import open_history
-from streams.wire.reader import partition_counts
+from streams.wire.by_time import by_time
+from streams.wire.reader import open_reader, partition_counts
 from streams.wire.topics import TopicNames
 
 QUEUES = ("default", "history")
@@ -287,6 +288,54 @@ async def test_a_replay_keeps_its_rate_and_the_order_of_each_key(
         parent = dict(record.headers)["ce_parent"].decode()
         sent.setdefault(record.key.decode(), []).append(parent)
     assert sent == emitted
+
+
+async def test_a_part_of_the_events_is_the_oldest_of_all_partitions_each_time(
+    kafka: str, prefix: str, variables: dict[str, str]
+) -> None:
+    names = TopicNames(prefix)
+    await create_topics(kafka, prefix, queues=QUEUES, events=["user.signed_up"])
+    async with JobClient(kafka, source="web", prefix=prefix) as client:
+        for user in range(40):
+            await client.emit(SignedUp(user_id=user))
+    records = await read_all(kafka, names.event("user.signed_up"))
+    assert {record.partition for record in records} == {0, 1}
+    records.sort(key=lambda record: (record.timestamp, record.partition, record.offset))
+    oldest = [dict(record.headers)["ce_id"].decode() for record in records][:7]
+
+    cli = Cli(kafka, prefix, "history_handlers")
+    replay = ("history", "replay", "user.signed_up", *SINCE, "--job", "in_vain", "--limit", "7")
+    for name in ("one", "two"):
+        said = await cli.run(*replay, "--run", name, "--yes", "--json")
+        assert said.json["sent"] == 7, said
+    sent: dict[str, set[str]] = {"one": set(), "two": set()}
+    for record in await read_all(kafka, names.queue("history")):
+        headers = {name: value.decode() for name, value in record.headers}
+        sent[headers["ce_replayrun"]].add(headers["ce_parent"])
+    assert {name: len(ids) for name, ids in sent.items()} == {"one": 7, "two": 7}
+    assert sent["one"] == sent["two"]
+    assert {parent.rpartition(":")[2] for parent in sent["one"]} == set(oldest)
+
+
+async def test_records_of_all_partitions_come_by_their_times(kafka: str, prefix: str) -> None:
+    await create_topics(kafka, prefix, queues=["default"], events=[])
+    topic = TopicNames(prefix).queue("default")
+    times = {0: [10, 40, 30, 90], 1: [20, 20, 80]}
+    producer = AIOKafkaProducer(bootstrap_servers=kafka)
+    await producer.start()
+    for partition, its in times.items():
+        for at in its:
+            await producer.send_and_wait(topic, b"", partition=partition, timestamp_ms=at)
+    await producer.stop()
+    async with open_reader(kafka, {topic: 2}) as reader:
+        stretches = await reader.seek_between(None, None)
+        found = [(r.timestamp, r.partition) async for r in by_time(reader, stretches)]
+        assert found == [(10, 0), (20, 1), (20, 1), (40, 0), (30, 0), (80, 1), (90, 0)]
+    async with open_reader(kafka, {topic: 2}) as reader:
+        stretches = await reader.seek_between(None, None)
+        part = [each._replace(end=2) for each in stretches]
+        found = [(r.timestamp, r.partition) async for r in by_time(reader, part)]
+        assert found == [(10, 0), (20, 1), (20, 1), (40, 0)]
 
 
 async def send_all_again(kafka: str, names: TopicNames) -> None:
