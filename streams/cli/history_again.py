@@ -27,8 +27,9 @@ def run_again(order: Order, *, queue: str, run: str, rate: str, dry_run: bool, y
         pace = per_second(rate)
     except ValueError as error:
         fail(f"--rate: {error}", exits.USAGE)
+    asyncio.run(_look(order, queue, run))
     if dry_run or not yes:
-        events, jobs = asyncio.run(_count(order, queue))
+        events, jobs = asyncio.run(_count(order))
         if dry_run:
             _print_count(order, events, jobs)
         if not jobs:
@@ -53,13 +54,48 @@ def run_again(order: Order, *, queue: str, run: str, rate: str, dry_run: bool, y
         fail(f"there are no such events: {order.told}", exits.NOT_FOUND)
 
 
-async def _count(order: Order, queue: str) -> tuple[int, Counter[str]]:
+async def _look(order: Order, queue: str, run: str) -> None:
+    """Say what speaks against it, before anything is asked or done."""
     from streams.replay.again import queue_partitions
-    from streams.replay.chosen import Chosen
     from streams.wire.topics import TopicNames
 
     settings = order.settings
-    await queue_partitions(settings.bootstrap_servers, TopicNames(settings.prefix), queue)
+    names = TopicNames(settings.prefix)
+    await queue_partitions(settings.bootstrap_servers, names, queue)
+    await _check_run(order, queue, run)
+    await _warn_if_unserved(order, queue)
+
+
+async def _check_run(order: Order, queue: str, run: str) -> None:
+    """A replay that goes on does so in its queue: elsewhere it would do all of it once more."""
+    from streams.errors import TopicMismatch
+    from streams.replay.actions_log import read_actions
+    from streams.replay.again import other_runs
+    from streams.wire.topics import TopicNames
+
+    settings = order.settings
+    try:
+        acts = await read_actions(settings.bootstrap_servers, TopicNames(settings.prefix).actions)
+    except TopicMismatch:  # written_down says what to do
+        return
+    elsewhere, otherwise = other_runs([act for act, _ in acts], run, queue, order.told)
+    if elsewhere:
+        fail(
+            f"--run {run} has sent jobs to the queue {elsewhere[0]}: it would run them once more "
+            f"in {queue}; go on with --queue {elsewhere[0]}, or take another name",
+            exits.USAGE,
+        )
+    for told in otherwise[:1]:
+        print(
+            f"streams: --run {run} was `{told}` before: of what is asked for now only what that "
+            "did not send is sent",
+            file=sys.stderr,
+        )
+
+
+async def _count(order: Order) -> tuple[int, Counter[str]]:
+    from streams.replay.chosen import Chosen
+
     chosen = Chosen(order.jobs, key=order.key, limit=order.limit)
     jobs: Counter[str] = Counter()
     async with _history(order) as past:
@@ -73,21 +109,18 @@ async def _send(order: Order, queue: str, run: str, pace: float, so_far: SentAga
     from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
     from streams.replay.actions_log import written_down
-    from streams.replay.again import Again, queue_partitions, send_again, sent_before
+    from streams.replay.again import WHAT, Again, reason_of, send_again, sent_before
     from streams.replay.chosen import Chosen
     from streams.wire.topics import TopicNames
 
     settings = order.settings
     bootstrap, names = settings.bootstrap_servers, TopicNames(settings.prefix)
-    await queue_partitions(bootstrap, names, queue)
-    await _warn_if_unserved(order, queue)
     again = Again(run, queue)
     there = await sent_before(bootstrap, names, queue, again)
     chosen = Chosen(order.jobs, key=order.key, limit=order.limit)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), MofNCompleteColumn())
-    reason = f"run {run} in the queue {queue}"
     log = written_down(
-        bootstrap, names.actions, what="history replay", on=order.told, reason=reason
+        bootstrap, names.actions, what=WHAT, on=order.told, reason=reason_of(run, queue)
     )
     async with _history(order) as past, log as counts:
         if past.is_cut:
@@ -126,9 +159,9 @@ def _history(order: Order) -> AbstractAsyncContextManager[History]:
 
 
 async def _warn_if_unserved(order: Order, queue: str) -> None:
-    """Say so if nobody is there to run the jobs; they wait."""
+    """Say so if nobody is there to run the jobs, or somebody who can't; they wait."""
     from streams.errors import TopicMismatch
-    from streams.replay.workers import read_workers
+    from streams.replay.workers import read_workers, unready
     from streams.wire.topics import TopicNames
 
     settings = order.settings
@@ -139,8 +172,8 @@ async def _warn_if_unserved(order: Order, queue: str) -> None:
         )
     except TopicMismatch:
         workers = []
-    if not any(queue in each.partitions and not each.is_gone(now) for each in workers):
-        print(f"streams: no worker serves the queue {queue}: jobs wait for one", file=sys.stderr)
+    for why in unready(workers, queue, [each.name for each in order.jobs], now):
+        print(f"streams: {why}", file=sys.stderr)
 
 
 def _print_count(order: Order, events: int, jobs: Counter[str]) -> None:

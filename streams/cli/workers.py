@@ -96,6 +96,7 @@ def _as_json(worker: WorkerSeen, now: int) -> dict[str, Any]:
         "gone": worker.is_gone(now),
         "partitions": _lists(worker.partitions),
         "standbys": _lists(worker.standbys),
+        "handlers": None if worker.handlers is None else sorted(worker.handlers),
         "in_hand": worker.in_hand,
         "running": [
             {

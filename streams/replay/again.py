@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import Counter
-from collections.abc import AsyncIterable, Callable
+from collections.abc import AsyncIterable, Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -13,6 +14,7 @@ from streams.jobs.identity import read_state_key
 from streams.replay.chosen import EventWithJobs
 from streams.replay.pace import Pace
 from streams.wire import headers as h
+from streams.wire.actions import OperatorAction
 from streams.wire.envelope import Envelope, encode
 from streams.wire.partition import partition_of
 from streams.wire.producer import Sent, close_producer, open_producer, send_all
@@ -21,6 +23,12 @@ from streams.wire.topics import MAX_JOB_BYTES, TopicNames
 
 _TOGETHER: Final = 500  # sent, before it is awaited that they are durable
 _WITHIN: Final = 0.1  # seconds that the first of these waits
+
+
+WHAT: Final = "history replay"
+"""As what a replay is written down."""
+_REASON: Final = "run {} in the queue {}"
+_TOLD: Final = re.compile(_REASON.format(r"(\S+)", r"(\S+)"))
 
 
 @dataclass(slots=True)
@@ -57,6 +65,31 @@ class Again:
     def ending(self) -> str:
         """With which the ids of its jobs end."""
         return f":{self.run}"
+
+
+def reason_of(run: str, queue: str) -> str:
+    """What is written down of a replay, beside what it was asked for."""
+    return _REASON.format(run, queue)
+
+
+def other_runs(
+    acts: Iterable[OperatorAction], run: str, queue: str, told: str
+) -> tuple[list[str], list[str]]:
+    """Other queues to which a replay with this name went, and what else it was asked for.
+
+    The newest ones first. `told`: what it is asked for now.
+    """
+    elsewhere: dict[str, None] = {}
+    otherwise: dict[str, None] = {}
+    for act in acts:
+        found = _TOLD.fullmatch(act.reason) if act.what == WHAT else None
+        if found is None or found[1] != run:
+            continue
+        if found[2] != queue and act.counts.get("sent", 1):  # one that was cut off says no number
+            elsewhere[found[2]] = None
+        if act.on != told:
+            otherwise[act.on] = None
+    return list(elsewhere), list(otherwise)
 
 
 async def send_again(

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
+from streams.durations import format_ms
 from streams.wire.reader import read_topics
+from streams.worker.openings import UNKNOWN_FOR_MS
 from streams.worker.presence import GONE_AFTER_MS
+
+_TOLD_MAX: Final = 3  # workers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +57,7 @@ class WorkerSeen:
     limits: tuple[Held, ...] = ()
     calls: tuple[Held, ...] = ()  # that gather for one
     full: tuple[str, ...] = ()  # kinds of slots that are waited for
+    handlers: frozenset[str] | None = None  # names of the jobs that it can run, if it says so
 
     def is_gone(self, now: int) -> bool:
         """Whether nothing was heard of it for so long that others count it as gone."""
@@ -77,6 +82,26 @@ async def read_workers(bootstrap: str, topic: str) -> list[WorkerSeen]:
             found[record.key] = worker_seen(record.key, record.value, record.timestamp)
     seen = [worker for worker in found.values() if worker is not None]
     return sorted(seen, key=lambda worker: worker.worker)
+
+
+def unready(workers: Iterable[WorkerSeen], queue: str, jobs: Iterable[str], now: int) -> list[str]:
+    """Why jobs with these names would wait in a queue; nothing if nothing speaks against them."""
+    serving = [each for each in workers if queue in each.partitions and not each.is_gone(now)]
+    if not serving:
+        return [f"no worker serves the queue {queue}: jobs wait for one"]
+    told = []
+    for job in jobs:
+        lacking = [w.worker for w in serving if w.handlers is not None and job not in w.handlers]
+        if lacking:
+            more = len(lacking) - _TOLD_MAX
+            who = ", ".join(lacking[:_TOLD_MAX]) + (f" and {more} more" if more > 0 else "")
+            do, have = ("serves", "has") if len(lacking) == 1 else ("serve", "have")
+            told.append(
+                f"{who} {do} the queue {queue} and {have} no handler {job}: its jobs wait there "
+                f"for a worker that has, {format_ms(UNKNOWN_FOR_MS)} at most, and are dead then; "
+                "STREAMS_HANDLERS has to name it, in the new code"
+            )
+    return told
 
 
 def worker_seen(key: bytes, value: bytes | None, timestamp: int) -> WorkerSeen | None:
@@ -108,6 +133,7 @@ def worker_seen(key: bytes, value: bytes | None, timestamp: int) -> WorkerSeen |
             limits=_held(said.get("limits", ())),
             calls=_held(said.get("calls", ())),
             full=tuple(map(str, said.get("full", ()))),
+            handlers=None if said.get("handlers") is None else frozenset(said["handlers"]),
         )
     except (ValueError, KeyError, TypeError, AttributeError):
         return None

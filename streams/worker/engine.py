@@ -27,7 +27,7 @@ from streams.worker.limits import LEASE_MS
 from streams.worker.listeners import Listeners
 from streams.worker.pipeline import GATHER_MS, Pipeline
 from streams.worker.ports import Clock, Log, Processes, Source, Store
-from streams.worker.presence import LIMITS_TOLD, RUNNING_TOLD, Presence
+from streams.worker.presence import HANDLERS_TOLD, LIMITS_TOLD, RUNNING_TOLD, Presence
 from streams.worker.purge import purges_among
 from streams.worker.recovery import Recovery
 from streams.worker.resources import Resources
@@ -119,6 +119,8 @@ class Engine:
         self._presence = Presence(options.worker, options.names.workers, log, clock, self._describe)
         self._services: list[asyncio.Task[None]] = []
         self._started = clock.now()
+        handlers = sorted(each.name for each in registry.definitions())
+        self._handlers = handlers if len(handlers) <= HANDLERS_TOLD else None
         self._resources = Resources(registry.definitions(), replaced)
         self.results = Results(objects, options.result_max)
         self.schedules = Schedules(
@@ -240,6 +242,7 @@ class Engine:
             "started": self._started,
             "partitions": partitions,
             "standbys": [list(place) for place in self._copied()],
+            "handlers": self._handlers,
             "in_hand": in_hand,
             "running": running[:RUNNING_TOLD],
             "limits": self.executor.told_limits(LIMITS_TOLD),

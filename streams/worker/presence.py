@@ -19,6 +19,7 @@ logger = logging.getLogger(__name__)
 EVERY_MS: Final = 2_000
 GONE_AFTER_MS: Final = 10_000  # without a word
 RUNNING_TOLD: Final = 100  # jobs; the others are counted
+HANDLERS_TOLD: Final = 500  # names; who has more says none
 LIMITS_TOLD: Final = 100  # for which jobs wait in memory; in the open table each says so itself
 
 

@@ -23,6 +23,7 @@ from streams.replay.actions_log import read_actions
 from streams.replay.again import Again, SentAgain, send_again
 from streams.replay.chosen import Chosen
 from streams.replay.history import open_history
+from streams.replay.workers import read_workers
 from streams.wire.by_time import by_time
 from streams.wire.reader import open_reader, partition_counts
 from streams.wire.topics import TopicNames
@@ -201,6 +202,12 @@ async def test_a_replay_runs_each_event_once_more_in_a_queue_of_its_own(
         # when it is repeated, nothing is sent; and if it were, it would be known
         said = await cli.run(*named)
         assert (said.code, said.json["sent"], said.json["sentBefore"]) == (0, 0, USERS)
+        said = await cli.run(*named, "--queue", "default")
+        assert said.code == 2, said
+        assert "--run april has sent jobs to the queue history" in said.errors
+        said = await cli.run(*named, "--limit", "3")
+        assert (said.code, said.json["sent"], said.json["sentBefore"]) == (0, 0, 3), said
+        assert "--run april was `user.signed_up --since 1h --job welcome` before" in said.errors
         await send_all_again(kafka, names)
         said = await cli.run(*named[:-5], "--run", "may", "--yes", "--limit", "1")
         assert said.json["sent"] == 1
@@ -215,6 +222,33 @@ async def test_a_replay_runs_each_event_once_more_in_a_queue_of_its_own(
         ("history replay", 1),
         ("history replay", USERS),
     ]
+
+
+async def test_workers_that_lack_the_handler_are_told_before_anything_is_sent(
+    kafka: str, prefix: str, tmp_path: Path, variables: dict[str, str]
+) -> None:
+    await create_topics(kafka, prefix, queues=QUEUES, events=["user.signed_up"])
+    async with JobClient(kafka, source="web", prefix=prefix) as client:
+        await client.emit(SignedUp(user_id=1))
+    cli = Cli(kafka, prefix, "history_handlers")
+    with WorkerProcess(kafka, prefix, "large_handlers", tmp_path, **variables) as worker:
+        await served(kafka, prefix, "history", worker)
+        said = await cli.run(
+            "history", "replay", "user.signed_up", *SINCE, "--job", "welcome", "--dry-run"
+        )
+    assert said.code == 0, said
+    assert "serves the queue history and has no handler welcome" in said.errors
+
+
+async def served(kafka: str, prefix: str, queue: str, worker: WorkerProcess) -> None:
+    """Return once a worker says that it serves a queue."""
+    limit = time.monotonic() + 60
+    while True:
+        workers = await read_workers(kafka, TopicNames(prefix).workers)
+        if any(queue in each.partitions for each in workers):
+            return
+        assert time.monotonic() < limit, worker.log
+        await asyncio.sleep(0.2)
 
 
 async def test_who_interrupts_a_shadow_replay_is_told_what_was_found(

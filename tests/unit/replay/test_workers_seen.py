@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from streams.cli.workers import _ranges, _span
-from streams.replay.workers import worker_seen
+from streams.replay.workers import WorkerSeen, unready, worker_seen
 from streams.worker.presence import GONE_AFTER_MS
 
 SAID = {
@@ -31,6 +31,37 @@ def test_what_a_worker_says_is_read() -> None:
     assert (seen.longest, seen.running[0].attempt) == (7, 2)
     assert not seen.is_gone(100 + GONE_AFTER_MS)
     assert seen.is_gone(101 + GONE_AFTER_MS)
+
+
+def seen(name: str = "w1", *, at: int = 100, **said: object) -> WorkerSeen:
+    made = worker_seen(name.encode(), orjson.dumps({**SAID, **said}), at)
+    assert made is not None
+    return made
+
+
+def test_which_handlers_a_worker_has_is_known_unless_it_does_not_say() -> None:
+    assert seen(handlers=["a", "b"]).handlers == {"a", "b"}
+    assert seen().handlers is None
+    assert seen(handlers=None).handlers is None
+
+
+def test_who_serves_a_queue_and_lacks_a_handler_is_told() -> None:
+    old = seen("w2", handlers=["a"])
+    assert unready([seen(handlers=["a", "b"]), old], "default", ["a", "b"], 100) == [
+        "w2 serves the queue default and has no handler b: its jobs wait there for a worker that "
+        "has, 15m at most, and are dead then; STREAMS_HANDLERS has to name it, in the new code"
+    ]
+    several = [seen(f"w{n}", handlers=[]) for n in range(5)]
+    (told,) = unready(several, "default", ["a"], 100)
+    assert told.startswith("w0, w1, w2 and 2 more serve the queue default and have no handler a")
+    assert unready([seen()], "default", ["a"], 100) == []
+
+
+def test_a_queue_that_nobody_serves_is_told() -> None:
+    told = ["no worker serves the queue default: jobs wait for one"]
+    assert unready([], "default", ["a"], 100) == told
+    assert unready([seen()], "default", ["a"], 101 + GONE_AFTER_MS) == told
+    assert unready([seen(partitions={"bulk": [1]})], "default", ["a"], 100) == told
 
 
 @pytest.mark.parametrize("value", [None, b"", b"{}", b"[]", b'{"group": 1}'])
