@@ -14,7 +14,7 @@ import typer
 from streams.cli import exits
 from streams.cli.letter_options import takes_filter
 from streams.cli.letters import standing
-from streams.cli.output import JSON, fail, print_json
+from streams.cli.output import JSON, ask, fail, print_json
 from streams.cli.times import check_duration
 
 if TYPE_CHECKING:
@@ -43,6 +43,8 @@ async def _export(filter: LetterFilter) -> int:
 
 def import_(
     file: str = typer.Argument(metavar="FILE", help="What was exported; - is standard input."),
+    dry_run: bool = typer.Option(False, "--dry-run", help="Say how many there are, and no more."),
+    yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask."),
     timeout: str = typer.Option("30s", help="How long to wait for a worker that says nothing."),
     as_json: bool = JSON,
 ) -> None:
@@ -51,10 +53,15 @@ def import_(
     Those that stand, whose jobs are open, or which have completed since, are left as they are.
     """
     from streams.errors import UndecodableRecord
+    from streams.replay.importing import Imported
 
     check_duration("--timeout", timeout)
     try:
-        found = asyncio.run(_import(file, timeout))
+        if dry_run or not yes:
+            count = _count(file)
+            if not dry_run:
+                ask(f"Import {count:,} dead letter{'s' if count != 1 else ''}?")
+        found = Imported(lines=count) if dry_run else asyncio.run(_import(file, timeout))
     except UndecodableRecord as error:
         fail(f"{file}: {error}", exits.USAGE)
     if as_json:
@@ -66,6 +73,8 @@ def import_(
                 "silent": found.silent,
             }
         )
+    elif dry_run:
+        print(f"{found.lines:,} would be imported, but for those that are known; none was")
     else:
         known = f", {found.known:,} were known" if found.known else ""
         print(f"{found.imported:,} of {found.lines:,} imported{known}")
@@ -75,6 +84,14 @@ def import_(
             "They come back when it starts",
             exits.NEGATIVE,
         )
+
+
+def _count(file: str) -> int:
+    """How many letters it has; all of it is looked at before any is imported."""
+    from streams.replay.importing import read_lines
+
+    with _opened(file) as lines:
+        return sum(1 for _ in read_lines(lines))
 
 
 async def _import(file: str, timeout: str) -> Imported:

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import typer
 
 from streams.cli import exits
 from streams.cli.handlers import loaded
-from streams.cli.output import fail
+from streams.cli.output import confirmed, fail
 
 if TYPE_CHECKING:
     from streams.jobs.definition import JobDefinition
@@ -66,7 +65,7 @@ def _in_an_editor(value: Any) -> Any:
             return orjson.loads(saved)
         except orjson.JSONDecodeError as error:
             text = saved
-            if not typer.confirm(f"that is no JSON: {error}. Edit it again?"):
+            if not confirmed(f"that is no JSON: {error}. Edit it again?"):
                 fail("the letter stays", exits.NEGATIVE)
 
 

@@ -83,6 +83,14 @@ class _Found:
         """Those that are to be resolved."""
         return self.matching - self.returned - self.refused
 
+    def counts(self) -> dict[str, int]:
+        """For the record: how many there were, and how many of them are left, by why."""
+        left = {"returned": self.returned, "refused": self.refused}
+        if self.result is not None:
+            left["silent"] = self.result.silent
+            left["nowhere"] = sum(self.result.nowhere.values())
+        return {"matching": self.matching, **{why: count for why, count in left.items() if count}}
+
     async def those_meant(
         self, order: Order, letters: AsyncIterator[Letter]
     ) -> AsyncIterator[Letter]:
@@ -166,6 +174,7 @@ async def _resolve(order: Order, action: Action) -> _Found:
         reason=order.reason,
     )
     async with _chosen(order) as letters, log as counts:
+        counts[order.done] = 0
         meant = found.those_meant(order, letters)
         if order.filter.letter is not None:  # it may be edited by hand, before anything else
             meant = _each([letter async for letter in meant])
@@ -187,7 +196,7 @@ async def _resolve(order: Order, action: Action) -> _Found:
                     told=note,
                 )
             finally:
-                counts["matching"] = found.matching
+                counts |= found.counts()
     return found
 
 

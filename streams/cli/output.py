@@ -16,13 +16,23 @@ if TYPE_CHECKING:
     from streams.jobs.notes import Progress
 
 show_time = show_local  # as commands show times
+
+
+class Failed(typer.Exit):
+    """The end of a command, once it has said why."""
+
+    def __init__(self, reason: str, code: int) -> None:
+        super().__init__(code)
+        self.reason = reason
+
+
 JSON = typer.Option(False, "--json", help="JSON, for programs.")
 
 
 def fail(message: str, code: int) -> NoReturn:
     """Say why on standard error, and end with an exit code of `exits`."""
     print(f"streams: {message}", file=sys.stderr)
-    raise typer.Exit(code)
+    raise Failed(message, code)
 
 
 def print_json(value: Any) -> None:
@@ -153,5 +163,13 @@ def ask(question: str) -> None:
     """Go on only if somebody says yes."""
     if not sys.stdin.isatty():
         fail(f"{question} Nobody is there to answer: add --yes", exits.USAGE)
-    if not typer.confirm(question):
+    if not confirmed(question):
         raise typer.Exit(exits.NEGATIVE)
+
+
+def confirmed(question: str) -> bool:
+    """Whether somebody says yes; who presses Ctrl-C says neither, and interrupts."""
+    try:
+        return typer.confirm(question)
+    except typer.Abort:
+        raise KeyboardInterrupt from None

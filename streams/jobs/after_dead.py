@@ -92,6 +92,10 @@ def dead_contract(function: str, module: str, *, name: str, queue: str) -> type[
 def after_dead_mistakes(policy: Any, *, has_breaker: bool, kind: type[Any]) -> list[str]:
     """What does not fit in a policy, a line for each."""
     if not isinstance(policy, AfterDead):
+        if callable(policy):
+            name = getattr(policy, "__name__", type(policy).__name__)
+            run = "..." if policy is AfterDead else name
+            return [f"after_dead={name}: write after_dead=AfterDead(run={run})"]
         return [f'after_dead={policy!r}: write after_dead=AfterDead(replay_after="1h")']
     mistakes = []
     for option in ("replay_after", "discard_after"):

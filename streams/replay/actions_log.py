@@ -43,7 +43,7 @@ async def written_down(
     try:
         yield counts
     except BaseException as error:
-        failed = "interrupted" if isinstance(error, _STOPPED) else type(error).__name__
+        failed = "interrupted" if isinstance(error, _STOPPED) else _why(error)
         raise
     finally:
         ended = replace(began, at=_now(), ended=True, counts=counts, failed=failed)
@@ -81,6 +81,11 @@ def operator() -> str:
     except (OSError, KeyError):  # a container's user without a name
         user = str(os.getuid())
     return f"{user}@{socket.gethostname()}"
+
+
+def _why(error: BaseException) -> str:
+    """What a command said that ended by itself; else the type: a message may have secrets."""
+    return str(getattr(error, "reason", "") or type(error).__name__)
 
 
 async def _write(bootstrap: str, topic: str, action: OperatorAction) -> None:

@@ -256,6 +256,9 @@ MISTAKES = [
     (AfterDead(run=pay), "no handler of dead jobs"),
     (AfterDead(run=refund), "is not among the handlers that are here"),
     ("1h", "write after_dead=AfterDead"),
+    (refund, r"after_dead=refund: write after_dead=AfterDead\(run=refund\)"),
+    (plain, r"after_dead=plain: write after_dead=AfterDead\(run=plain\)"),
+    (AfterDead, r"after_dead=AfterDead: write after_dead=AfterDead\(run=\.\.\.\)"),
 ]
 
 

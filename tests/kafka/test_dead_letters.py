@@ -394,7 +394,7 @@ async def test_letters_are_exported_and_imported_as_they_were(
     assert {each["letter"] for each in told} == {each["letter"] for each in before}
 
     # those that stand are left alone
-    again = await cli.run("dlq", "import", "-", "--json", stdin=exported.output)
+    again = await cli.run("dlq", "import", "-", "--yes", "--json", stdin=exported.output)
     assert (again.code, again.json) == (
         exits.DONE,
         {"lines": 4, "imported": 0, "known": 4, "silent": 0},
@@ -403,7 +403,7 @@ async def test_letters_are_exported_and_imported_as_they_were(
     gone = await cli.run("dlq", "discard", "--all", "--reason", "by mistake", "--yes")
     assert gone.code == exits.DONE
     assert await listed(cli) == []
-    back = await cli.run("dlq", "import", "-", "--json", stdin=exported.output)
+    back = await cli.run("dlq", "import", "-", "--yes", "--json", stdin=exported.output)
     assert (back.code, back.json["imported"]) == (exits.DONE, 4), back.errors
     after = await until_dead(cli, 4)
     assert {each["letter"] for each in after} == {each["letter"] for each in before}
@@ -412,11 +412,31 @@ async def test_letters_are_exported_and_imported_as_they_were(
     assert (said.code, said.output) == (exits.DONE, "4 of 4 replayed\n"), said.errors
     await until(effects_file, lambda x: len(x) == 8, lambda: "")
     # one that has completed since does not come back
-    late = await cli.run("dlq", "import", "-", "--json", stdin=exported.output)
+    late = await cli.run("dlq", "import", "-", "--yes", "--json", stdin=exported.output)
     assert (late.code, late.json["imported"], late.json["known"]) == (exits.DONE, 0, 4)
     assert await listed(cli) == []
-    broken = await cli.run("dlq", "import", "-", stdin="{}\n")
+    broken = await cli.run("dlq", "import", "-", "--yes", stdin="{}\n")
     assert (broken.code, "line 1" in broken.errors) == (exits.USAGE, True)
+
+
+async def test_an_import_asks_first_and_looks_at_the_whole_file_before(
+    cli: Cli, client: JobClient, tmp_path: Path, kafka: str
+) -> None:
+    await client.enqueue_many([Pay(account=n, n=n) for n in range(2)])
+    await until_dead(cli, 2)
+    file = tmp_path / "letters.jsonl"
+    exported = (await cli.run("dlq", "export")).output
+    file.write_text(exported)
+    for source, stdin in ((str(file), ""), ("-", exported)):
+        said = await cli.run("dlq", "import", source, stdin=stdin)
+        assert said.code == exits.USAGE, said
+        assert "Import 2 dead letters? Nobody is there to answer: add --yes" in said.errors
+        said = await cli.run("dlq", "import", source, "--dry-run", "--json", stdin=stdin)
+        assert (said.code, said.json["lines"], said.json["imported"]) == (exits.DONE, 2, 0), said
+    file.write_text(exported + "{}\n")
+    said = await cli.run("dlq", "import", str(file), "--dry-run")
+    assert (said.code, "line 3" in said.errors) == (exits.USAGE, True)
+    assert (await cli.run("actions", "ls", "--json")).json == []
 
 
 async def test_actions_are_records_of_who_and_why(
@@ -428,7 +448,26 @@ async def test_actions_are_records_of_who_and_why(
     (action,) = (await cli.run("actions", "ls", "--json")).json
     assert (action["what"], action["on"], action["reason"]) == ("dlq discard", "--key 1", "a test")
     assert action["failed"] is None
-    assert action["counts"] == {"matching": 1, "discarded": 1}
+    assert action["counts"] == {"discarded": 1, "matching": 1}
     assert action["began"] <= action["ended"]
     records = await read_all(kafka, TopicNames(prefix).actions, 1)
     assert len(records) == 2
+
+
+async def test_actions_say_what_was_refused_and_why_one_did_not_end(
+    cli: Cli, client: JobClient, kafka: str
+) -> None:
+    await client.enqueue(Pay(account=1, n=1))
+    (letter,) = await until_dead(cli, 1)
+    patch = '[{"op": "replace", "path": "/n", "value": "none"}]'
+    said = await cli.run("dlq", "replay", "--all", "--patch", patch, "--yes")
+    assert (said.code, "would not fit" in said.errors) == (exits.NEGATIVE, True), said
+    said = await cli.run("dlq", "replay", letter["letter"], "--edit", EDITOR="true")
+    assert said.code == exits.NEGATIVE, said
+
+    edited, patched = (await cli.run("actions", "ls", "--json")).json
+    assert patched["counts"] == {"replayed": 0, "matching": 1, "refused": 1}
+    assert edited["failed"] == "nothing was saved: the letter stays"
+    listed = (await cli.run("actions", "ls")).output
+    assert "0 replayed, 1 matching, 1 refused" in listed
+    assert "(nothing was saved: the letter stays)" in listed
