@@ -173,6 +173,7 @@ class JobClient(Sender):
             key=handle.job.encode(),
             since=handle.time,
             repeatable=handle.id_given,
+            replaces_dead=handle.replaces_dead,
         )
         await self._delivery.require(place.retry, place.ledger, job_id=handle.id)
         stories = read_story(

@@ -80,6 +80,7 @@ class Handle:
     time: int  # of the sending, milliseconds since the epoch
     partition: int
     id_given: bool = field(repr=False)
+    replaces_dead: bool = field(default=False, repr=False)
     link: Link = field(repr=False, compare=False)
 
     @property

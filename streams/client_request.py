@@ -8,7 +8,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import orjson
 from pydantic_core import PydanticSerializationError, ValidationError
@@ -50,6 +50,7 @@ class JobOptions:
     timeout: Duration | None = None
     expires: Duration | None = None  # counted from the sending
     backoff: Exponential | Fixed | None = None
+    on_dead_id: Literal["replace"] | None = None  # a dead job with its id is discarded for it
 
     def not_before(self, now: int) -> int | None:
         """When it may run at the earliest; None for now, which includes the past."""
@@ -80,7 +81,13 @@ class JobOptions:
 
     def overrides(self) -> JobOverrides | None:
         """What travels with the job for its worker."""
-        if self.attempts is None and self.timeout is None and self.backoff is None:
+        if self.on_dead_id not in (None, "replace"):
+            raise PayloadInvalid(
+                f'on_dead_id={self.on_dead_id!r}: write "replace", or leave it out',
+                field="on_dead_id",
+            )
+        given = (self.attempts, self.timeout, self.backoff, self.on_dead_id)
+        if all(each is None for each in given):
             return None
         if self.attempts is not None and (type(self.attempts) is not int or self.attempts < 1):
             raise PayloadInvalid(
@@ -93,7 +100,12 @@ class JobOptions:
                 field="backoff",
             )
         timeout_ms = None if self.timeout is None else _positive("timeout", self.timeout)
-        return JobOverrides(attempts=self.attempts, timeout_ms=timeout_ms, backoff=self.backoff)
+        return JobOverrides(
+            attempts=self.attempts,
+            timeout_ms=timeout_ms,
+            backoff=self.backoff,
+            replaces_dead=self.on_dead_id is not None,
+        )
 
 
 def new_due(*, delay: Duration | None, run_at: datetime | None, now: int) -> int:
@@ -278,6 +290,11 @@ def job_envelope(
     metadata: Mapping[str, Metadata],
 ) -> Envelope:
     """The envelope of a job that is sent at `now`; `key` is the ordering key without its scope."""
+    if options.on_dead_id is not None and id is None:
+        raise PayloadInvalid(
+            f'on_dead_id="{options.on_dead_id}" needs id=: a new id has no dead job',
+            field="on_dead_id",
+        )
     return Envelope(
         id=_identity(id),
         name=name,

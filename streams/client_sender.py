@@ -8,7 +8,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Ma
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from streams.client_handle import Handle
 from streams.client_request import (
@@ -191,6 +191,7 @@ class Sender(ABC):
         timeout: Duration | None = None,
         expires: Duration | None = None,
         backoff: Exponential | Fixed | None = None,
+        on_dead_id: Literal["replace"] | None = None,
         **metadata: Metadata,
     ) -> Handle:
         """Ask for one job; the same `id` again in the same queue is the same job.
@@ -198,7 +199,8 @@ class Sender(ABC):
         `queue` is another one than the contract's: keys have an order within each queue only.
         `delay` or `run_at` (with a time zone) say when, the past meaning now; `expires` is counted
         from now. `attempts`, `timeout` and `backoff` override the definition's for this job alone.
-        `metadata` is as in `emit`.
+        `on_dead_id="replace"`: a dead job with this `id` is discarded, and this one runs; else it
+        is dropped, as long as that is not replayed or discarded. `metadata` is as in `emit`.
 
         Raises:
             TypeError: it is no payload, or metadata has the name of an option, or nearly so.
@@ -210,6 +212,7 @@ class Sender(ABC):
             timeout=timeout,
             expires=expires,
             backoff=backoff,
+            on_dead_id=on_dead_id,
         )
         envelope = self._job(payload, id, queue, options, metadata)
         return (await self._send_jobs([envelope], id_given=id is not None))[0]
@@ -226,6 +229,7 @@ class Sender(ABC):
         timeout: Duration | None = None,
         expires: Duration | None = None,
         backoff: Exponential | Fixed | None = None,
+        on_dead_id: Literal["replace"] | None = None,
         **metadata: Metadata,
     ) -> list[Handle]:
         """`enqueue` for any number, a thousand at a time; `id` makes each one's id.
@@ -239,6 +243,7 @@ class Sender(ABC):
             timeout=timeout,
             expires=expires,
             backoff=backoff,
+            on_dead_id=on_dead_id,
         )
         return await self._send_many(
             (
@@ -363,6 +368,7 @@ class Sender(ABC):
                 time=e.time,
                 partition=partition,
                 id_given=id_given,
+                replaces_dead=e.replaces_dead,
                 link=self,
             )
             for e, partition in zip(envelopes, partitions, strict=True)

@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from streams.errors import BrokerUnavailable, UndecodableRecord
+from streams.jobs.states import State
 from streams.wire.state import LedgerRecord, OpenEntry, decode_ledger, decode_open
 
 _MARGIN_MS: Final = 60_000  # clocks of sender and broker differ
@@ -36,7 +37,15 @@ def answers(ledger: LedgerRecord, time: int) -> bool:
     What was sent again within `unique_for` was dropped, and the earlier run is its answer; later
     than that it runs, and has a record to come. The worker decides by the same rule.
     """
-    return time <= ledger.time or time < ledger.ended + ledger.unique_for_ms
+    if time <= ledger.time:
+        return True
+    # After one that was replaced a later one is to come.
+    return time < ledger.ended + ledger.unique_for_ms and not ledger.is_replaced
+
+
+def precedes(entry: OpenEntry, time: int, replaces_dead: bool) -> bool:
+    """Whether this is a dead job of which one that was sent at `time` takes the place."""
+    return replaces_dead and entry.state is State.DEAD and entry.time < time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +58,7 @@ class Place:
     key: bytes
     since: int  # of the sending, milliseconds since the epoch
     repeatable: bool  # the id was given by its sender
+    replaces_dead: bool = False  # a dead one is not it
 
 
 async def read_story(
@@ -114,6 +124,7 @@ class _Reader:
         self._consumer = consumer
         self._key = place.key
         self._time = place.since
+        self._replaces_dead = place.replaces_dead
         self._bootstrap = bootstrap
         self._timeout_ms = timeout_ms
 
@@ -162,4 +173,6 @@ class _Reader:
                 self.story = Story(entry=self.story.entry, ledger=ledger)
             else:
                 entry = None if value is None else decode_open(self._key, value)
+                if entry is not None and precedes(entry, self._time, self._replaces_dead):
+                    entry = None
                 self.story = Story(entry=entry, ledger=self.story.ledger)

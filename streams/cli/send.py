@@ -51,6 +51,9 @@ def enqueue(
     attempts: int | None = typer.Option(None, help="How often it is tried."),
     timeout: str | None = typer.Option(None, help='Of one attempt, such as "30s".'),
     expires: str | None = typer.Option(None, help="After this it does not start any more."),
+    on_dead_id: str | None = typer.Option(
+        None, help="replace: a dead job with its --id is discarded, and it runs."
+    ),
 ) -> None:
     """Enqueue a job; prints its id."""
     at = check_start(delay, run_at)
@@ -67,6 +70,7 @@ def enqueue(
             attempts=attempts,
             timeout=timeout,
             expires=expires,
+            on_dead_id=on_dead_id,  # type: ignore[arg-type]  # it is checked there
         )
         return handle.id
 

@@ -8,7 +8,10 @@ from functools import lru_cache
 from typing import Final
 
 # What `enqueue` takes of one job, and what a definition decides.
-OF_A_JOB: Final = ("id", "queue", "delay", "run_at", "attempts", "timeout", "expires", "backoff")
+OF_A_JOB: Final = (
+    *("id", "queue", "delay", "run_at", "attempts", "timeout", "expires", "backoff"),
+    "on_dead_id",
+)
 OF_AN_EVENT: Final = ("id", "time")
 
 _DEFINITION: Final = "the definition has it: @job({}=...)"

@@ -15,7 +15,7 @@ from streams.client_handle import FAILED, Handle, JobStatus, failed, status_of
 from streams.client_request import new_due
 from streams.client_schedule import Scheduled
 from streams.client_sender import Sender
-from streams.client_story import Story, answers
+from streams.client_story import Story, answers, precedes
 from streams.contracts import JobPayload
 from streams.durations import Duration, to_ms
 from streams.errors import ResultTimeout, StreamsError, TopicMismatch, UndecodableRecord
@@ -213,12 +213,12 @@ class Sandbox(Sender):
     async def story(self, handle: Handle, *, wait_ms: int | None) -> AsyncIterator[Story]:
         """See `Handle.status` and `Handle.result`; who waits lets time pass."""
         until = None if wait_ms is None else self.now_ms() + wait_ms
-        yield self._story(handle.job, handle.time)
+        yield self._story(handle.job, handle.time, handle.replaces_dead)
         is_left = until is not None
         while until is not None and is_left:
             async with self._passing:
                 is_left = await self.cluster.advance_once(until)
-            yield self._story(handle.job, handle.time)
+            yield self._story(handle.job, handle.time, handle.replaces_dead)
         if until is not None:
             raise TimeoutError
 
@@ -256,12 +256,15 @@ class Sandbox(Sender):
         definition = self.cluster.registry.by_name(job.name)
         return definition.queue if definition is not None else QUEUES[1]
 
-    def _story(self, job: JobKey, sent: int | None) -> Story:
+    def _story(self, job: JobKey, sent: int | None, replaces_dead: bool = False) -> Story:
         """What there is of a job; of one that was sent at a time, and not of an earlier run."""
         ledger = self._ledger().get(job.encode())
         if ledger is not None and sent is not None and not answers(ledger, sent):
             ledger = None
-        return Story(entry=self._open().get(job.encode()), ledger=ledger)
+        entry = self._open().get(job.encode())
+        if entry is not None and sent is not None and precedes(entry, sent, replaces_dead):
+            entry = None
+        return Story(entry=entry, ledger=ledger)
 
     def _open(self) -> dict[bytes, OpenEntry]:
         return {entry.job.encode(): entry for entry in self._entries()}

@@ -69,6 +69,11 @@ class Envelope:
     moved_from: str | None = None  # the queue in which it was dead
     extensions: dict[str, str] = field(default_factory=dict)  # by name, without `ce_`
 
+    @property
+    def replaces_dead(self) -> bool:
+        """Whether it runs in the place of a dead job with its id."""
+        return self.options is not None and self.options.replaces_dead
+
 
 _KNOWN = frozenset(
     {

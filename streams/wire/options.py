@@ -19,6 +19,7 @@ class JobOverrides:
     attempts: int | None = None
     timeout_ms: int | None = None
     backoff: Exponential | Fixed | None = None
+    replaces_dead: bool = False  # a dead one with its id is discarded, and it runs
 
 
 def encode_overrides(overrides: JobOverrides) -> bytes:
@@ -38,6 +39,8 @@ def encode_overrides(overrides: JobOverrides) -> bytes:
             "cap_ms": to_ms(overrides.backoff.cap),
             "jitter": overrides.backoff.jitter,
         }
+    if overrides.replaces_dead:
+        fields["on_dead_id"] = "replace"
     return orjson.dumps(fields)
 
 
@@ -53,6 +56,7 @@ def decode_overrides(text: str) -> JobOverrides:
             attempts=_positive(fields.get("attempts")),
             timeout_ms=_positive(fields.get("timeout_ms")),
             backoff=_backoff(fields.get("backoff")),
+            replaces_dead=fields.get("on_dead_id") == "replace",
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UndecodableRecord(f"header ce_options makes no sense: {error}") from None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import field
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -24,6 +24,8 @@ from streams.wire.envelope import Envelope
 from streams.wire.single import Single, plain_single, read_single, while_open
 
 HISTORY_KEPT = 10
+REPLACED: Final = "a later job with its id takes its place"
+"""Why a dead job is over that was replaced."""
 
 _STATES = {state.value: state for state in State}
 
@@ -151,6 +153,11 @@ class LedgerRecord:
     def position(self) -> tuple[int, int, int]:
         """How far the job was when it ended."""
         return (self.time, self.generation, self.run)
+
+    @property
+    def is_replaced(self) -> bool:
+        """Whether it was dead, and a later job with its id comes in its place."""
+        return self.state is State.DISCARDED and self.reason == REPLACED
 
 
 def _history(entries: tuple[AttemptRecord, ...]) -> list[list[Any]]:

@@ -16,7 +16,7 @@ from streams.wire.envelope import Envelope, Record, check_size, decode
 from streams.wire.letters import undecodable_letter
 from streams.wire.partition import partition_of
 from streams.wire.single import Single
-from streams.wire.state import OpenEntry
+from streams.wire.state import REPLACED, OpenEntry
 from streams.worker import open_jobs, settle
 from streams.worker.admission import attempt_of, new_entry
 from streams.worker.callbacks import Callbacks
@@ -69,8 +69,27 @@ class Intake:
         ended = settlement.ledgers.get(state_key)
         if ended is not None and envelope.time > ended.time:
             return False
+        if envelope.replaces_dead and self._ends_dead(envelope, job, state_key, settlement, now):
+            return False
         owned.watermark.begin(record.offset)
         self._decide(record, envelope, definition, job, state_key, lane, settlement, now)
+        return True
+
+    def _ends_dead(
+        self, envelope: Envelope, job: JobKey, state_key: bytes, settlement: Settlement, now: int
+    ) -> bool:
+        """Discard the dead job of which this one takes the place; True: it waits for that.
+
+        It comes in the next turn, once the end is on record. A crash before that repeats this; one
+        after it finds the record, which says that a later one is to come.
+        """
+        owned = self._owned
+        entry = owned.entry(state_key, settlement)
+        if entry is None or entry.state is not State.DEAD or envelope.time <= entry.time:
+            return False
+        if not settlement.has(state_key):  # else its letter may be written in this turn
+            for_ = owned.unique_for_ms(job)
+            open_jobs.discard(entry, REPLACED, settlement, owned.place, now, for_)
         return True
 
     def _decide(

@@ -71,6 +71,7 @@ def send_on(
     older, whatever clocks said of the job itself.
     """
     envelope = decode(entry_record(entry))
+    options = envelope.options
     again = replace(
         envelope,
         name=command.name,
@@ -83,6 +84,8 @@ def send_on(
         child_of=None,  # that it is dead is what its callback was told
         awaits=None,
         moved_from=owned.place.queue,
+        # Its sender meant the queue that it was sent to.
+        options=None if options is None else replace(options, replaces_dead=False),
     )
     key, value, headers = encode(again)
     topic = owned.place.names.queue(command.queue)

@@ -44,11 +44,10 @@ def triage(envelope: Envelope, known: Known, *, now: int, unique_for_ms: int) ->
     """
     if known.active_time is not None or known.entry is not None:
         return Verdict.DUPLICATE
-    if known.ledger is not None and is_covered(envelope.time, known.ledger, unique_for_ms):
-        # One that was moved away, and died elsewhere, may come back: its end here was none.
-        is_back = envelope.moved_from is not None and envelope.time > known.ledger.time
-        if not is_back or known.ledger.state is State.COMPLETED:
-            return Verdict.DUPLICATE
+    ledger = known.ledger
+    is_known = ledger is not None and is_covered(envelope.time, ledger, unique_for_ms)
+    if is_known and not _goes_on(envelope, ledger):
+        return Verdict.DUPLICATE
     if envelope.expires is not None and envelope.expires <= now:
         return Verdict.EXPIRE
     if known.alike is not None:
@@ -61,6 +60,16 @@ def triage(envelope: Envelope, known: Known, *, now: int, unique_for_ms: int) ->
     if known.key_blocked:
         return Verdict.PARK
     return Verdict.ADMIT
+
+
+def _goes_on(envelope: Envelope, ledger: LedgerRecord | None) -> bool:
+    """Whether a later job runs though its id has ended not long ago."""
+    if ledger is None or envelope.time <= ledger.time:
+        return False
+    # One that was moved away, and died elsewhere, may come back: its end here was none.
+    is_back = envelope.moved_from is not None and ledger.state is not State.COMPLETED
+    # The dead one was discarded for this one, or for one that a crash had forgotten.
+    return is_back or (envelope.replaces_dead and ledger.is_replaced)
 
 
 def is_covered(time: int, ledger: LedgerRecord, unique_for_ms: int) -> bool:

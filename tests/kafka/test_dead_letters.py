@@ -439,6 +439,31 @@ async def test_an_import_asks_first_and_looks_at_the_whole_file_before(
     assert (await cli.run("actions", "ls", "--json")).json == []
 
 
+async def test_a_job_takes_the_place_of_a_dead_one_with_its_id(
+    cli: Cli, client: JobClient, effects_file: Path
+) -> None:
+    await client.enqueue(Pay(account=1, n=1), id="order-1")
+    await until_dead(cli, 1)
+    await client.enqueue(Pay(account=1, n=2, good=True), id="order-1")
+    handle = await client.enqueue(
+        Pay(account=1, n=3, good=True), id="order-1", on_dead_id="replace"
+    )
+    assert await handle.result("60s") is None
+    assert (await handle.status()).state == "completed"
+    assert runs_of(effects_file, "pay", 0) == [("1", 1), ("1", 3)]
+    assert await listed(cli) == []
+
+    await client.enqueue(Pay(account=2, n=4), id="order-2")
+    await until_dead(cli, 1)
+    payload = '{"account": 2, "n": 5, "good": true}'
+    asked = ("enqueue", "pay", payload, "--id", "order-2", "--on-dead-id")
+    said = await cli.run(*asked, "drop")
+    assert (said.code, 'write "replace"' in said.errors) == (exits.USAGE, True), said
+    said = await cli.run(*asked, "replace")
+    assert (said.code, said.output) == (exits.DONE, "order-2\n"), said
+    await until(effects_file, lambda x: len(x) == 4, lambda: "")
+
+
 async def test_actions_are_records_of_who_and_why(
     cli: Cli, client: JobClient, kafka: str, prefix: str
 ) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from streams.client_story import answers
 from streams.jobs.identity import JobKey
 from streams.jobs.states import State
-from streams.wire.state import LedgerRecord, decode_ledger, encode_ledger
+from streams.wire.state import REPLACED, LedgerRecord, decode_ledger, encode_ledger
 from streams.worker.triage import is_covered
 
 RECORD = LedgerRecord(
@@ -24,6 +26,15 @@ def test_a_record_answers_what_was_dropped_for_it(sent: int, answered: bool) -> 
     assert answers(RECORD, sent) is answered
     # the worker, which drops it or not, agrees
     assert is_covered(sent, RECORD, RECORD.unique_for_ms) is answered
+
+
+def test_a_record_of_what_was_replaced_answers_nobody_who_came_later() -> None:
+    replaced = replace(RECORD, state=State.DISCARDED, reason=REPLACED)
+    assert [answers(replaced, sent) for sent in (900, 1_000, 1_001, 5_099)] == [
+        *(True, True),
+        *(False, False),
+    ]
+    assert answers(replace(replaced, reason="by hand"), 1_001)
 
 
 def test_the_record_carries_what_the_rule_needs() -> None:
