@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import orjson
 
-from streams.audit.audit import Topics, key_of
+from streams.audit.elsewhere import key_of
 from streams.audit.fault import NOT_FOUND, Fault
 from streams.audit.lives import Epochs
+from streams.audit.ports import Topics
 from streams.errors import SettingsError
 from streams.jobs.identity import read_state_key
 from streams.wire.topics import TopicNames

@@ -9,11 +9,11 @@ from dataclasses import astuple
 from pathlib import Path
 from typing import Self
 
-from streams.audit.place import Row, Since
+from streams.audit.since import Row, Since
 from streams.audit.tally import Tally
 from streams.errors import SettingsError
 
-VERSION = 1
+VERSION = 2
 
 _TABLES = """
 CREATE TABLE places (
@@ -22,7 +22,7 @@ CREATE TABLE places (
 CREATE TABLE rows (
     queue TEXT, partition INTEGER, is_next INTEGER,
     state TEXT, key BLOB, time INTEGER, generation INTEGER, run INTEGER, has_letter INTEGER,
-    offset INTEGER, sent INTEGER, target INTEGER
+    offset INTEGER, sent INTEGER, target INTEGER, entry_at INTEGER, due INTEGER
 );
 CREATE INDEX by_place ON rows (queue, partition, is_next);
 """
@@ -37,6 +37,7 @@ class Checkpoint:
         Raises:
             SettingsError: the file is something else, or of another prefix.
         """
+        self.folder = None if path is None else path.parent  # for what does not fit into memory
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
         self._db = sqlite3.connect(":memory:" if path is None else path, isolation_level=None)
@@ -66,6 +67,14 @@ class Checkpoint:
     def __exit__(self, *_: object) -> None:
         self._db.close()
 
+    def count(self, queue: str, partition: int) -> int:
+        """How much was not over."""
+        found = self._db.execute(
+            "SELECT COUNT(*) FROM rows WHERE queue = ? AND partition = ? AND NOT is_next",
+            (queue, partition),
+        ).fetchone()
+        return int(found[0])
+
     def forget(self) -> None:
         """Begin anew."""
         self._db.executescript("DELETE FROM places; DELETE FROM rows")
@@ -77,16 +86,18 @@ class Checkpoint:
         ).fetchone()
         if row is None:
             return None
-        return Since(**json.loads(row[0]), tally=Tally(**json.loads(row[1])))
+        told = json.loads(row[0])
+        marks = tuple((timestamp, offset) for timestamp, offset in told.pop("marks"))
+        return Since(**told, marks=marks, tally=Tally(**json.loads(row[1])))
 
     def rows(self, queue: str, partition: int) -> Iterator[Row]:
         """What was not over."""
         for row in self._db.execute(
-            "SELECT state, key, time, generation, run, has_letter, offset, sent, target FROM rows "
-            "WHERE queue = ? AND partition = ? AND NOT is_next",
+            "SELECT state, key, time, generation, run, has_letter, offset, sent, target, entry_at, "
+            "due FROM rows WHERE queue = ? AND partition = ? AND NOT is_next",
             (queue, partition),
         ):
-            state, key, time, generation, run, has_letter, offset, sent, to = row
+            state, key, time, generation, run, has_letter, offset, sent, to, entry_at, due = row
             yield Row(
                 state=state,
                 key=key,
@@ -97,6 +108,8 @@ class Checkpoint:
                 offset=offset,
                 sent=sent,
                 to=to,
+                entry_at=entry_at,
+                due=due,
             )
 
     def begin(self) -> None:
@@ -106,13 +119,13 @@ class Checkpoint:
     def add(self, queue: str, partition: int, rows: Iterable[Row]) -> None:
         """What is not over now."""
         self._db.executemany(
-            "INSERT INTO rows VALUES (?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO rows VALUES (?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             ((queue, partition, *astuple(row)) for row in rows),
         )
 
     def keep(self, queue: str, partition: int, since: Since) -> None:
         """The next audit goes on from there."""
-        told = {name: getattr(since, name) for name in _NUMBERS}
+        told = {name: getattr(since, name) for name in _TOLD}
         tally = {n: getattr(since.tally, n) for n in Tally.__slots__ if n != "pending"}
         place, db = (queue, partition), self._db
         db.execute("DELETE FROM rows WHERE queue = ? AND partition = ? AND NOT is_next", place)
@@ -128,4 +141,4 @@ class Checkpoint:
         self._db.execute("ROLLBACK")
 
 
-_NUMBERS = ("queue", "retry", "ledger", "retry_epoch", "ledger_epoch", "commit", "ended_to")
+_TOLD = tuple(name for name in Since.__dataclass_fields__ if name != "tally")

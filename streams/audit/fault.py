@@ -20,6 +20,11 @@ NOT_READABLE = "a record of state that can't be read"
 NOT_FOUND = "a client was told that it is accepted, and no topic knows it"
 TRIMMED_TOO_FAR = "offsets were removed from the queue topic before they were acknowledged"
 MADE_ANEW = "the topic ends before the last checkpoint: it was made anew or truncated"
+ENTRY_GONE = (
+    "its entry is gone from the retry topic, and neither a tombstone nor the ledger says why"
+)
+RETRY_TRIMMED = "the retry topic was trimmed, and nothing of ours does that"
+LEDGER_TRIMMED = "the ledger topic was trimmed before its records were old enough"
 NO_SUM = "the counts do not add up"
 
 

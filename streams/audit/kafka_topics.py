@@ -102,6 +102,7 @@ async def open_topics(
     wanted = [names.dead, names.control]
     for queue in queues:
         wanted += [names.queue(queue), names.retry(queue), names.ledger(queue)]
+        wanted.append(names.commands(queue))
     for topic in wanted:
         if topic not in counts:
             raise missing(topic)

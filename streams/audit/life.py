@@ -19,6 +19,7 @@ class Entry(NamedTuple):
     state: str
     has_letter: bool  # dead, and its letter was sent
     is_restored: bool = False  # a command brought it back, perhaps from elsewhere
+    due: int | None = None
 
     @property
     def position(self) -> tuple[int, int]:
@@ -59,6 +60,7 @@ class Life:
         "earlier",
         "ending",
         "entry",
+        "entry_at",
         "is_known",
         "is_moved",
         "is_old",
@@ -66,13 +68,17 @@ class Life:
         "old",
         "removed",
         "sent",
+        "stands",
         "time",
+        "was_open",
     )
 
     def __init__(self, time: int, earlier: Life | None) -> None:
         self.time = time
         self.earlier = earlier  # another life of this identity
         self.entry: Entry | None = None
+        self.entry_at = -1  # the offset of its record
+        self.stands = True  # that record is there, for all that is known
         self.closed: tuple[Entry, Removal] | None = None  # what it had in the open table, and when
         self.ending: Ending | None = None
         self.removed: Removal | None = None  # of its ledger record
@@ -81,6 +87,7 @@ class Life:
         self.is_known = False  # accepted: by its record in the queue, or before
         self.is_old = False  # the last checkpoint has counted its end
         self.old: Ending | None = None  # that end
+        self.was_open = False  # at the last checkpoint
         self.is_moved = False  # it was dead in another queue before
 
     @property
@@ -123,7 +130,12 @@ def read_entry(value: bytes) -> tuple[int, Entry]:
         m = orjson.loads(value if end < 0 else value[:end])
         is_sent = m["state"] == "dead" and not m["letter_pending"]
         return int(m["time"]), Entry(
-            int(m["generation"]), int(m["run"]), _OPEN[m["state"]], is_sent, "restored" in m
+            generation=int(m["generation"]),
+            run=int(m["run"]),
+            state=_OPEN[m["state"]],
+            has_letter=is_sent,
+            is_restored="restored" in m,
+            due=None if m.get("due") is None else int(m["due"]),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise UndecodableRecord(f"not an open entry: {error}") from error

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from streams.audit.fault import NOT_READABLE, SETTLED_TWICE, Fault
-from streams.audit.life import Life, Removal, read_ending, read_entry
-from streams.errors import UndecodableRecord
+from streams.audit.life import Ending, Life, Removal
+from streams.audit.said import Said
 from streams.wire.envelope import Record
 from streams.worker.recovery import epoch_of
-from streams.worker.tables import COMMITTED
 
 
 class Epochs:
@@ -33,7 +32,6 @@ class Lives:
     """Takes records of the retry topic, then those of the ledger, then those of the queue."""
 
     def __init__(self) -> None:
-        self.commit = 0  # of the queue, as state keeps it
         self.ended_to = 0  # nothing of what was taken from the ledger ended later
         self.faults: list[Fault] = []
         self.removed: dict[bytes, Removal] = {}  # ledger tombstones of what was recorded before
@@ -68,100 +66,81 @@ class Lives:
             life = self._latest[key] = Life(time, self._latest.get(key))
         return life
 
-    def take_retry(self, record: Record) -> None:
+    def take_retry(self, said: Said) -> None:
         """A record of the retry topic that counts."""
-        key = record.key or b""
-        if key[:1] == b"#":
-            if key == COMMITTED and (record.value or b"0").isdigit():
-                self.commit = int(record.value or b"0")
-            return
-        if record.value is None:
-            self._close(key, record)
-            return
-        try:
-            time, entry = read_entry(record.value)
-        except UndecodableRecord as error:
-            self._complain(NOT_READABLE, record, str(error))
-            return
-        if key in self._latest:
-            self._close(key, record, but=time)
-        life = self.begin(key, time)
-        life.entry, life.closed = entry, None
+        if said.error:
+            self._complain(NOT_READABLE, said, f"in the retry topic: {said.error}")
+        elif said.entry is None:
+            self._close(said)
+        else:
+            if said.key in self._latest:
+                self._close(said, but=said.time)
+            life = self.begin(said.key, said.time)
+            life.entry, life.entry_at, life.closed = said.entry, said.offset, None
+            life.stands = True
 
-    def _close(self, key: bytes, record: Record, *, but: int | None = None) -> None:
+    def _close(self, said: Said, *, but: int | None = None) -> None:
         """What was open of an identity is not any more; what opens in its place is."""
-        for life in self.of(key):
+        for life in self.of(said.key):
             if life.entry is not None and life.time != but:
-                life.closed = (life.entry, Removal(record.offset, record.timestamp))
+                life.closed = (life.entry, Removal(said.offset, said.timestamp))
                 life.entry = None
 
-    def take_ledger(self, record: Record) -> None:
+    def take_ledger(self, said: Said) -> None:
         """A record of the ledger that counts."""
-        key = record.key or b""
-        if key[:1] == b"#":
-            return
-        if record.value is None:
-            self._remove(key, record)
-            return
-        try:
-            time, ending = read_ending(record.value, epoch_of(record) or 0)
-        except UndecodableRecord as error:
-            self._complain(NOT_READABLE, record, str(error))
-            return
-        self.removed.pop(key, None)
+        ending = said.ending
+        if said.error:
+            self._complain(NOT_READABLE, said, f"in the ledger topic: {said.error}")
+        elif ending is None:
+            self._remove(said)
+        else:
+            self._end(said, ending)
+
+    def _end(self, said: Said, ending: Ending) -> None:
+        self.removed.pop(said.key, None)
         self.ended_to = max(self.ended_to, ending.ended)
-        life = self.begin(key, time)
+        life = self.begin(said.key, said.time)
         before = life.ending
         if before is not None and before.generation == ending.generation:
             if before.digest != ending.digest:
-                self._complain(SETTLED_TWICE, record, f"first {before.state}, then {ending.state}")
+                self._complain(SETTLED_TWICE, said, f"first {before.state}, then {ending.state}")
             life.removed = None
             return
         life.ending, life.removed = ending, None
 
-    def _remove(self, key: bytes, record: Record) -> None:
-        removal = Removal(record.offset, record.timestamp)
-        lives = [life for life in self.of(key) if life.ending is not None]
+    def _remove(self, said: Said) -> None:
+        removal = Removal(said.offset, said.timestamp)
+        lives = [life for life in self.of(said.key) if life.ending is not None]
         if lives:  # of an identity the topic keeps the last one
             life = max(lives, key=lambda life: life.time)
             assert life.ending is not None
-            if (epoch_of(record) or 0) > life.ending.epoch:
+            if said.epoch > life.ending.epoch:
                 # What an earlier owner wrote late, before the next one had said that it is there,
                 # is taken back by that one.
                 life.ending = None
             else:
                 life.removed = removal
         else:
-            self.removed[key] = removal
+            self.removed[said.key] = removal
 
-    def take_older(self, record: Record) -> None:
+    def take_older(self, said: Said) -> None:
         """A record of the ledger that the last checkpoint has counted."""
-        key = record.key or b""
-        if record.value is None:
-            for life in self.of(key):
+        if said.error:
+            return  # it was told then
+        ending = said.ending
+        if ending is None:
+            for life in self.of(said.key):
                 if life.is_old:
                     life.ending, life.is_old, life.old = None, False, None
             return
-        try:
-            time, ending = read_ending(record.value)
-        except UndecodableRecord:
-            return  # it was told then
-        life = self.begin(key, time)
+        life = self.begin(said.key, said.time)
         newer = None if life.is_old else life.ending
         life.is_old, life.old = True, ending
         if newer is None:
             life.ending = ending
-            life.removed = self.removed.get(key)
+            life.removed = self.removed.get(said.key)
         elif newer.generation == ending.generation and newer.digest != ending.digest:
-            self._complain(SETTLED_TWICE, record, f"first {ending.state}, then {newer.state}")
+            self._complain(SETTLED_TWICE, said, f"first {ending.state}, then {newer.state}")
 
-    def _complain(self, why: str, record: Record, detail: str) -> None:
-        self.faults.append(
-            Fault(
-                why=why,
-                partition=record.partition,
-                key=record.key or b"",
-                offset=record.offset,
-                detail=f"{record.topic}: {detail}",
-            )
-        )
+    def _complain(self, why: str, said: Said, detail: str) -> None:
+        self.faults.append(Fault(why=why, key=said.key, offset=said.offset, detail=detail))

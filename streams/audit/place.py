@@ -8,10 +8,11 @@ after the one before: a job that moves on meanwhile is then seen twice, and neve
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
-from zlib import crc32
+from dataclasses import replace
+from typing import NamedTuple
 
 from streams.audit.fault import (
+    ENTRY_GONE,
     NEVER_ENQUEUED,
     NO_LETTER,
     NO_LETTER_OF_BYTES,
@@ -24,62 +25,31 @@ from streams.audit.fault import (
 from streams.audit.life import Entry, Life
 from streams.audit.lives import Lives
 from streams.audit.rules import SKEW_MS, TOMBSTONES_MS, Rules
+from streams.audit.said import FORWARD, LETTER, QUEUED, Queued, Said
+from streams.audit.since import Ends, Row, Since
 from streams.audit.tally import Tally
-from streams.errors import UndecodableRecord
 from streams.jobs.identity import JobKey
-from streams.wire.envelope import Record, check_size, decode
 from streams.wire.letters import letter_key
-from streams.wire.partition import partition_of
 
-QUEUED = "queued"
 UNTAKEN = "untaken"  # a record of the queue of which state says nothing yet
-LETTER = "letter"  # of what can't be decoded
-FORWARD = "forward"
+KEPT_MS = TOMBSTONES_MS - 60 * 60 * 1000  # so long tombstones are certainly there
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """What is not over at a checkpoint: a job, a letter or a forwarded record to look for."""
+class Wanted(NamedTuple):
+    """A letter to look for.
 
-    state: str  # of the job; or what it is
-    key: bytes
-    time: int = 0
-    generation: int = 0
-    run: int = 0
-    has_letter: bool = False
-    offset: int = -1  # in the queue
-    sent: int = 0
-    to: int = -1  # the partition that it was forwarded to
+    Of one that need not stand a tombstone is as good; so is a new one of the others, which goes
+    before the end of a job that is discarded.
+    """
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ends:
-    """Where the topics of a partition begin and end for an audit."""
-
-    queue_start: int = 0  # before anything was read
-    queue_first: int = 0  # and after: workers trim meanwhile
-    queue: int = 0
-    retry: int = 0
-    ledger: int = 0
-    ledger_start: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Since:
-    """Up to where the last audit has read the topics of a partition, and what it counted."""
-
-    queue: int = 0
-    retry: int = 0
-    ledger: int = 0
-    retry_epoch: int = 0
-    ledger_epoch: int = 0
-    commit: int = 0
-    ended_to: int = 0  # nothing that it has read of the ledger ended later
-    tally: Tally = field(default_factory=Tally)
+    of: tuple[bytes, int]  # the job's key, and its generation
+    fault: Fault  # what it is if there is no such letter
+    must_stand: bool = False
+    due: int | None = None  # when its definition wants something done with the job
 
 
 class PlaceAudit:
-    """One partition of one queue; of its identities those of one slice, so that memory is bounded.
+    """One partition of one queue, or a slice of its identities.
 
     First `expect` what the last checkpoint left open, then take the records, then `questions`: if
     there are any and there was a checkpoint, take the ledger's older records of these, too. At last
@@ -87,36 +57,24 @@ class PlaceAudit:
     """
 
     def __init__(
-        self,
-        *,
-        queue: str,
-        partition: int,
-        partitions: int,
-        rules: Rules,
-        since: Since | None = None,
-        part: int = 0,
-        parts: int = 1,
+        self, *, queue: str, partition: int, rules: Rules, since: Since | None = None
     ) -> None:
         self.queue = queue
         self.partition = partition
+        self.commit = 0  # below it everything is settled or taken over
         self.lives = Lives()
         self.tally = Tally()
         self.forwards: list[Row] = []
-        self.committed = 0  # as the group has it
+        self.ledger_read = 0  # records of it that count, of all slices
         self._since = since
-        self._partitions = partitions
         self._rules = rules
-        self._part, self._parts = part, parts
         self._faults: list[Fault] = []
         self._odd: list[Row] = []  # letters and forwards above the commit
-        self._ledger_read = 0
 
     # -- taking --------------------------------------------------------------------------------
 
     def expect(self, row: Row) -> None:
         """What was not over at the last checkpoint."""
-        if not self._is_ours(row.key):
-            return
         if row.state in (LETTER, FORWARD):
             self._odd.append(row)
             return
@@ -124,102 +82,73 @@ class PlaceAudit:
         life.is_known = True
         life.offset, life.sent = row.offset, row.sent
         if row.state != UNTAKEN:
-            life.entry = Entry(row.generation, row.run, row.state, row.has_letter)
+            life.entry = Entry(row.generation, row.run, row.state, row.has_letter, due=row.due)
+            life.entry_at, life.was_open = row.entry_at, True
+            life.stands = not is_old(self._since, self._rules)
 
-    def take_retry(self, record: Record) -> None:
+    def stand(self, key: bytes, offset: int) -> None:
+        """A record that the checkpoint had read is still in the retry topic."""
+        for life in self.lives.of(key):
+            if life.entry_at == offset:
+                life.stands = True
+
+    def take_retry(self, said: Said) -> None:
         """A record of the retry topic that counts."""
-        if self._is_ours(record.key or b""):
-            self.lives.take_retry(record)
+        self.lives.take_retry(said)
 
-    def take_ledger(self, record: Record) -> None:
+    def take_ledger(self, said: Said) -> None:
         """A record of the ledger that counts."""
-        self._ledger_read += 1
-        if self._is_ours(record.key or b""):
-            self.lives.take_ledger(record)
+        self.lives.take_ledger(said)
 
-    def take_queue(self, record: Record) -> None:
+    def take_queued(self, queued: Queued) -> None:
         """A record of the queue."""
-        try:
-            check_size(record)
-            envelope = decode(record)
-        except UndecodableRecord:
-            self._take_undecodable(record)
+        kind, key, offset, sent, time, to, is_moved = queued
+        if kind == LETTER:
+            self.tally.undecodable += 1
+            self._odd.append(Row(state=LETTER, key=key, offset=offset, sent=sent))
             return
-        job = JobKey(name=envelope.name, ordering_key=envelope.key, id=envelope.id)
-        key = job.encode()
-        if not self._is_ours(key):
-            return
-        if envelope.key is not None and record.key is not None and self._is_misplaced(record.key):
+        if kind == FORWARD:
             self.tally.forwarded += 1
-            self._odd.append(
-                Row(
-                    state=FORWARD,
-                    key=key,
-                    time=envelope.time,
-                    offset=record.offset,
-                    to=partition_of(record.key, self._partitions),
-                )
-            )
+            self._odd.append(Row(state=FORWARD, key=key, time=time, offset=offset, to=to))
             return
-        life = self.lives.begin(key, envelope.time)
+        life = self.lives.begin(key, time)
         if life.is_known:
             self.tally.duplicates += 1
             return
         life.is_known = True
-        life.offset, life.sent = record.offset, record.timestamp
-        life.is_moved = envelope.moved_from is not None
+        life.offset, life.sent, life.is_moved = offset, sent, is_moved
         self.tally.accepted += 1
 
-    def _take_undecodable(self, record: Record) -> None:
-        key = f"{record.topic}/{record.partition}/{record.offset}".encode()
-        if self._is_ours(key):
-            self.tally.undecodable += 1
-            row = Row(state=LETTER, key=key, offset=record.offset, sent=record.timestamp)
-            self._odd.append(row)
-
-    def take_older(self, record: Record, wanted: frozenset[bytes]) -> None:
+    def take_older(self, said: Said, wanted: frozenset[bytes]) -> None:
         """A record of the ledger from before the checkpoint."""
-        if record.key in wanted:
-            self.lives.take_older(record)
-
-    def _is_ours(self, key: bytes) -> bool:
-        return key[:1] == b"#" or self._parts == 1 or crc32(key) % self._parts == self._part
-
-    def _is_misplaced(self, record_key: bytes) -> bool:
-        return partition_of(record_key, self._partitions) != self.partition
+        if said.key in wanted:
+            self.lives.take_older(said)
 
     # -- judging -------------------------------------------------------------------------------
-
-    @property
-    def commit(self) -> int:
-        """Below it everything is settled or taken over."""
-        before = 0 if self._since is None else self._since.commit
-        return max(self.lives.commit, self.committed, before)
 
     def questions(self) -> frozenset[bytes]:
         """Identities of which the checkpoint has perhaps counted something that bears on them."""
         commit, ended_to = self.commit, 0 if self._since is None else self._since.ended_to
         asked = set(self.lives.removed)
         for key, life in self.lives:
-            if not life.is_known or (not life.has_state and life.offset < commit):
+            if not life.is_known:
                 asked.add(key)
-            elif life.ending is not None and life.ending.ended <= ended_to:
+            elif not life.has_state:
+                # Of names whose jobs leave no record a copy can't be told from another job.
+                if life.offset < commit and not self._rules.is_unrecorded(key):
+                    asked.add(key)
+            elif life.ending is not None and life.ending.ended <= ended_to and not life.was_open:
                 asked.add(key)  # perhaps it was written again, and is a copy in the queue as well
         return frozenset(asked)
 
-    def letters_wanted(self) -> dict[bytes, tuple[bool, Fault]]:
-        """The keys of letters to look for: whether each must stand, and what it is if it does not.
-
-        Of one that need not stand a tombstone is as good; so is a new one of the others, which goes
-        before the end of a job that is discarded.
-        """
-        commit, wanted = self.commit, {}
+    def letters_wanted(self) -> dict[bytes, Wanted]:
+        """The letters to look for, by their keys."""
+        commit, wanted = self.commit, dict[bytes, Wanted]()
         for key, life in self.lives:
             if life.entry is not None and life.entry.has_letter and not life.is_over:
-                fault = self._fault(NO_LETTER, key, life)
-                wanted[letter_key(JobKey.decode(key), self.queue, life.entry.generation)] = (
-                    True,
-                    fault,
+                generation, fault = life.entry.generation, self._fault(NO_LETTER, key, life)
+                wanted[letter_key(JobKey.decode(key), self.queue, generation)] = Wanted(
+                    (key, generation), fault, must_stand=True, due=life.entry.due
                 )
         for row in self._odd:
             if row.state == LETTER and row.offset < commit:
@@ -231,7 +160,7 @@ class PlaceAudit:
                     key=row.key,
                 )
                 if row.sent > self._rules.now - TOMBSTONES_MS:
-                    wanted[row.key] = (False, fault)
+                    wanted[row.key] = Wanted((row.key, 0), fault)
         return wanted
 
     def judge(self, ends: Ends) -> list[Fault]:
@@ -261,6 +190,8 @@ class PlaceAudit:
                     has_letter=entry.has_letter,
                     offset=life.offset,
                     sent=life.sent,
+                    entry_at=life.entry_at,
+                    due=entry.due,
                 )
             elif not life.has_state and life.is_known and life.offset >= commit:
                 yield Row(
@@ -293,6 +224,8 @@ class PlaceAudit:
                 self._lose(TAKEN_FROM_LEDGER, key, life, life.removed.offset)
             elif not life.is_old:
                 tally.note_over(life.ending.state)
+        elif life.entry is not None and (not life.stands or life.entry_at < ends.retry_start):
+            self._judge_gone(key, life, life.entry, ends)
         elif life.entry is not None:
             if life.entry.state == "dead":
                 tally.dead += 1
@@ -313,12 +246,37 @@ class PlaceAudit:
         # Else a recovery has written again what is older than the checkpoint.
         return False
 
+    def _judge_gone(self, key: bytes, life: Life, entry: Entry, ends: Ends) -> None:
+        """It was open, and its entry is gone, without a tombstone that could be read."""
+        since = 0 if self._since is None else self._since.at
+        life.entry = None
+        if is_old(self._since, self._rules) and self._rules.is_unrecorded(key):
+            self.tally.unrecorded += 1
+        elif self._is_overwritten(key, life, ends) or self._may_have_ended_at(since, ends):
+            self.tally.forgotten += 1
+        else:
+            what = f"its entry was {entry.state}"
+            self._lose(ENTRY_GONE, key, life, life.entry_at, detail=what)
+
+    def _may_have_ended_at(self, time: int, ends: Ends) -> bool:
+        """Whether what ended then may have been trimmed from the ledger."""
+        return ends.ledger_start > 0 and self._rules.may_be_trimmed(time)
+
+    def _is_overwritten(self, key: bytes, life: Life, ends: Ends) -> bool:
+        """Whether its end may have been compacted, as its id came again and is on record."""
+        if self._is_whole(ends):
+            return False
+        later = (each for each in self.lives.of(key) if each.time > life.time)
+        return any(each.ending is not None or each.closed is not None for each in later)
+
     def _judge_closed(self, key: bytes, life: Life, ends: Ends) -> None:
         assert life.closed is not None
         entry, removal = life.closed
         if self._rules.is_unrecorded(key):
             self.tally.unrecorded += 1
-        elif ends.ledger_start > 0 and self._rules.may_be_trimmed(removal.timestamp):
+        elif self._is_overwritten(key, life, ends) or self._may_have_ended_at(
+            removal.timestamp, ends
+        ):
             self.tally.forgotten += 1
         else:
             what = f"its entry was {entry.state}"
@@ -337,13 +295,11 @@ class PlaceAudit:
         if any(self._covers(other, life, key) for other in others):
             tally.accepted -= 1
             tally.duplicates += 1
-        elif any(other.time > life.time for other in others) and not self._is_whole(ends):
-            tally.forgotten += 1  # it came first, and its record was compacted
+        elif self._is_overwritten(key, life, ends):
+            tally.forgotten += 1  # it came first
         elif rules.is_unrecorded(key):
             tally.unrecorded += 1
-        elif ends.ledger_start > 0 and rules.may_be_trimmed(
-            (life.sent or life.time) - rules.unique_for_of(key)
-        ):
+        elif self._may_have_ended_at((life.sent or life.time) - rules.unique_for_of(key), ends):
             tally.forgotten += 1
         elif life.offset < ends.queue_start and self._since is not None:
             self._lose(TAKEN_FROM_QUEUE, key, life, life.offset)
@@ -367,7 +323,7 @@ class PlaceAudit:
     def _is_whole(self, ends: Ends) -> bool:
         """Whether nothing of the ledger was compacted in what was read of it."""
         begin = 0 if self._since is None else self._since.ledger
-        return ends.ledger_start <= begin and self._ledger_read == ends.ledger - begin
+        return ends.ledger_start <= begin and self.ledger_read == ends.ledger - begin
 
     def _lose(
         self,
@@ -391,6 +347,11 @@ class PlaceAudit:
             offset=life.offset if offset is None else offset,
             detail=detail,
         )
+
+
+def is_old(since: Since | None, rules: Rules) -> bool:
+    """Whether tombstones may be gone that were written after this."""
+    return since is not None and since.at < rules.now - KEPT_MS
 
 
 def unseen(since: Since | None, ends: Ends) -> int:

@@ -9,6 +9,8 @@ from streams.jobs.identity import read_state_key
 
 # A client's clock may be ahead of the worker's by which a job ended.
 SKEW_MS = 60_000
+# By which the clocks of workers, of brokers and of whoever audits may differ.
+CLOCKS_MS = 10 * 60_000
 # How long a topic keeps tombstones: what was resolved before that left no trace.
 TOMBSTONES_MS = 24 * 60 * 60 * 1000
 

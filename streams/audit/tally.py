@@ -27,6 +27,8 @@ class Tally:
     dead: int = 0
     pending: dict[str, int] = field(default_factory=dict)  # by state
     unaccounted: int = 0
+    acknowledged: int = 0  # unaccounted for in an audit of which somebody has taken note
+    resolving: int = 0  # dead, and a worker had begun to discard, move or replay them
     duplicates: int = 0
     forwarded: int = 0
     undecodable: int = 0
@@ -38,11 +40,16 @@ class Tally:
         return sum(self.pending.values())
 
     @property
+    def lost(self) -> int:
+        """How many are unaccounted for, by now or before."""
+        return self.unaccounted + self.acknowledged
+
+    @property
     def missing(self) -> int:
         """How many more were accepted than are accounted for; 0 if all is well."""
         over = self.completed + self.cancelled + self.discarded + self.expired
         past = over + self.unrecorded + self.forgotten
-        return self.accepted - past - self.dead - self.waiting - self.unaccounted
+        return self.accepted - past - self.dead - self.waiting - self.lost
 
     def note_pending(self, state: str) -> None:
         """One more that waits."""
@@ -72,7 +79,7 @@ class Tally:
         return {**told, "pending": self.waiting, "pending_by_state": by_state}
 
 
-_NOW: Final = ("dead", "unaccounted")
+_NOW: Final = ("dead", "unaccounted", "resolving")
 _LASTING: Final = tuple(each.name for each in fields(Tally) if each.name not in (*_NOW, "pending"))
 
 

@@ -37,6 +37,11 @@ def audit(
         metavar="FILE",
         help="Ids that a client was told are accepted, one on each line ('-': standard input).",
     ),
+    acknowledge: bool = typer.Option(
+        False,
+        "--acknowledge",
+        help="What is wrong now is known: the next audit goes on from here, and does not tell it.",
+    ),
     as_json: bool = JSON,
 ) -> None:
     """Account for every accepted job; exit code 1 if one is lost, or was settled twice."""
@@ -47,7 +52,8 @@ def audit(
     settings = Settings()
     told = None if accepted is None else _read_accepted(accepted)
     path = checkpoint or Path(settings.data_dir) / f"audit-{settings.prefix or 'default'}.sqlite"
-    report = asyncio.run(_run(settings, _queues(settings, queue), path, full, told))
+    queues = _queues(settings, queue)
+    report = asyncio.run(_run(settings, queues, path, full, told, acknowledges=acknowledge))
     if as_json:
         print_json(as_plain(report, told))
     else:
@@ -84,6 +90,8 @@ async def _run(
     path: Path,
     full: bool,
     accepted: Accepted | None,
+    *,
+    acknowledges: bool,
 ) -> Report:
     from streams.audit.accepted import look_for
     from streams.audit.audit import Audit
@@ -97,11 +105,17 @@ async def _run(
             checkpoint.forget()
         async with open_topics(settings.bootstrap_servers, settings.prefix, queues) as topics:
             audit = Audit(
-                topics, names, topics.partitions, rules=rules, checkpoint=checkpoint, tell=_tell
+                topics,
+                names,
+                topics.partitions,
+                rules=rules,
+                checkpoint=checkpoint,
+                tell=_tell_progress,
+                acknowledges=acknowledges,
             )
             report = await audit.run()
             if accepted is not None:
-                _tell("looking for what was accepted")
+                _tell_progress("looking for what was accepted")
                 await look_for(accepted, topics, names, topics.partitions)
                 report.faults += accepted.faults()
     return report
@@ -145,6 +159,12 @@ def _names_handlers() -> bool:
         return False
 
 
+def _tell_progress(text: str) -> None:
+    """To people alone: nobody wants a line for each partition in a log."""
+    if sys.stderr.isatty():
+        _tell(text)
+
+
 def _tell(text: str) -> None:
     print(f"audit: {text}", file=sys.stderr)
 
@@ -168,9 +188,12 @@ def as_plain(report: Report, accepted: Accepted | None) -> dict[str, Any]:
 
 _COLUMNS = (
     *("accepted", "completed", "cancelled", "discarded", "expired", "dead", "pending"),
-    *("unaccounted", "duplicates", "unrecorded", "forgotten", "forwarded", "undecodable"),
+    "unaccounted",
 )
-_SELDOM = frozenset({"duplicates", "unrecorded", "forgotten", "forwarded", "undecodable"})
+_SELDOM = (
+    *("resolving", "acknowledged", "duplicates", "unrecorded", "forgotten", "forwarded"),
+    "undecodable",
+)
 
 
 def print_report(report: Report, accepted: Accepted | None) -> None:
@@ -181,7 +204,7 @@ def print_report(report: Report, accepted: Accepted | None) -> None:
     rows = {queue: report.of_queue(queue).plain() for queue in queues}
     all_of_them = total(report.tallies.values())
     sums = all_of_them.plain()
-    columns = [name for name in _COLUMNS if name not in _SELDOM or sums[name]]
+    columns = [*_COLUMNS, *(name for name in _SELDOM if sums[name])]
     print_table(
         ("queue", *columns),
         [(queue, *(f"{row[name]:,}" for name in columns)) for queue, row in rows.items()],

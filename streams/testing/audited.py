@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
-from streams.audit.audit import PART, Audit, Report
+from streams.audit.audit import Audit, Report
 from streams.audit.checkpoint import Checkpoint
+from streams.audit.look import PART
 from streams.audit.rules import Rules
 from streams.testing.coordinator import Partition
 from streams.testing.memory import MemoryLog
@@ -14,6 +15,8 @@ from streams.wire.envelope import Record
 from streams.wire.topics import TopicNames
 
 T = TypeVar("T")
+
+COMPACTED = b"#compacted"  # the key of what stands where a record was, which is not there any more
 
 
 class MemoryTopics:
@@ -37,7 +40,8 @@ class MemoryTopics:
     ) -> AsyncIterator[Sequence[Record]]:
         """What there is from `start` on and before `end`."""
         place = (topic, partition)
-        yield self._log.topics[place][max(start, self._log.starts[place]) : end]
+        there = self._log.topics[place][max(start, self._log.starts[place]) : end]
+        yield [record for record in there if record.key != COMPACTED]
 
     async def committed(self, queue: str) -> Mapping[int, int]:
         """The commits, by partition."""
@@ -54,6 +58,7 @@ def audit_memory(
     commits: Mapping[Partition, int] | None = None,
     checkpoint: Checkpoint | None = None,
     part: int = PART,
+    acknowledges: bool = False,
 ) -> Report:
     """Audit what is in memory, as it is at this moment."""
 
@@ -69,6 +74,7 @@ def audit_memory(
             checkpoint=checkpoint or fresh,
             pause=at_once,
             part=part,
+            acknowledges=acknowledges,
         )
         return _run(audit.run())
 

@@ -15,7 +15,7 @@ from streams.audit.audit import Report
 from streams.audit.checkpoint import Checkpoint
 from streams.audit.rules import Rules
 from streams.testing import workload
-from streams.testing.audited import audit_memory
+from streams.testing.audited import COMPACTED, audit_memory
 from streams.testing.schedule import Schedule, Size
 from streams.testing.simulator import quietly
 from streams.testing.workload import QUEUE
@@ -173,7 +173,7 @@ def _compact_ending(world: World, rng: random.Random) -> Record | None:
     )
     if victim is not None:
         log = world.log.topics[(victim.topic, victim.partition)]
-        log[:] = [replace(r, key=b"#", value=b"") if r.key == victim.key else r for r in log]
+        log[:] = [replace(r, key=COMPACTED, value=b"") if r.key == victim.key else r for r in log]
     return victim
 
 
@@ -247,6 +247,34 @@ def test_it_finds_the_one_job_that_was_tampered_with(plant: Plant, why: str, has
                 assert [(x.why, x.key) for x in report.faults] == [(why, victim.key)], seed
             found += 1
     assert found >= 30
+
+
+def _trim_retry(world: World, rng: random.Random) -> Record | None:
+    """Retention takes an entry, and all that is before it."""
+    over = {record.key for record in _standing(world, world.names.ledger(QUEUE))}
+    entries = [r for r in _standing(world, world.names.retry(QUEUE)) if r.key not in over]
+    victim = _choose(rng, entries)
+    if victim is not None:
+        world.log.starts[(victim.topic, victim.partition)] = victim.offset + 1
+    return victim
+
+
+@pytest.mark.parametrize("has_checkpoint", [False, True])
+def test_it_finds_what_retention_took_from_the_retry_topic(has_checkpoint: bool):
+    found = 0
+    for seed in range(15):
+        for victim, *reports in _tampered(
+            seed, _trim_retry, times=4, has_checkpoint=has_checkpoint
+        ):
+            for report in reports:
+                told = {x.why for x in report.faults}
+                assert f.RETRY_TRIMMED in told, seed
+                # then with a checkpoint the job is named, and nothing else is wrong
+                if has_checkpoint:
+                    assert told == {f.RETRY_TRIMMED, f.ENTRY_GONE}, seed
+                    assert victim.key in {x.key for x in report.faults}, seed
+                    found += 1
+    assert found >= 30 * has_checkpoint
 
 
 def test_it_finds_a_record_that_was_removed_before_it_was_taken():

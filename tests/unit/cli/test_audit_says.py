@@ -8,6 +8,7 @@ from streams.audit.accepted import Accepted
 from streams.audit.audit import Report
 from streams.audit.fault import NOT_FOUND, NOWHERE, Fault
 from streams.audit.tally import Tally
+from streams.cli import audit
 from streams.cli.audit import SHOWN, as_plain, print_report
 from streams.jobs.identity import JobKey
 
@@ -37,6 +38,24 @@ def test_people_are_told_which_jobs_are_not_and_not_too_many(capsys: pytest.Capt
     assert NOWHERE in row
     assert said.count("m-1") == SHOWN
     assert "faults: 105, 5 of them with --json alone" in said
+
+
+@pytest.mark.parametrize("is_looked_at", [True, False])
+def test_how_far_it_is_is_told_on_a_terminal_alone(
+    is_looked_at: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(audit.sys.stderr, "isatty", lambda: is_looked_at)
+    audit._tell_progress("bulk/0")
+    assert capsys.readouterr().err == ("audit: bulk/0\n" if is_looked_at else "")
+
+
+def test_what_is_seldom_is_told_when_it_is_there(capsys: pytest.CaptureFixture[str]):
+    report = _report()
+    report.tallies[("bulk", 0)].resolving = 3
+    print_report(report, None)
+    assert "resolving" in capsys.readouterr().out
+    print_report(_report(), None)
+    assert "resolving" not in capsys.readouterr().out
 
 
 def test_programs_are_told_all_of_it():
