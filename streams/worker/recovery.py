@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from streams.errors import UndecodableRecord
 from streams.jobs.lifecycle import Happening, LifecycleEvent, Listener
@@ -12,6 +13,7 @@ from streams.wire import headers as h
 from streams.wire.envelope import Record
 from streams.wire.state import decode_ledger
 from streams.worker.ports import Append, Log
+from streams.worker.recount import Recount
 from streams.worker.reports import report_of_entry
 from streams.worker.settlement import Place, epoch_headers, ledger_value, retry_value
 from streams.worker.sums import SUMS, decode
@@ -54,10 +56,13 @@ class Recovery:
         self._keys: _Keys | None = None  # of the retry topic, while it is read into an empty table
         self._ended: _Keys | None = None  # likewise of the ledger
         self._void: dict[tuple[str, bytes], None] = {}  # topic, key: its last record is void
+        self._recount = Recount(tables)
+        self._now = 0
 
     async def begin(self, log: Log, now: int) -> None:
         """Look at what is there; what can't be relied on is forgotten."""
         place, tables = self.place, self.tables
+        self._now = now
         ends = {topic: await log.end(topic, place.partition) for topic in self._topics}
         if (why := _unusable(tables, ends, now)) is not None:
             logger.info("%s/%d: local state is rebuilt: %s", place.topic, place.partition, why)
@@ -73,6 +78,8 @@ class Recovery:
         batch = tables.batch()
         sums = batch.count()  # what did not add up before does not afterwards
         sums.drift, sums.since = tables.unaccounted, tables.applied(place.ledger)
+        retry, end = tables.applied(place.retry), tables.counts.arrivals_end
+        self._recount.begin(replace(sums), end, retry, is_known=retry > 0)
         batch.write()
 
     def apply(self, records: Sequence[Record]) -> None:
@@ -127,7 +134,14 @@ class Recovery:
         await self._clean_up(log)
         batch = self.tables.batch()
         sums = batch.count()
-        sums.accepted = sums.over + self.tables.counts.entries + sums.drift
+        entries = self.tables.counts.entries
+        if lost := self._recount.lost(sums.over, entries):
+            sums.drift += lost
+            logger.error(
+                "%s/%d: %d accepted jobs are gone from its topics; run `streams audit`",
+                *(self.place.topic, self.place.partition, lost),
+            )
+        sums.accepted = sums.over + entries + sums.drift
         batch.see(now)
         batch.be_recovered(True)
         batch.write()
@@ -143,12 +157,16 @@ class Recovery:
         keys, retry, commands = self._keys, self.place.retry, self.place.commands
         latest = {record.key or b"": record for record in records}
         since = self.tables.sums.since
-        if len(latest) < len(records) and records[0].topic != retry:
+        is_ledger = bool(records) and records[0].topic != retry
+        if is_ledger and len(latest) < len(records):
             self._count_overwritten(batch, records, latest)
+        if not is_ledger:
+            copy = latest.pop(SUMS, None)  # first: the recount begins behind it
+            if copy is not None and not self._take_sums(batch, copy):
+                unreadable.append(copy)
+            self._recount.take_retry(batch, records)
         for key, record in latest.items():
-            if record.topic == retry and key == SUMS:
-                is_readable = self._take_sums(batch, record)
-            elif record.topic == retry:
+            if record.topic == retry:
                 is_new = keys is not None and keys.is_first(key)
                 is_readable = batch.apply_retry(key, record.value, commands, is_new=is_new)
             else:
@@ -157,6 +175,8 @@ class Recovery:
                 is_readable = batch.apply_ledger(key, record.value, counts=counts, is_new=is_new)
             if not is_readable:
                 unreadable.append(record)
+        if is_ledger:
+            self._recount.take_ledger(batch, records, latest)
         return unreadable
 
     def _take_sums(self, batch: Batch, record: Record) -> bool:
@@ -164,7 +184,11 @@ class Recovery:
             copy = decode(record.value or b"")
         except ValueError:
             return False
-        batch.take_sums(copy, self.tables.applied(self.place.ledger))
+        if batch.take_sums(copy.sums, self.tables.applied(self.place.ledger)):
+            is_recent = record.timestamp > self._now - STALE_AFTER_MS  # tombstones are there
+            self._recount.begin_from(copy, record.offset, is_recent=is_recent)
+        else:
+            self._recount.lose_track()
         return True
 
     def _count_overwritten(

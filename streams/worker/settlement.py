@@ -145,9 +145,11 @@ class Settlement:
         if self.asks_end:
             self.queue_end = await log.end(place.topic, place.partition)
         own = _OwnAppends(log, tables, place, self)
+        # What was counted first: it is of the state as the topics have it before this.
+        sums = [(SUMS, sums_value(tables, place))] if self.keeps_sums else []
         opens = [(key, encode_open(entry)[1]) for key, entry in self.opens.items()]
         ledgers = [(key, encode_ledger(record)[1]) for key, record in self.ledgers.items()]
-        await own.append(place.retry, opens)
+        await own.append(place.retry, [*sums, *opens])
         if self.forwards or self.followers or self.letters:
             await log.append([*self.forwards, *self.followers, *self.letters])
         await own.append(place.ledger, ledgers)
@@ -160,8 +162,6 @@ class Settlement:
         for name, offset in ((COMMANDS_READ, self.commands_read), (COMMITTED, self.committed)):
             if offset is not None:
                 last.append((name, b"%d" % offset))
-        if self.keeps_sums:  # as of the last turn: what is in the store is in the topics
-            last.append((SUMS, sums_value(tables, place)))
         if self.at_work is not None:
             last.append((AT_WORK, self._mark(place)))
         await own.append(place.retry, last)
@@ -327,8 +327,13 @@ def retry_value(tables: Tables, place: Place, key: bytes) -> bytes | None:
 def sums_value(tables: Tables, place: Place) -> bytes:
     """What was counted, and of which state that is true."""
     # A recovery reckons what was accepted at its end, from what did not add up at its beginning.
-    unaccounted = tables.sums.drift if tables.is_being_recovered() else tables.unaccounted
-    return tables.sums.encode(unaccounted=unaccounted, ledger=tables.applied(place.ledger))
+    is_whole = not tables.is_being_recovered()
+    return tables.sums.encode(
+        unaccounted=tables.unaccounted if is_whole else tables.sums.drift,
+        ledger=tables.applied(place.ledger),
+        retry=tables.applied(place.retry) if is_whole else -1,
+        arrivals_end=tables.counts.arrivals_end,
+    )
 
 
 def ledger_value(tables: Tables, key: bytes) -> bytes | None:

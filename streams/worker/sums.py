@@ -72,9 +72,19 @@ class Sums:
         """For the store."""
         return _packed.pack(*astuple(self))
 
-    def encode(self, *, unaccounted: int, ledger: int) -> bytes:
-        """The copy, with what does not add up, and up to where the ledger was counted."""
-        return orjson.dumps({**self.told(), "drift": unaccounted, "since": ledger})
+    def encode(self, *, unaccounted: int, ledger: int, retry: int, arrivals_end: int) -> bytes:
+        """The copy, with what does not add up, and of which state it is."""
+        told = {**self.told(), "drift": unaccounted, "since": ledger}
+        return orjson.dumps({**told, "retry": retry, "arrivals_end": arrivals_end})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copy:
+    """Sums in the retry topic."""
+
+    sums: Sums
+    retry: int  # the end of that topic as it was; -1: it was not read to its end
+    arrivals_end: int  # nothing that was open then had arrived at or behind it
 
 
 def unpack(packed: bytes | None, entries: int) -> Sums:
@@ -84,7 +94,7 @@ def unpack(packed: bytes | None, entries: int) -> Sums:
     return Sums(**dict(zip(_NAMES, _packed.unpack(packed), strict=True)))
 
 
-def decode(value: bytes) -> Sums:
+def decode(value: bytes) -> Copy:
     """What `encode` made.
 
     Raises:
@@ -92,7 +102,8 @@ def decode(value: bytes) -> Sums:
     """
     try:
         told = orjson.loads(value)
-        return Sums(**{name: int(told[name]) for name in _NAMES})
+        sums = Sums(**{name: int(told[name]) for name in _NAMES})
+        return Copy(sums=sums, retry=int(told["retry"]), arrivals_end=int(told["arrivals_end"]))
     except (KeyError, TypeError) as error:
         raise ValueError(f"no sums: {error}") from error
 

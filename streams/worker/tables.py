@@ -278,6 +278,8 @@ class Batch:
         self._over: dict[bytes, Single | None] = {}  # of ledger records, as they will be
         self._counts = tables.counts.copied()
         self.sums: Sums | None = None  # as they will be, if they change
+        self.ended: list[tuple[bytes, int]] = []  # counted as over by a recovery: key, time
+        self.came_back: list[tuple[bytes, State]] = []  # and of those that had been over: as what
 
     def count(self) -> Sums:
         """What is counted from here on is written with all the rest."""
@@ -403,20 +405,26 @@ class Batch:
             return False
         return True
 
-    def take_sums(self, copy: Sums, ledger_applied: int) -> None:
+    def take_sums(self, copy: Sums, ledger_applied: int) -> bool:
         """Go on from a copy, if what it has counted of the ledger is not behind what we have."""
         if copy.since >= ledger_applied:
-            self.sums = copy
-            return
+            self.sums = replace(copy)
+            return True
         sums = self.count()  # what can't be told from the ledger
         for name in ("unrecorded", "duplicates", "forwarded", "undecodable"):
             setattr(sums, name, max(getattr(sums, name), getattr(copy, name)))
+        return False
 
     def count_ending(self, key: bytes, record: LedgerRecord) -> None:
         """Count a record of the ledger, unless it was written again as it was."""
-        before = self._tables.store.get(LEDGER, key)
-        if before is None or decode_ledger(key, before).time != record.time:
+        value = self._tables.store.get(LEDGER, key)
+        before = None if value is None else decode_ledger(key, value)
+        if before is None or before.time != record.time:
             self.count().end(record.state)
+            self.ended.append((key, record.time))
+        elif record.is_restored and before.position < record.position:
+            self.count().end(record.state)
+            self.came_back.append((key, before.state))
 
     def apply_ledger(
         self, key: bytes, value: bytes | None, *, counts: bool = False, is_new: bool = False
@@ -437,6 +445,7 @@ class Batch:
             single = record.single
             if counts and is_new:
                 self.count().end(record.state)
+                self.ended.append((key, record.time))
             elif counts:
                 self.count_ending(key, record)
             self._note_starts(record.job, (attempt.started for attempt in record.history))

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
+
+import pytest
+from cut_log import CutLog, cuts, run_until_cut
+from steps import send
 
 from streams import JobContext, JobPayload, PermanentError, job
 from streams.replay.letter_lines import dead_entry, letter_of_line, line_of
@@ -35,11 +40,25 @@ def the_letter(box: Sandbox) -> Letter:
 
 
 async def obey(box: Sandbox, command: Command) -> None:
+    say(box, command)
+    await box.cluster.settle()
+
+
+def sums_of(box: Sandbox) -> dict[str, int]:
+    """What its workers have counted, of all partitions."""
+    total = Counter[str]()
+    for worker in box.cluster.workers:
+        for pipeline in worker.engine.queues.values():
+            assert pipeline.tables.unaccounted == 0
+            total.update(pipeline.tables.told_sums())
+    return dict(total)
+
+
+def say(box: Sandbox, command: Command) -> None:
     key, value = encode_command(command)
     partition = box.cluster.partition_of((command.job.ordering_key or "").encode())
     topic = box.cluster.names.commands("default")
     box.cluster.log.write(Append(topic, partition, key, value))
-    await box.cluster.settle()
 
 
 def restoring(letter: Letter) -> Command:
@@ -121,3 +140,42 @@ async def test_a_command_that_is_no_entry_is_passed_over() -> None:
         await box.cluster.settle()
         await box.enqueue(Pay(account=7, n=1))
         assert len(box.jobs(state="completed")) == 1
+
+
+@pytest.mark.parametrize("disk", ["w1", "w2"])
+async def test_wherever_a_restore_is_cut_off_its_job_is_counted_once(disk: str) -> None:
+    async def check(cut: tuple[int, int] | None) -> CutLog:
+        box = Sandbox(pay)
+        worker = await box.cluster.start_worker("w1")
+        send(box.cluster, Pay(account=7, n=-1), "id")
+        await box.cluster.settle()
+        letter = letter_of_line(line_of(the_letter(box)))
+        assert letter.job is not None
+        await obey(box, Command(kind="discard", job=letter.job))
+        await box.cluster.kill(worker)
+        # given a crash in the middle of it
+        log = CutLog(box.cluster.log, cut)
+        worker = await box.cluster.start_worker("w1", log)
+        await box.cluster.settle()
+        log.armed = True
+        say(box, restoring(letter))
+        await run_until_cut(box.cluster, log, 60_000)
+        assert log.is_cut.is_set() == (cut is not None)
+        await box.cluster.kill(worker)
+        # when another one goes on
+        worker = await box.cluster.start_worker(disk)
+        await box.cluster.settle()
+        (dead,) = box.jobs(state="dead")
+        told = sums_of(box)
+        assert (told["accepted"], told["dead"], told["discarded"]) == (1, 1, 0), cut
+        # and it ends once
+        good = b'{"account":7,"n":3}'
+        generation = dead.generation
+        await obey(box, Command(kind="replay", job=letter.job, generation=generation, payload=good))
+        told = sums_of(box)
+        assert (told["accepted"], told["completed"], told["discarded"]) == (1, 1, 0), cut
+        await box.cluster.kill(worker)
+        return log
+
+    for cut in cuts((await check(None)).sizes):
+        await check(cut)

@@ -135,12 +135,12 @@ async def test_a_copy_that_an_earlier_owner_wrote_late_is_overwritten(log: Memor
     tables = Tables(MemoryStore())
     await Settlement(at=NOW, epoch=2, at_work=True).write(log, tables, PLACE)
     await _settled(log, tables)
-    nonsense = Sums(accepted=99).encode(unaccounted=99, ledger=99)
+    nonsense = Sums(accepted=99).encode(unaccounted=99, ledger=99, retry=9, arrivals_end=0)
     log.write(Append(PLACE.retry, 0, SUMS, nonsense, epoch_headers(1)))
     first = Tables(MemoryStore())
     await recover(first, log, PLACE, NOW)
     last = [r.value for r in log.records(PLACE.retry) if r.key == SUMS][-1]
-    assert decode(last or b"").drift == 0
+    assert decode(last or b"").sums.drift == 0
     second = Tables(MemoryStore())
     await recover(second, log, PLACE, NOW)
     for each in (first, second):
@@ -164,9 +164,10 @@ async def test_what_does_not_add_up_does_not_after_a_restart(log: MemoryLog):
 
 def test_a_copy_says_what_it_is_true_of():
     sums = Sums(accepted=5, completed=3)
-    copy = decode(sums.encode(unaccounted=1, ledger=77))
-    assert copy == replace(sums, drift=1, since=77)
-    assert unpack(copy.pack(), 9) == copy
+    copy = decode(sums.encode(unaccounted=1, ledger=77, retry=88, arrivals_end=9))
+    assert copy.sums == replace(sums, drift=1, since=77)
+    assert (copy.retry, copy.arrivals_end) == (88, 9)
+    assert unpack(copy.sums.pack(), 9) == copy.sums
     assert unpack(None, 9) == Sums(accepted=9)
     for nonsense in (b"", b"[]", b'{"accepted": 1}'):
         with pytest.raises(ValueError):
