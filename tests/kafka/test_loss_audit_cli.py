@@ -11,6 +11,7 @@ from pathlib import Path
 import orjson
 import pytest
 from aiokafka import TopicPartition
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.admin.records_to_delete import RecordsToDelete
 from audit_handlers import Mixed, Swift, Untold
 from bulk import append_all, job, opened_log
@@ -18,6 +19,7 @@ from cli_process import Cli, Said
 from fleet import Worker
 from topics import create_topics, read_all
 
+from streams.audit.fault import ENTRY_GONE
 from streams.client import Handle, JobClient
 from streams.dev.ports import free_port
 from streams.wire.admin import open_admin
@@ -259,3 +261,29 @@ async def test_it_is_silent_about_a_million_jobs(kafka: str, prefix: str, tmp_pa
     assert said.json["completed"] == said.json["accepted"] == 1_000_000
     again = await audit("--full")
     assert (again.code, again.json["completed"], again.json["faults"]) == (0, 1_000_000, [])
+
+
+async def test_it_tells_which_jobs_retention_took_until_that_is_acknowledged(
+    kafka: str, prefix: str, tmp_path: Path
+):
+    async with _audited(kafka, prefix, tmp_path) as audit:
+        retry = TopicNames(prefix).retry("default")
+        victim = next(r for r in await read_all(kafka, retry) if b"later-5" in r.key)
+        # given that somebody lets it be deleted from, which a broker refuses otherwise
+        async with open_admin(kafka) as admin:
+            policy = {"cleanup.policy": "compact,delete"}
+            await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, retry, policy)])
+            place = TopicPartition(retry, victim.partition)
+            await admin.delete_records({place: RecordsToDelete(before_offset=victim.offset + 1)})
+        trimmed = ("", "the retry topic was trimmed, and nothing of ours does that")
+        since, full = await _both(audit)
+        # then the audit that knew them tells the jobs, and any audit that this has happened
+        assert since.code == full.code == 1
+        assert ("later-5", ENTRY_GONE) in _told(since)
+        assert {why for _, why in _told(since)} == {ENTRY_GONE, trimmed[1]}
+        assert trimmed in _told(full)
+        # and who takes note of it is not told again
+        assert (await audit("--acknowledge")).code == 1
+        last = await audit()
+        assert (last.code, last.json["faults"]) == (0, [])
+        assert last.json["acknowledged"] == len(_told(since)) - 1
