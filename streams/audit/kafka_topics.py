@@ -48,6 +48,10 @@ class KafkaTopics:
         """The offset behind the last one."""
         return await self._reader.end(topic, partition)
 
+    async def offset_at(self, topic: str, partition: int, time: int) -> int:
+        """The offset of the first record at or after a time; the end if there is none."""
+        return await self._reader.offset_at(topic, partition, time)
+
     async def read(
         self, topic: str, partition: int, start: int, end: int
     ) -> AsyncIterator[Sequence[Record]]:

@@ -134,7 +134,7 @@ class Look:
             place = self._place()
             await self._read(place)
             if wanted := self._questions(place):
-                async for said in self._older():
+                async for said in self._older(min(wanted.values())):
                     place.take_older(said, wanted)
             yield place
             return
@@ -202,14 +202,17 @@ class Look:
             queue=self._queue, partition=self._partition, rules=self._rules, since=self._since
         )
 
-    def _questions(self, place: PlaceAudit) -> frozenset[bytes]:
+    def _questions(self, place: PlaceAudit) -> dict[bytes, int]:
         place.commit, place.ledger_read = self._commit, self._ledger_read
-        return place.questions() if self._begin.ledger else frozenset()
+        return place.questions() if self._begin.ledger else {}
 
-    async def _older(self) -> AsyncIterator[Said]:
-        """What the ledger had before the checkpoint."""
+    async def _older(self, time: int = 0) -> AsyncIterator[Said]:
+        """What the ledger had before the checkpoint, from some time on."""
+        topic, start, end = self._names.ledger(self._queue), 0, self._begin.ledger
+        if time > 0:
+            start = min(end, await self._topics.offset_at(topic, self._partition, time))
         epochs = Epochs()
-        async for record in self._records(self._names.ledger(self._queue), 0, self._begin.ledger):
+        async for record in self._records(topic, start, end):
             if not epochs.is_void(record) and (record.key or b"")[:1] != b"#":
                 yield said_of_ledger(record)
 

@@ -7,7 +7,7 @@ after the one before: a job that moves on meanwhile is then seen twice, and neve
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -24,7 +24,7 @@ from streams.audit.fault import (
 )
 from streams.audit.life import Entry, Life
 from streams.audit.lives import Lives
-from streams.audit.rules import SKEW_MS, TOMBSTONES_MS, Rules
+from streams.audit.rules import CLOCKS_MS, SKEW_MS, TOMBSTONES_MS, Rules
 from streams.audit.said import FORWARD, LETTER, QUEUED, Queued, Said
 from streams.audit.since import Ends, Row, Since
 from streams.audit.tally import Tally
@@ -119,27 +119,31 @@ class PlaceAudit:
         life.offset, life.sent, life.is_moved = offset, sent, is_moved
         self.tally.accepted += 1
 
-    def take_older(self, said: Said, wanted: frozenset[bytes]) -> None:
+    def take_older(self, said: Said, wanted: Container[bytes]) -> None:
         """A record of the ledger from before the checkpoint."""
         if said.key in wanted:
             self.lives.take_older(said)
 
     # -- judging -------------------------------------------------------------------------------
 
-    def questions(self) -> frozenset[bytes]:
-        """Identities of which the checkpoint has perhaps counted something that bears on them."""
+    def questions(self) -> dict[bytes, int]:
+        """Identities of which the checkpoint has perhaps counted something that bears on them.
+
+        With the time from which on that was written; 0 is any time.
+        """
         commit, ended_to = self.commit, 0 if self._since is None else self._since.ended_to
-        asked = set(self.lives.removed)
+        asked = dict.fromkeys(self.lives.removed, 0)
         for key, life in self.lives:
             if not life.is_known:
-                asked.add(key)
+                asked[key] = 0
             elif not life.has_state:
                 # Of names whose jobs leave no record a copy can't be told from another job.
                 if life.offset < commit and not self._rules.is_unrecorded(key):
-                    asked.add(key)
+                    asked[key] = 0
             elif life.ending is not None and life.ending.ended <= ended_to and not life.was_open:
-                asked.add(key)  # perhaps it was written again, and is a copy in the queue as well
-        return frozenset(asked)
+                # Perhaps it was written again as it was, and is a copy in the queue as well.
+                asked.setdefault(key, life.ending.ended - CLOCKS_MS)
+        return asked
 
     def letters_wanted(self) -> dict[bytes, Wanted]:
         """The letters to look for, by their keys."""

@@ -19,6 +19,10 @@ class Topics(Protocol):
         """The offset behind the last one."""
         ...
 
+    async def offset_at(self, topic: str, partition: int, time: int) -> int:
+        """The offset of the first record at or after a time; the end if there is none."""
+        ...
+
     def read(
         self, topic: str, partition: int, start: int, end: int
     ) -> AsyncIterator[Sequence[Record]]:

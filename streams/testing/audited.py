@@ -35,6 +35,11 @@ class MemoryTopics:
         """The offset behind the last one."""
         return len(self._log.topics[(topic, partition)])
 
+    async def offset_at(self, topic: str, partition: int, time: int) -> int:
+        """The offset of the first record at or after a time; the end if there is none."""
+        found = await self._log.offset_at(topic, partition, time)
+        return await self.end(topic, partition) if found is None else found
+
     async def read(
         self, topic: str, partition: int, start: int, end: int
     ) -> AsyncIterator[Sequence[Record]]:

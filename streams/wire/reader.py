@@ -185,6 +185,23 @@ class TopicReader:
         """
         return await self._ask(self._consumer.end_offsets, TopicPartition(topic, partition))
 
+    async def offset_at(self, topic: str, partition: int, time: int) -> int:
+        """The offset of the first record at or after a time (ms since the epoch); or the end.
+
+        Raises:
+            BrokerUnavailable: the broker did not answer within the time-out.
+        """
+        place = TopicPartition(topic, partition)
+
+        async def ask(places: list[TopicPartition]) -> dict[TopicPartition, int]:
+            found = (await self._consumer.offsets_for_times({place: time}))[place]
+            if found is not None:
+                return {place: int(found.offset)}
+            ends: dict[TopicPartition, int] = await self._consumer.end_offsets(places)
+            return ends
+
+        return await self._ask(ask, place)
+
     async def _ask(
         self,
         question: Callable[[list[TopicPartition]], Awaitable[Mapping[TopicPartition, int]]],

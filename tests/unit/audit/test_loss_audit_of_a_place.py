@@ -14,6 +14,7 @@ from streams.audit.checkpoint import Checkpoint
 from streams.errors import SettingsError
 from streams.jobs.identity import JobKey
 from streams.jobs.states import State
+from streams.testing.audited import MemoryTopics
 from streams.wire.letters import letter_key
 from streams.wire.partition import partition_of
 from streams.worker.ports import Append
@@ -237,3 +238,35 @@ def test_a_copy_from_a_clock_that_is_ahead_is_a_copy_whatever_it_says():
     report = topics.audit(unique_for={"job": 60_000})
     assert report.faults == []
     assert report.of_queue("q").duplicates == 1
+
+
+def test_of_the_older_ledger_it_reads_no_more_than_it_has_to(monkeypatch: pytest.MonkeyPatch):
+    read: list[tuple[str, int]] = []
+    whole = MemoryTopics.read
+
+    def note(self: MemoryTopics, topic: str, partition: int, start: int, end: int) -> object:
+        read.append((topic, start))
+        return whole(self, topic, partition, start, end)
+
+    monkeypatch.setattr(MemoryTopics, "read", note)
+    topics = WrittenTopics()
+    for n in range(10):  # one an hour
+        topics.clock.set(NOW + n * DAY // 24)
+        topics.settle(topics.enqueue(f"j{n}"))
+    topics.commit(10)
+    with Checkpoint(None, "") as checkpoint:
+        topics.audit(checkpoint)
+        # given one that ended in the same millisecond as the last one before, and was told later
+        late = topics.enqueue("late")
+        topics.settle(late, ended=NOW + 9 * DAY // 24)
+        topics.commit(11)
+        read.clear()
+        report = topics.audit(checkpoint)
+        assert (report.faults, report.of_queue("q").completed) == ([], 11)
+        assert [start for topic, start in read if topic == LEDGER] == [10, 9]
+        # given a copy, of which anything may be on record
+        topics.enqueue("j3")
+        topics.commit(12)
+        read.clear()
+        assert topics.audit(checkpoint).of_queue("q").duplicates == 1
+        assert [start for topic, start in read if topic == LEDGER] == [11, 0]
