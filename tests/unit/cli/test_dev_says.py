@@ -44,7 +44,7 @@ async def taker(tick: Tick) -> None: ...
 def test_of_each_handler_it_says_what_starts_it(capsys: pytest.CaptureFixture[str]) -> None:
     registry = Registry.build(handlers_among([ship, bill, report, sync, taker]), ("default",))
 
-    _tell(Settings(), registry, "127.0.0.1:9092", 1, own_broker=False)
+    _tell(Settings(), registry, "127.0.0.1:9092", 1, 8001, own_broker=False)
 
     told = re.findall(r"^  (\S+) +default, (.+)$", capsys.readouterr().err, re.M)
     assert dict(told) == {
