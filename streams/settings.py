@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from streams.durations import to_ms
 from streams.errors import SettingsError
+from streams.listed import read_listed
 
 Words = Annotated[tuple[str, ...], NoDecode]  # in a variable separated by commas, not JSON
 _BOOTSTRAP: Final = "KAFKA_BOOTSTRAP_SERVERS"
@@ -74,6 +75,8 @@ class Settings(BaseSettings):
     unique_for: Time = "24h"
     ledger_kept: Time = "3d"
     trim_after: Time = "24h"  # how long acknowledged records stay in queue and command topics
+    listed_completed: Words = ("24h/1000",)  # of a queue, and likewise of each other end
+    listed_failed: Words = ("7d/5000",)  # dead jobs: those that are older or more are not listed
     health_waiting: int = Field(100, ge=0)  # for each queue; beyond it /health answers 503
     health_failed: int = Field(50, ge=0)  # likewise, dead jobs
     web_host: str = "127.0.0.1"
@@ -115,7 +118,25 @@ class Settings(BaseSettings):
                 raise ValueError(f"{queue!r} is not in STREAMS_QUEUES: {', '.join(queues)}")
         return value
 
-    @field_validator("queues", "handlers", "middleware", "serves", "weights", mode="before")
+    @field_validator("listed_completed", "listed_failed")
+    @classmethod
+    def _are_limits(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        queues = info.data.get("queues", ())
+        for queue in filter(None, read_listed(value)):
+            if queue not in queues:
+                raise ValueError(f"{queue!r} is not in STREAMS_QUEUES: {', '.join(queues)}")
+        return value
+
+    @field_validator(
+        "queues",
+        "handlers",
+        "middleware",
+        "serves",
+        "weights",
+        "listed_completed",
+        "listed_failed",
+        mode="before",
+    )
     @classmethod
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):
