@@ -9,12 +9,14 @@ from typing import Final, NamedTuple
 
 from streams.errors import UndecodableRecord
 from streams.jobs.identity import read_state_key
+from streams.projection.letters import Letter, is_of_a_job, read_letter
 from streams.projection.row import LEDGER, RETRY
 from streams.wire import headers as h
 from streams.wire.outline import Readable, Seen, Sent, read_open, read_over, read_sent
 from streams.worker.tables import COMMITTED
 
 QUEUE: Final = 0
+DEAD: Final = 3  # the topic of dead letters
 
 
 class Identity(NamedTuple):
@@ -47,6 +49,7 @@ class Batch:
     """Records in the order in which they were read."""
 
     told: dict[Identity, tuple[int, list[Told]]] = field(default_factory=dict)  # with a partition
+    letters: dict[bytes, Letter | None] = field(default_factory=dict)  # that no job has
     commits: dict[tuple[str, int], int] = field(default_factory=dict)
     places: dict[tuple[str, int], tuple[int, int]] = field(default_factory=dict)  # as they then are
     records: int = 0
@@ -54,12 +57,12 @@ class Batch:
 
 
 class Reader:
-    """Reads records of queue, retry and ledger topics into batches."""
+    """Reads records of queue, retry, ledger and dead-letter topics into batches."""
 
     def __init__(
         self, roles: dict[str, tuple[str, int]], places: dict[tuple[str, int], Place]
     ) -> None:
-        self._roles = roles  # of each topic its queue, and which of the three it is
+        self._roles = roles  # of each topic its queue, and which of these it is
         self._places = places
 
     def read(self, records: Iterable[Readable], into: Batch) -> None:
@@ -81,6 +84,10 @@ class Reader:
                     sent = read_sent(record)
                     identity = Identity(queue, sent.name, sent.key, sent.id)
                     _add(into, identity, partition, Told(QUEUE, offset, sent))
+                elif source == DEAD:
+                    if record.key and not is_of_a_job(record):
+                        has_value = record.value is not None
+                        into.letters[record.key] = read_letter(record) if has_value else None
                 elif not _is_void(record, place):
                     self._read_state(record, queue, source, into)
             except (UndecodableRecord, ValueError):
@@ -125,4 +132,4 @@ def _is_void(record: Readable, place: Place) -> bool:
     return False
 
 
-__all__ = ["LEDGER", "QUEUE", "RETRY", "Batch", "Identity", "Place", "Reader", "Told"]
+__all__ = ["DEAD", "LEDGER", "QUEUE", "RETRY", "Batch", "Identity", "Place", "Reader", "Told"]

@@ -10,35 +10,36 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from streams.errors import StreamsError
-from streams.projection.batch import LEDGER, QUEUE, RETRY, Batch, Place, Reader
+from streams.projection.batch import DEAD, LEDGER, QUEUE, RETRY, Batch, Place, Reader
 from streams.projection.board import Board
 from streams.projection.file import now_ms, open_store, remove
-from streams.projection.retention import Retention
+from streams.projection.kafka import ANSWER_S, POLL_MS, begins_of, ends_of, look, make_consumer
+from streams.projection.progress import Partition, Progress
+from streams.projection.retention import Floors, Retention
 from streams.projection.row import Row
-from streams.projection.store import Store
-from streams.wire.admin import open_admin
-from streams.wire.reader import missing
+from streams.projection.store import AT_ONCE, Store
 from streams.wire.topics import TopicNames
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
-_POLL_MS: Final = 100
-_AT_ONCE: Final = 8_000  # records in one transaction
-_FETCH_BYTES: Final = 512 * 1024  # of a partition
-_KEEP_EVERY_S: Final = 5.0
+_READ_AT_ONCE: Final = 1_000  # records: whoever else is on this loop has his turn between
+_WRITE_AT_ONCE: Final = 6_000  # in one transaction
+_FORGET_AT_ONCE: Final = 20_000
+_KEEP_EVERY_S: Final = 2.0
+_LOOK_EVERY_S: Final = 10.0  # for topics that were missing
 _AGAIN_S: Final = (0.5, 1.0, 2.0, 5.0)
 _CLOSE_S: Final = 2.0
-_ANSWER_S: Final = 10.0
 
 
-class Vanished(StreamsError):
-    """The file of a projection was removed or replaced while it was in use."""
+class Outdated(StreamsError):
+    """The file of a projection, or what it is of, was replaced while it was in use."""
 
 
 class Feed:
@@ -59,237 +60,267 @@ class Feed:
         self.queues = tuple(queues)
         self.path = path
         self.board = Board(names)
-        self.floors: dict[tuple[str, bool], int] = {}
+        self.floors: Floors = {}
         self.is_connected = False
-        self.is_built = False  # it was up to date at least once
+        self.missing: tuple[str, ...] = ()  # topics that are not there
         self.opened = asyncio.Event()  # there is a file to read from
         self.generation = 0  # rises when the file is another one
+        self.records = 0  # that were read since the start
         self._bootstrap = bootstrap
         self._retention = retention or Retention()
         self._on_rows = on_rows or (lambda rows: None)
         self._kafka = kafka or {}
         self._writer = ThreadPoolExecutor(1, "projection")
         self._store: Store | None = None
+        self._inode = 0
+        self._is_spoilt = False  # the file can't be used
         self._consumer: AIOKafkaConsumer | None = None
-        self._positions: dict[tuple[str, int], int] = {}  # written
-        self._ends: dict[tuple[str, int], int] = {}
-        self._begins: dict[tuple[str, int], int] = {}
+        self._progress = Progress()
         self._moved = asyncio.Condition()
         self._roles = {
-            topic: (queue, source)
-            for queue in self.queues
-            for topic, source in (
-                (names.queue(queue), QUEUE),
-                (names.retry(queue), RETRY),
-                (names.ledger(queue), LEDGER),
-            )
+            names.dead: ("", DEAD),
+            **{
+                topic: (queue, source)
+                for queue in self.queues
+                for topic, source in (
+                    (names.queue(queue), QUEUE),
+                    (names.retry(queue), RETRY),
+                    (names.ledger(queue), LEDGER),
+                )
+            },
         }
 
     @property
     def lag(self) -> int:
         """Records that are there and not read yet, as far as is known."""
-        return sum(
-            max(0, end - max(self._positions.get(key, 0), self._begins.get(key, 0)))
-            for key, end in self._ends.items()
-        )
+        return self._progress.lag
 
     @property
     def share(self) -> float:
         """How much of the topics was read, from 0 to 1."""
-        there = sum(max(0, end - self._begins.get(key, 0)) for key, end in self._ends.items())
-        return 1.0 if there == 0 else max(0.0, 1 - self.lag / there)
+        return self._progress.share
+
+    @property
+    def is_built(self) -> bool:
+        """Whether all is in it that was there when it was begun."""
+        return self._progress.is_built
 
     async def run(self) -> None:
         """Read until cancelled; an outage is waited for, and told once."""
-        failures, told = 0, ""
+        failures = 0
         try:
             while True:
                 try:
                     await self._connected()
-                except (KafkaError, StreamsError, OSError, sqlite3.Error, TimeoutError) as error:
-                    if self.is_connected:
-                        failures, told = 0, ""
-                    if str(error) != told:
-                        logger.warning("the projection can't go on: %s; trying again", error)
-                    told = str(error)
+                except Exception as error:
+                    failures = 0 if self.is_connected else failures
                     self.is_connected = False
+                    self._tell(error, failures)
                     await asyncio.sleep(_AGAIN_S[min(failures, len(_AGAIN_S) - 1)])
                     failures += 1
         finally:
+            self.is_connected = False
             self._writer.shutdown()
 
-    async def _connected(self) -> None:
-        async with asyncio.timeout(_ANSWER_S * 2):
-            source, partitions = await self._look()
-            self._store = await self._in_writer(open_store, self.path, source, now_ms())
-            places = await self._in_writer(self._store.places)
-            consumer = AIOKafkaConsumer(
-                bootstrap_servers=self._bootstrap,
-                group_id=None,
-                enable_auto_commit=False,
-                auto_offset_reset="earliest",
-                isolation_level="read_committed",
-                fetch_max_wait_ms=_POLL_MS,
-                max_partition_fetch_bytes=_FETCH_BYTES,
-                request_timeout_ms=int(_ANSWER_S * 1000),
-                **self._kafka,
-            )
-        try:
-            async with asyncio.timeout(_ANSWER_S * 2):
-                await consumer.start()
-                places = await self._begin(consumer, partitions, places)
-            self._consumer = consumer
-            self.is_connected = True
-            self.generation += 1
-            self.opened.set()
-            await self._read(consumer, Reader(self._roles, places), partitions)
-        finally:
-            self._consumer = None
-            await self._in_writer(self._store.close)
-            with suppress(Exception):
-                async with asyncio.timeout(_CLOSE_S):
-                    await consumer.stop()
+    def _tell(self, error: Exception, failures: int) -> None:
+        """Say why it does not go on now; of an outage only that it began."""
+        if isinstance(error, sqlite3.DatabaseError):
+            self._is_spoilt = not isinstance(error, sqlite3.OperationalError)
+        if not isinstance(error, KafkaError | StreamsError | OSError | sqlite3.Error):
+            logger.error("the projection failed by a mistake of its own", exc_info=error)
+        elif failures == 0:
+            logger.warning("the projection can't go on: %s; trying again", error or repr(error))
 
-    async def _look(self) -> tuple[str, dict[str, int]]:
-        """What the file is of, and the topics to read with their partitions."""
-        async with open_admin(
-            self._bootstrap, timeout_ms=int(_ANSWER_S * 1000), kafka=self._kafka
-        ) as admin:
-            cluster = await admin.describe_cluster()
-            there = {
-                topic["topic"]: len(topic["partitions"])
-                for topic in await admin.describe_topics()
-                if topic["error_code"] == 0
-            }
-        wanted = [*self._roles, *self.board.topics]
-        for topic in wanted:
-            if topic not in there:
-                raise missing(topic)
-        source = f"{cluster.get('cluster_id')} {self.names.prefix}"
-        return source, {topic: there[topic] for topic in wanted}
+    async def _connected(self) -> None:
+        async with asyncio.timeout(ANSWER_S * 2):
+            wanted = [*self._roles, *self.board.topics]
+            cluster, partitions = await look(self._bootstrap, wanted, self._kafka)
+        self.missing = tuple(topic for topic in wanted if topic not in partitions)
+        if self.missing:
+            told = ", ".join(self.missing[:3])
+            logger.warning("topics are missing, which others are read without: %s", told)
+        self._store = await self._in_writer(self._open, f"{cluster} {self.names.prefix}")
+        try:
+            consumer = make_consumer(self._bootstrap, self._kafka)
+            try:
+                async with asyncio.timeout(ANSWER_S * 2):
+                    await consumer.start()
+                    places = await self._begin(consumer, partitions)
+                self._consumer = consumer
+                self.is_connected = True
+                self.opened.set()
+                await self._read(consumer, Reader(self._roles, places))
+            finally:
+                self._consumer = None
+                with suppress(Exception):
+                    async with asyncio.timeout(_CLOSE_S):
+                        await consumer.stop()
+        finally:
+            await self._in_writer(self._store.close)
+
+    def _open(self, source: str) -> Store:
+        """The file; in the writer."""
+        if self._is_spoilt:
+            remove(self.path)
+            self._is_spoilt = False
+        store = open_store(self.path, source, self.queues, now_ms())
+        inode = self.path.stat().st_ino
+        if inode != self._inode:
+            self._inode = inode
+            self.generation += 1
+            self._progress.start_anew()
+        return store
 
     async def _begin(
-        self,
-        consumer: AIOKafkaConsumer,
-        partitions: Mapping[str, int],
-        places: dict[tuple[str, int], Place],
-    ) -> dict[tuple[str, int], Place]:
+        self, consumer: AIOKafkaConsumer, partitions: Mapping[str, int]
+    ) -> dict[Partition, Place]:
         """Place the consumer where the file goes on; a topic that was made anew starts all anew."""
-        all_ = [TopicPartition(t, p) for t, count in partitions.items() for p in range(count)]
-        consumer.assign(all_)
-        ends = await consumer.end_offsets(all_)
-        begins = await consumer.beginning_offsets(all_)
-        if any(place.position > ends.get(TopicPartition(*key), 0) for key, place in places.items()):
-            logger.warning("a topic was made anew: the projection is, too")
-            await self._in_writer(self._restart)
-            places = {}
-        for tp in all_:
-            kept = places.get((tp.topic, tp.partition))
-            position = begins[tp] if kept is None else max(kept.position, begins[tp])
-            consumer.seek(tp, position)
-            if tp.topic in self._roles:
-                key = (tp.topic, tp.partition)
-                self._positions[key], self._ends[key] = position, ends[tp]
-                self._begins[key] = begins[tp]
+        assert self._store is not None
+        places = await self._in_writer(self._store.places)
+        all_ = [(topic, number) for topic, count in partitions.items() for number in range(count)]
+        consumer.assign([TopicPartition(*of) for of in all_])
+        ends = await ends_of(consumer, all_)
+        begins = await begins_of(consumer, all_)
+        if any(place.position > ends.get(of, place.position) for of, place in places.items()):
+            self._is_spoilt = True
+            raise Outdated("a topic was made anew, and so is the projection")
+        for of in all_:
+            kept = places.get(of)
+            position = begins[of] if kept is None else max(kept.position, begins[of])
+            consumer.seek(TopicPartition(*of), position)
+            if of[0] in self._roles:
+                self._progress.begin(position, begins[of], ends[of], of)
         return places
 
-    def _restart(self) -> None:
-        assert self._store is not None
-        source = self._store.noted("source") or ""
-        self._store.close()
-        remove(self.path)
-        self._store = open_store(self.path, source, now_ms())
-
-    async def _read(
-        self, consumer: AIOKafkaConsumer, reader: Reader, partitions: Mapping[str, int]
-    ) -> None:
+    async def _read(self, consumer: AIOKafkaConsumer, reader: Reader) -> None:
         """Read batch by batch; while one is written the next one is read."""
-        written: asyncio.Task[None] | None = None
+        writing: asyncio.Task[None] | None = None
+        batch = Batch()
         keep_at = time.monotonic()
+        look_at = keep_at + _LOOK_EVERY_S
         try:
             while True:
-                found = await consumer.getmany(timeout_ms=_POLL_MS, max_records=_AT_ONCE)
-                batch = Batch()
-                for tp, records in found.items():
-                    if tp.topic in self._roles:
-                        reader.read(records, batch)
-                        high = consumer.highwater(tp)
-                        if high is not None:
-                            self._ends[tp.topic, tp.partition] = high
-                    else:
-                        for record in records:
-                            self.board.take(record)
-                if written is not None:
-                    await written
-                    written = None
-                if batch.records:
-                    written = asyncio.create_task(self._write(batch))
-                elif not found:
-                    await self._note_idle(consumer)
-                if time.monotonic() >= keep_at:
-                    await self._keep(consumer)
-                    keep_at = time.monotonic() + _KEEP_EVERY_S
+                found = await consumer.getmany(timeout_ms=POLL_MS, max_records=_READ_AT_ONCE)
+                number = self._take(consumer, reader, found, batch)
+                del found
+                await asyncio.sleep(0)
+                is_full = batch.records >= _WRITE_AT_ONCE
+                if writing is not None and (writing.done() or is_full):
+                    await writing
+                    writing = None
+                # What comes fast is put together: it costs less.
+                if writing is None and batch.records and (is_full or number < _READ_AT_ONCE):
+                    writing = asyncio.create_task(self._write(batch))
+                    batch = Batch()
+                now = time.monotonic()
+                if now >= keep_at:
+                    if writing is not None:
+                        await writing
+                        writing = None
+                    is_done = await self._keep(consumer, is_idle=not batch.records)
+                    keep_at = time.monotonic() + (_KEEP_EVERY_S if is_done else 0)
+                if self.missing and now >= look_at:
+                    await self._look_again()
+                    look_at = now + _LOOK_EVERY_S
         finally:
-            if written is not None:
-                await asyncio.wait([written])
+            if writing is not None:
+                await asyncio.wait([writing])
+
+    def _take(
+        self, consumer: AIOKafkaConsumer, reader: Reader, found: Mapping[Any, Any], batch: Batch
+    ) -> int:
+        number = 0
+        for place, records in found.items():
+            number += len(records)
+            if place.topic in self._roles:
+                reader.read(records, batch)
+                high = consumer.highwater(place)
+                if high is not None:
+                    self._progress.ends_at((place.topic, place.partition), high)
+            else:
+                for record in records:
+                    self.board.take(record)
+        self.records += number
+        return number
 
     async def _write(self, batch: Batch) -> None:
         assert self._store is not None
         rows = await self._in_writer(self._store.apply, batch)
-        for key, (position, _) in batch.places.items():
-            self._positions[key] = position
+        for of, (position, _) in batch.places.items():
+            self._progress.moved(of, position)
         self._on_rows(rows)
+        await self._tell_moved()
+
+    async def _tell_moved(self) -> None:
         async with self._moved:
             self._moved.notify_all()
 
-    async def _note_idle(self, consumer: AIOKafkaConsumer) -> None:
-        """A position moves past what compaction has left of an end, also without a record."""
-        for key, position in self._positions.items():
-            self._positions[key] = max(position, await consumer.position(TopicPartition(*key)))
-        self.is_built = self.is_built or self.lag == 0
-        async with self._moved:
-            self._moved.notify_all()
-
-    async def _keep(self, consumer: AIOKafkaConsumer) -> None:
-        """Note what is over without a record, and forget what is not needed."""
-        store = self._store
+    async def _keep(self, consumer: AIOKafkaConsumer, *, is_idle: bool) -> bool:
+        """Note what is over without a record, and forget some; whether that was all."""
+        store, progress = self._store, self._progress
         assert store is not None
-        if not self.path.exists():
-            raise Vanished(f"{self.path} was removed: it is made anew")
+        await self._in_writer(self._check_file)
         commits = dict(store.commits)
-        ledgers = [
-            TopicPartition(self.names.ledger(queue), partition) for queue, partition in commits
-        ]
-        ends = await consumer.end_offsets(ledgers) if ledgers else {}
-        for (queue, partition), commit in commits.items():
-            ledger = TopicPartition(self.names.ledger(queue), partition)
-            if self._positions.get((ledger.topic, partition), 0) >= ends[ledger]:
-                await self._in_writer(store.sweep, queue, partition, commit)
+        ends = await ends_of(consumer, progress.positions)
+        if any(progress.positions[of] > end for of, end in ends.items()):
+            raise Outdated("a topic was made anew")
+        for of, end in ends.items():
+            progress.ends_at(of, end)
+            if is_idle:  # a position moves past what compaction has left, also without a record
+                progress.moved(of, await consumer.position(TopicPartition(*of)))
+        await self._tell_moved()
+        ready = {}
+        for (queue, number), commit in commits.items():
+            ledger = (self.names.ledger(queue), number)
+            if progress.has_reached({ledger: ends.get(ledger, 0)}):
+                ready[queue, number] = commit
+        rows = await self._in_writer(store.sweep, ready)
+        self._on_rows(rows)
+        read = [queue for queue in self.queues if progress.has_read(self._before_ledger(queue))]
         now = now_ms()
-        self.floors = await self._in_writer(store.forget, self._retention, now)
+        self.floors, gone = await self._in_writer(
+            lambda: store.forget(self._retention, now, read, limit=_FORGET_AT_ONCE)
+        )
         await self._in_writer(store.note, "written", str(now))
+        return len(rows) < AT_ONCE and gone < _FORGET_AT_ONCE
+
+    def _before_ledger(self, queue: str) -> tuple[str, str]:
+        return self.names.queue(queue), self.names.retry(queue)
+
+    def _check_file(self) -> None:
+        try:
+            is_there = self.path.stat().st_ino == self._inode
+        except FileNotFoundError:
+            is_there = False
+        if not is_there:
+            raise Outdated(f"{self.path} was removed: it is made anew")
+
+    async def _look_again(self) -> None:
+        """End this connection if a topic is there that was missing."""
+        _, found = await look(self._bootstrap, [*self._roles, *self.board.topics], self._kafka)
+        if any(topic in found for topic in self.missing):
+            raise Outdated("a topic that was missing is there")
 
     async def reach_end(self, timeout_s: float) -> bool:
-        """Whether all that is in the queues at this moment is in the file, within so long."""
+        """Whether all that is in the topics at this moment is in the file, within so long."""
         consumer = self._consumer
         if consumer is None:
             return False
         try:
             async with asyncio.timeout(timeout_s):
-                queues = {self.names.queue(queue) for queue in self.queues}
-                places = [TopicPartition(*key) for key in self._ends if key[0] in queues]
-                ends = await consumer.end_offsets(places)
+                ends = await ends_of(consumer, list(self._progress.positions))
                 async with self._moved:
-                    await self._moved.wait_for(
-                        lambda: all(
-                            self._positions.get((tp.topic, tp.partition), 0) >= end
-                            for tp, end in ends.items()
-                        )
-                    )
+                    await self._moved.wait_for(lambda: self._progress.has_reached(ends))
         except (TimeoutError, KafkaError):
             return False
         return True
 
-    async def _in_writer(self, work: Callable[..., Any], *arguments: Any) -> Any:
+    async def _in_writer(self, work: Callable[..., T], *arguments: Any) -> T:
+        """Have it done beside the loop; whoever is cancelled waits until it is."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._writer, work, *arguments)
+        doing = loop.run_in_executor(self._writer, lambda: work(*arguments))
+        try:
+            return await asyncio.shield(doing)
+        except asyncio.CancelledError:
+            await asyncio.wait([doing])
+            raise

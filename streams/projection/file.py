@@ -6,14 +6,15 @@ import fcntl
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from streams.errors import SettingsError
+from streams.projection.connecting import connect
 from streams.projection.schema import VERSION
-from streams.projection.store import Store, connect
+from streams.projection.store import Store
 
 STALE_MS: Final = 20 * 60 * 60 * 1000
 """Past that tombstones may be gone that it has not read: topics keep them for a day."""
@@ -60,18 +61,31 @@ def remove(path: Path) -> None:
         Path(f"{path}{suffix}").unlink(missing_ok=True)
 
 
-def open_store(path: Path, source: str, now: int) -> Store:
+def open_store(path: Path, source: str, queues: Sequence[str], now: int) -> Store:
     """The store in `path`, for what `source` names: a cluster and a prefix; emptied if need be."""
-    if not _goes_on(path, source, now):
+    if not _goes_on(path, source, queues, now):
         remove(path)
+    try:
+        return _open(path, source, queues)
+    except sqlite3.DatabaseError:  # it was no whole one
+        remove(path)
+        return _open(path, source, queues)
+
+
+def _open(path: Path, source: str, queues: Sequence[str]) -> Store:
     db = connect(path, is_writer=True)
-    path.chmod(0o600)
-    store = Store(db)
-    store.note("source", source)
+    try:
+        path.chmod(0o600)
+        store = Store(db)
+        store.note("source", source)
+        store.note("queues", ",".join(queues))
+    except BaseException:
+        db.close()
+        raise
     return store
 
 
-def _goes_on(path: Path, source: str, now: int) -> bool:
+def _goes_on(path: Path, source: str, queues: Sequence[str], now: int) -> bool:
     if not path.exists():
         return False
     try:
@@ -82,7 +96,9 @@ def _goes_on(path: Path, source: str, now: int) -> bool:
                 return False
             noted = dict(db.execute("select name, value from meta"))
             is_fresh = now - int(noted.get("written", "0")) < STALE_MS
-            return noted.get("source") == source and is_fresh
+            # Rows of a queue that is not read any more would stay as they are.
+            are_read = {*noted.get("queues", "").split(",")} <= {*queues}
+            return noted.get("source") == source and is_fresh and are_read
         finally:
             db.close()
     except (sqlite3.DatabaseError, ValueError):

@@ -27,15 +27,10 @@ class Filter:
     name: str | None = None
     key: str | None = None  # with its scope or without
     error: str | None = None  # the type
-    text: str | None = None  # somewhere in id, key or message; upper and lower case alike
+    text: str | None = None  # somewhere in id, key or message, in upper or lower case
     parent: str | None = None
     since: int | None = None  # since when it is in its state
     until: int | None = None
-
-    @property
-    def has_rest(self) -> bool:
-        """Whether there is more than one index can look for."""
-        return self.text is not None or (self.key, self.error, self.parent).count(None) < 2
 
 
 def read_states(words: str) -> frozenset[int]:

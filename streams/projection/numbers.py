@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from streams.projection.asking import ask, whole
 from streams.projection.states import CODES, DEAD, NAMES
 from streams.projection.store import SLOT_MS
 
@@ -27,8 +28,8 @@ def counts(db: sqlite3.Connection) -> list[Count]:
     """All that are not zero."""
     return [
         Count(queue=queue, name=name, state=NAMES[state], number=number)
-        for queue, name, state, number in db.execute(
-            "select queue, name, state, number from counts join kinds using (kind) where number > 0"
+        for queue, name, state, number in ask(
+            db, "queue, name, state, number", "from counts join kinds using (kind) where number > 0"
         )
     ]
 
@@ -36,14 +37,11 @@ def counts(db: sqlite3.Connection) -> list[Count]:
 def oldest_waiting(db: sqlite3.Connection) -> dict[str, int]:
     """By queue: since when the oldest job waits that could run (ms since the epoch)."""
     found: dict[str, int] = {}
-    for kind, queue in list(db.execute("select kind, queue from kinds")):
-        for state in _WAITING:
-            first = db.execute(
-                "select at from jobs where kind = ? and state = ? order by at limit 1",
-                (kind, state),
-            ).fetchone()
-            if first is not None:
-                found[queue] = min(found.get(queue, first[0]), first[0])
+    for state in _WAITING:
+        first = "(select min(at) from jobs where kind = kinds.kind and state = ?) as first"
+        for queue, at in whole(db, "queue, first", f"(select queue, {first} from kinds)", (state,)):
+            if at is not None:
+                found[queue] = min(found.get(queue, at), at)
     return found
 
 
@@ -60,10 +58,15 @@ class Ended:
 
 
 def ended(db: sqlite3.Connection, since: int) -> Iterator[Ended]:
-    """All since then; a failed attempt counts as `retrying`, one that was the last as `dead`."""
-    for slot, queue, name, state, error, number in db.execute(
-        "select slot, queue, name, state, type, number from ends join kinds using (kind) "
-        "left join errors using (error) where slot >= ? order by slot",
+    """All since then; a failed attempt counts as `retrying`, one that was the last as `dead`.
+
+    As far as it was seen: of attempts that were read when their job was over already, none is.
+    """
+    for slot, queue, name, state, error, number in ask(
+        db,
+        "slot, queue, name, state, type, number",
+        "from ends join kinds using (kind) left join errors using (error) "
+        "where slot >= ? order by slot",
         (since // SLOT_MS,),
     ):
         yield Ended(
@@ -78,10 +81,12 @@ def ended(db: sqlite3.Connection, since: int) -> Iterator[Ended]:
 
 def failures(db: sqlite3.Connection, since: int) -> dict[str, int]:
     """By queue: how many jobs gave up since then."""
-    return dict(
-        db.execute(
-            "select queue, sum(number) from ends join kinds using (kind) "
-            "where state = ? and slot >= ? group by queue",
-            (DEAD, since // SLOT_MS),
-        ).fetchall()
-    )
+    found: dict[str, int] = {}
+    for queue, number in ask(
+        db,
+        "queue, number",
+        "from ends join kinds using (kind) where state = ? and slot >= ?",
+        (DEAD, since // SLOT_MS),
+    ):
+        found[queue] = found.get(queue, 0) + number
+    return found

@@ -3,85 +3,117 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
-from dataclasses import dataclass
-from heapq import merge
-from itertools import islice
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
+from streams.durations import to_ms
+from streams.listed import Listed, read_listed
+from streams.projection.asking import ask
 from streams.projection.states import COMPLETED, DEAD, NAMES
+from streams.settings import Settings
 
 OVER_CODES: Final = tuple(range(COMPLETED, len(NAMES)))
+LISTED_CODES: Final = (*OVER_CODES, DEAD)
+"""The outcomes whose jobs are listed for a while only; open jobs always are."""
 BY_ID_MS: Final = 60 * 60 * 1000
 """For so long after its end a job can be found by its id, listed or not."""
 SERIES_MS: Final = 24 * 60 * 60 * 1000
+_SLOT_MS: Final = 10_000
+_OVER: Final = Listed(to_ms("24h"), 1_000)
+_FAILED: Final = Listed(to_ms("7d"), 5_000)
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Listed:
-    """Up to which age (milliseconds) and number jobs are listed, for each queue."""
-
-    age_ms: int
-    number: int
+Floors = Mapping[tuple[str, int], int]
+"""By queue and outcome: what ended before is not listed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retention:
-    """For jobs that are over, and for those that failed."""
+    """For each outcome of each queue: of jobs that are over, and of those that failed."""
 
-    over: Listed = Listed(age_ms=24 * 60 * 60 * 1000, number=1_000)
-    failed: Listed = Listed(age_ms=7 * 24 * 60 * 60 * 1000, number=5_000)
+    over: Listed = _OVER
+    failed: Listed = _FAILED
+    over_of: Mapping[str, Listed] = field(default_factory=dict)  # of queues that have their own
+    failed_of: Mapping[str, Listed] = field(default_factory=dict)
+
+    @classmethod
+    def of_settings(cls, settings: Settings) -> Retention:
+        """What STREAMS_LISTED_COMPLETED and STREAMS_LISTED_FAILED say."""
+        over, failed = read_listed(settings.listed_completed), read_listed(settings.listed_failed)
+        usual = cls()
+        return cls(
+            over=over.pop("", usual.over),
+            failed=failed.pop("", usual.failed),
+            over_of=over,
+            failed_of=failed,
+        )
+
+    def of(self, queue: str, state: int) -> Listed:
+        """What holds for jobs of a queue that ended so."""
+        if state == DEAD:
+            return self.failed_of.get(queue, self.failed)
+        return self.over_of.get(queue, self.over)
 
 
-def floors(db: sqlite3.Connection, retention: Retention, now: int) -> dict[tuple[str, bool], int]:
-    """By queue, and whether it failed: what ended before is not listed any more."""
-    kinds: dict[str, list[int]] = {}
-    for kind, queue in db.execute("select kind, queue from kinds"):
-        kinds.setdefault(queue, []).append(kind)
+def floors(db: sqlite3.Connection, retention: Retention, now: int) -> Floors:
+    """What ended before is not listed any more."""
+    kinds: dict[tuple[str, int], list[int]] = {}
+    numbers: dict[tuple[str, int], int] = {}
+    for kind, queue, state, number in db.execute(
+        "select kind, queue, state, number from counts join kinds using (kind) where number > 0"
+    ):
+        if state in LISTED_CODES:
+            kinds.setdefault((queue, state), []).append(kind)
+            numbers[queue, state] = numbers.get((queue, state), 0) + number
     found = {}
-    for queue, of in kinds.items():
-        for is_failed, states, listed in (
-            (False, OVER_CODES, retention.over),
-            (True, (DEAD,), retention.failed),
-        ):
-            newest = _newest(db, of, states)
-            last = next(islice(newest, listed.number - 1, None), None)
-            floor = now - listed.age_ms
-            found[queue, is_failed] = floor if last is None else max(floor, last)
+    for (queue, state), of in kinds.items():
+        listed = retention.of(queue, state)
+        by_age = None if listed.age_ms is None else now - listed.age_ms
+        by_number = None
+        if listed.number is not None and numbers[queue, state] > listed.number:
+            by_number = _nth_newest(db, of, state, listed.number)
+        floor = max((each for each in (by_age, by_number) if each is not None), default=None)
+        if floor is not None:
+            found[queue, state] = floor
     return found
 
 
-def _newest(db: sqlite3.Connection, kinds: Iterable[int], states: Iterable[int]) -> Iterable[int]:
-    """When they ended, the latest first."""
-    streams = [
-        db.execute(
-            "select at from jobs where kind = ? and state = ? order by at desc", (kind, state)
-        )
+def _nth_newest(db: sqlite3.Connection, kinds: Iterable[int], state: int, number: int) -> int:
+    """When the last one ended that is listed."""
+    each = " union all ".join(
+        f"select * from (select at from jobs where kind = {kind} and state = {state} "
+        f"order by at desc limit {number})"
         for kind in kinds
-        for state in states
-    ]
-    return (at for (at,) in merge(*streams, reverse=True))
+    )
+    (at,) = db.execute(f"{each} order by at desc limit 1 offset {number - 1}").fetchone()
+    return int(at)
 
 
 def forget(
-    db: sqlite3.Connection, floors: dict[tuple[str, bool], int], now: int, *, limit: int = 2_000
+    db: sqlite3.Connection, floors: Floors, now: int, queues: Iterable[str], *, limit: int
 ) -> int:
-    """Delete some jobs that are over, not listed, and not asked for by id; how many it were."""
+    """Delete some jobs that are over, not listed, and not asked for by id; how many it were.
+
+    Only of `queues`, whose topics were read once: what is read of a job later would look new.
+    """
+    of = set(queues)
     removed = 0
-    for kind, queue in list(db.execute("select kind, queue from kinds")):
-        before = min(floors.get((queue, False), 0), now - BY_ID_MS)
-        for state in OVER_CODES:
-            gone = db.execute(
-                "delete from jobs where n in "
-                "(select n from jobs where kind = ? and state = ? and at < ? order by at limit ?)",
-                (kind, state, before, limit - removed),
-            ).rowcount
-            if gone:
-                db.execute(
-                    "update counts set number = number - ? where kind = ? and state = ?",
-                    (gone, kind, state),
-                )
-                removed += gone
-            if removed >= limit:
-                return removed
+    for kind, queue, state in ask(
+        db, "kind, queue, state", "from counts join kinds using (kind) where number > 0"
+    ):
+        floor = floors.get((queue, state))
+        if floor is None or queue not in of or state not in OVER_CODES or removed >= limit:
+            continue
+        gone = db.execute(
+            "delete from jobs where n in "
+            "(select n from jobs where kind = ? and state = ? and at < ? order by at limit ?)",
+            (kind, state, min(floor, now - BY_ID_MS), limit - removed),
+        ).rowcount
+        if gone:
+            db.execute(
+                "update counts set number = number - ? where kind = ? and state = ?",
+                (gone, kind, state),
+            )
+            removed += gone
+    db.execute("delete from ends where slot < ?", ((now - SERIES_MS) // _SLOT_MS,))
     return removed

@@ -6,7 +6,8 @@ read. So a row is the same in whatever order its topics were.
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
 
 from streams.projection.states import CODES, FIRST_OVER, QUEUED, SCHEDULED, UNTOLD_CODE
 from streams.wire.outline import Seen, Sent
@@ -120,6 +121,45 @@ class Row:
         self.at = self.time = -1
         self.due = None
 
+    @classmethod
+    def of(cls, values: Sequence[Any]) -> Row:
+        """The row of these values, in the order of `COLUMNS`."""
+        row = cls.__new__(cls)
+        (
+            row.at,
+            row.attempts,
+            row.done,
+            row.due,
+            row.entry,
+            row.error,
+            row.generation,
+            row.hash,
+            row.id,
+            row.key,
+            row.key_hash,
+            row.kind,
+            row.message,
+            row.n,
+            row.parent,
+            row.partition,
+            row.run,
+            row.seen_due,
+            row.seen_in,
+            row.seen_offset,
+            row.seen_state,
+            row.seen_time,
+            row.sent_due,
+            row.sent_is_past,
+            row.sent_offset,
+            row.sent_time,
+            row.since,
+            row.state,
+            row.time,
+            row.total,
+            row.unique_until,
+        ) = values
+        return row
+
     def take_sent(self, sent: Sent, offset: int) -> None:
         """What the queue says; of copies the first counts."""
         if sent.time < self.sent_time or (
@@ -128,8 +168,7 @@ class Row:
             return
         self.sent_time, self.sent_offset, self.sent_due = sent.time, offset, sent.due
         self.sent_is_past = 0
-        if sent.parent is not None:
-            self.parent = sent.parent
+        self._take_parent(sent.parent)
 
     def take_seen(self, seen: Seen, source: int, offset: int, error: int | None) -> bool:
         """What a record of its state says; whether that is news."""
@@ -144,13 +183,17 @@ class Row:
         self.entry = THERE
         self.attempts, self.error, self.message = seen.attempts, error, seen.message
         self.done, self.total = (None, None) if seen.progress is None else seen.progress
-        if seen.parent is not None and self.parent is None:
-            self.parent = seen.parent
+        self._take_parent(seen.parent)
         return True
 
-    def take_removal(self, source: int, offset: int) -> None:
+    def _take_parent(self, parent: str | None) -> None:
+        """Of several, the same one in whatever order they came."""
+        if parent is not None and (self.parent is None or parent > self.parent):
+            self.parent = parent
+
+    def take_removal(self, source: int) -> None:
         """Its record was removed from a topic of its state."""
-        if self.seen_in != source or offset <= self.seen_offset:
+        if self.seen_in != source:
             return
         if source == RETRY:
             self.entry = max(self.entry, REMOVED)
@@ -180,4 +223,8 @@ class Row:
         if self.sent_time <= self.seen_time or self.sent_is_past:
             return False
         # Its id came again: while it is open, and for a while after, that is dropped.
-        return self.seen_state >= FIRST_OVER and self.sent_time >= self.unique_until
+        is_over = self.seen_state >= FIRST_OVER or self.entry == PAST
+        return is_over and self.sent_time >= self.unique_until
+
+
+COLUMNS: Final = Row.__slots__

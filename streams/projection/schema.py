@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-VERSION: Final = 1
+VERSION: Final = 2
 """A file of another version is made anew."""
 
 TABLES: Final = """
@@ -70,6 +70,18 @@ create table ends (  -- how many attempts and jobs ended how, by tens of seconds
     number integer not null,
     primary key (slot, kind, state, error)
 ) without rowid;
+create table letters (  -- dead ones of no job: they could not be read
+    n integer primary key,
+    key blob not null unique,
+    queue text not null,
+    error text not null,
+    message text not null,
+    topic text not null,
+    partition integer not null,
+    offset integer not null,
+    at integer not null
+);
+create index letters_at on letters (at);
 create table places (
     topic text not null,
     partition integer not null,

@@ -10,8 +10,9 @@ import orjson
 from streams.errors import UndecodableRecord
 from streams.jobs.states import State
 from streams.wire import headers as h
-from streams.wire.envelope import Record, decode
+from streams.wire.envelope import Record, check_size, decode
 from streams.wire.times import parse_time
+from streams.wire.topics import MAX_PAYLOAD_BYTES
 
 MESSAGE_KEPT: Final = 200  # characters of an error's message
 
@@ -71,49 +72,68 @@ def read_sent(record: Readable) -> Sent:
     Raises:
         UndecodableRecord: it carries no job.
     """
-    name = key = id_ = due = time = parent = None
-    content_type = h.JSON.encode()
+    headers = dict(record.headers)
     try:
-        for header, value in record.headers:
-            if value is None:
-                continue
-            if header == h.CE_ID:
-                id_ = value.decode()
-            elif header == h.CE_TYPE:
-                name = value.decode()
-            elif header == h.CE_TIME:
-                time = parse_time(value.decode())
-            elif header == h.CE_PARTITIONKEY:
-                key = value.decode()
-            elif header == h.CE_NOTBEFORE:
-                due = parse_time(value.decode())
-            elif header == h.CE_PARENT:
-                parent = value.decode()
-            elif header == h.CONTENT_TYPE:
-                content_type = value
+        is_plain = (
+            headers.keys() <= _PLAIN
+            and len(headers) == len(record.headers)
+            and b"".join(headers.values()).isascii()  # type: ignore[arg-type]
+            and headers.get(h.CONTENT_TYPE, _JSON) == _JSON
+            and len(record.value) < _PLAIN_BYTES  # type: ignore[arg-type]
+        )
+    except TypeError:  # something has no value
+        is_plain = False
+    id_, name = headers.get(h.CE_ID), headers.get(h.CE_TYPE)
+    if not is_plain or not id_ or not name:
+        return _decoded(record)
+    time, due = headers.get(h.CE_TIME), headers.get(h.CE_NOTBEFORE)
+    key, parent = headers.get(h.CE_PARTITIONKEY), headers.get(h.CE_PARENT)
+    try:
+        return Sent(
+            name.decode(),
+            None if key is None else key.decode(),
+            id_.decode(),
+            record.timestamp if time is None else parse_time(time.decode()),
+            None if due is None else parse_time(due.decode()),
+            None if parent is None else parent.decode(),
+        )
     except ValueError as error:
         raise UndecodableRecord(f"not a job: {error}") from error
-    if id_ and name and record.value is not None and not content_type.startswith(_STRUCTURED):
-        return Sent(name, key, id_, record.timestamp if time is None else time, due, parent)
-    return _decoded(record)  # structured, or spelt in an unusual way
 
 
-_STRUCTURED: Final = b"application/cloudevents"
+_JSON: Final = h.JSON.encode()
+_PLAIN_BYTES: Final = MAX_PAYLOAD_BYTES
+# What these say can't be wrong, or is looked at here; others have it looked at by `decode`.
+_PLAIN: Final = frozenset(
+    {
+        h.CE_SPECVERSION,
+        h.CE_ID,
+        h.CE_TYPE,
+        h.CE_SOURCE,
+        h.CE_TIME,
+        h.CE_PARTITIONKEY,
+        h.CE_NOTBEFORE,
+        h.CE_PARENT,
+        h.CE_QUEUE,
+        h.CE_MOVEDFROM,
+        h.CONTENT_TYPE,
+        h.TRACEPARENT,
+    }
+)
 
 
 def _decoded(record: Readable) -> Sent:
-    envelope = decode(
-        Record(
-            topic=record.topic,
-            partition=record.partition,
-            offset=record.offset,
-            timestamp=record.timestamp,
-            key=record.key,
-            value=record.value,
-            headers=tuple(record.headers),
-        )
+    whole = Record(
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        timestamp=record.timestamp,
+        key=record.key,
+        value=record.value,
+        headers=tuple(record.headers),
     )
-    e = envelope
+    check_size(whole)
+    e = decode(whole)
     return Sent(e.name, e.key, e.id, e.time, e.not_before, e.parent)
 
 

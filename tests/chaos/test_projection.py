@@ -12,9 +12,9 @@ from streams.errors import UndecodableRecord
 from streams.jobs.identity import JobKey
 from streams.projection.batch import LEDGER, QUEUE, RETRY, Batch, Identity, Reader
 from streams.projection.numbers import counts
-from streams.projection.row import Row
+from streams.projection.row import COLUMNS, Row
 from streams.projection.states import NAMES
-from streams.projection.store import COLUMNS, Store, connect, read_row
+from streams.projection.store import Store, connect
 from streams.testing import workload
 from streams.testing.schedule import Schedule, Size
 from streams.testing.simulator import quietly
@@ -86,14 +86,13 @@ def _projected(world: World, topics: Topics, rng: random.Random) -> tuple[Store,
         store.apply(batch)
         if rng.random() < 0.1:
             reader = Reader(_roles(world), store.places())  # started again
-    for (queue, partition), commit in dict(store.commits).items():
-        store.sweep(queue, partition, commit)
+    store.sweep(dict(store.commits))
     return store, db
 
 
 def _rows(db: sqlite3.Connection) -> dict[Identity, Row]:
     kinds = {kind: (queue, name) for kind, queue, name in db.execute("select * from kinds")}
-    rows = map(read_row, db.execute(f"select {', '.join(COLUMNS)} from jobs"))
+    rows = map(Row.of, db.execute(f"select {', '.join(COLUMNS)} from jobs"))
     return {Identity(*kinds[row.kind], row.key, row.id): row for row in rows}
 
 
