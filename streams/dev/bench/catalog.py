@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from streams.dev.bench import (
+    console,
     controls,
     delay,
     drain,
@@ -43,6 +44,7 @@ _MODULES: Final = (
     delay,
     ticks,
     replay,
+    console,
 )
 
 BENCHES: Final[dict[str, Bench]] = {module.BENCH.name: module.BENCH for module in _MODULES}

@@ -22,4 +22,5 @@ NAMES: Final = (
     "delay",
     "ticks",
     "replay",
+    "console",
 )
