@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from streams.projection.hashes import bare
 from streams.projection.listing import Kinds
 from streams.projection.numbers import Count
 from streams.projection.row import Row
 from streams.projection.states import GROUPS, NAMES
-from streams.projection.store import bare
 from streams.wire.times import show_time
 
 

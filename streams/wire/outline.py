@@ -154,7 +154,7 @@ def read_open(value: bytes, written: int) -> Seen:
                 state = State.QUEUED
         elif state is State.PARKED:
             # However often it was written since: what it waits for is to begin.
-            since = max(m.get("enqueued", m["time"]), m.get("not_before") or 0)
+            since = max(m.get("enqueued") or m["time"], m.get("not_before") or 0)
         elif state is State.DEAD:
             history = m["history"]
             since = m.get("died") or (history[-1][2] if history else m["first_failure"] or written)

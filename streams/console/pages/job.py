@@ -13,7 +13,7 @@ from streams.console.api.shared import Served
 from streams.console.console import Console
 from streams.console.pages.render import job_link, page
 from streams.console.paths import job_path, name_in
-from streams.console.story import contract_of, is_over, shown, tell
+from streams.console.story import contract_of, shown, tell
 from streams.console.why import why
 from streams.projection.listing import Kinds
 from streams.projection.row import Row
@@ -70,7 +70,7 @@ async def _told(request: Request, console: Console, row: Row) -> dict[str, Any]:
         "queue": queue,
         "name": name,
         "state": state,
-        "is_over": is_over(row),
+        "is_over": row.state >= FIRST_OVER,
         "is_dead": state == "dead",
         "may_cancel": row.state < FIRST_OVER and state != "dead",
         "may_be_timed": state in ("scheduled", "retrying", "sleeping", "parked", "queued"),

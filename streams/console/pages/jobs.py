@@ -13,6 +13,7 @@ from streams.console import views
 from streams.console.api.shared import PAGE, Served
 from streams.console.console import Console
 from streams.console.pages.render import job_link, link, page
+from streams.console.problems import Problem
 from streams.projection.filter import BadFilter, Cursor, Filter, read_states
 from streams.projection.listing import Kinds, Listing, Page
 from streams.projection.numbers import Count, counts
@@ -177,11 +178,10 @@ async def search(console: Served, q: Text = "") -> RedirectResponse:
     if not sought:
         return RedirectResponse("/ui/jobs", 303)
 
-    def look(db: Connection) -> list[str]:
-        kinds = Kinds.read(db)
-        return [
-            job_link(*kinds.names[row.kind], row.id, row.key) for row in Listing(db).with_id(sought)
-        ]
-
-    found = await console.ask(look)
+    try:
+        rows = await console.find(sought)  # what was accepted a moment ago is found as well
+    except Problem:
+        rows = []
+    kinds = await console.ask(Kinds.read)
+    found = [job_link(*kinds.names[row.kind], row.id, row.key) for row in rows]
     return RedirectResponse(found[0] if len(found) == 1 else link("/ui/jobs", q=sought), 303)

@@ -156,7 +156,7 @@ def test_numbers_are_by_queue_name_and_state() -> None:
         ("bulk", "mail", "queued"): 1,
         ("bulk", "resize", "parked"): 1,
     }
-    assert oldest_waiting(projection.db) == {"default": NOW + 5, "bulk": NOW + 2}
+    assert oldest_waiting(projection.db) == {"default": NOW + 5, "bulk": NOW}
 
 
 def test_a_sweep_changes_what_is_before_the_commit_of_its_own_partition() -> None:
