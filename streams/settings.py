@@ -83,6 +83,11 @@ class Settings(BaseSettings):
     web_port: int = Field(9191, ge=0, le=65535)  # 0: any free one
     console_host: str = "127.0.0.1"
     console_port: int = Field(8001, ge=0, le=65535)  # 0: any free one
+    console_tokens: Words = ()  # name:scopes:digest, as `streams console token` makes them
+    console_tokens_file: str = ""  # with one in each line
+    console_session: Time = "12h"  # how long people stay signed in
+    console_hosts: Words = ()  # other names by which the console is called
+    console_behind_proxy: bool = False  # whose X-Forwarded-Proto and -For are true
     cron_secret: SecretStr = Field(SecretStr(""), validation_alias=_OTHERS["cron_secret"])
     cron_secret_file: str = Field("", validation_alias=_OTHERS["cron_secret_file"])
     log_format: Literal["json", "console"] = "console"
@@ -135,6 +140,8 @@ class Settings(BaseSettings):
         "weights",
         "listed_completed",
         "listed_failed",
+        "console_tokens",
+        "console_hosts",
         mode="before",
     )
     @classmethod

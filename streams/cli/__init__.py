@@ -55,12 +55,12 @@ def streams(
 
 app.command("audit", epilog=exits.EPILOG)(audit.audit)
 app.command("bench", epilog=exits.EPILOG)(bench.bench)
-app.command("console", epilog=exits.EPILOG)(console.console)
 app.command("dev", epilog=exits.EPILOG)(dev.dev)
 app.command("doctor", epilog=exits.EPILOG)(doctor.doctor)
 app.command("emit", epilog=exits.EPILOG)(send.emit)
 app.command("enqueue", epilog=exits.EPILOG)(send.enqueue)
 app.command("worker", epilog=exits.EPILOG)(worker.worker)
+app.add_typer(console.app, name="console")
 app.add_typer(topics.app, name="topics")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(dlq.app, name="dlq")

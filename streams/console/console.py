@@ -9,20 +9,25 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from sqlite3 import Connection
-from typing import Final, Self, TypeVar
+from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 from streams.client import JobClient
 from streams.console.changes import Changes
 from streams.console.problems import unavailable
 from streams.console.records import Records
+from streams.console.secret import read_secret
 from streams.jobs.registry import Registry
 from streams.projection.feed import Feed
 from streams.projection.file import claim
 from streams.projection.listing import Listing
 from streams.projection.row import Row
 from streams.projection.store import connect
+from streams.schedules.caller import Caller
 from streams.settings import Settings
 from streams.wire.topics import TopicNames
+
+if TYPE_CHECKING:
+    from streams.console.bulk import Bulks
 
 T = TypeVar("T")
 
@@ -51,12 +56,17 @@ class Console:
         )
         self.readers = 0  # who follow jobs now
         self.ending = asyncio.Event()  # it is about to be left: who waits is let go
+        self.caller = Caller(settings.bootstrap_servers, settings.prefix, registry)
+        self.cron_secret = read_secret(settings)
         self.feed: Feed
+        self.bulks: Bulks
         self._readers = ThreadPoolExecutor(_READERS, "console-read")
         self._local = threading.local()
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
+        from streams.console.bulk import Bulks  # which knows us
+
         directory = Path(self.settings.data_dir) / "console"
         path = self._stack.enter_context(claim(directory))
         self.feed = Feed(
@@ -71,6 +81,9 @@ class Console:
         self._stack.push_async_callback(_cancel, reading)
         self._stack.push_async_callback(self.records.close)
         self._stack.callback(self._readers.shutdown)
+        self._stack.push_async_callback(self.caller.close)
+        self.bulks = Bulks(self)
+        self._stack.push_async_callback(self.bulks.close)
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -66,13 +66,13 @@ def cron_app(calls: Calls, secret: bytes) -> App:
         if scope["type"] == "lifespan":
             await _live(calls, receive, send)
         elif scope["type"] == "http":
-            await _send(send, await _answer(scope, calls, secret))
+            await _send(send, await answer_call(scope, calls, secret))
 
     return app
 
 
-async def _answer(scope: Scope, calls: Calls, secret: bytes) -> Answer:
-    """Says first whether the caller may know anything."""
+async def answer_call(scope: Scope, calls: Calls, secret: bytes) -> Answer:
+    """Answer one call. Says first whether the caller may know anything."""
     if not has_secret(_header(scope, b"authorization"), secret):
         why = "send the header Authorization: Bearer with the secret of this service"
         return Answer(401, {"error": why}, ((b"www-authenticate", b"Bearer"),))

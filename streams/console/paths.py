@@ -48,5 +48,5 @@ class NamesInPaths:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
         if scope["type"] == "http" and scope.get("raw_path"):
-            scope = {**scope, "path": kept_apart(scope["raw_path"])}
+            scope["path"] = kept_apart(scope["raw_path"])  # in place: others note its route
         await self._app(scope, receive, send)

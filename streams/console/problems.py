@@ -40,15 +40,18 @@ class Problem(Exception):
         self.more = more
 
 
-def answer(problem: Problem) -> JSONResponse:
-    """The response of a problem."""
+def answer(problem: Problem, scope: Mapping[str, Any] | None = None) -> JSONResponse:
+    """The response of a problem; `scope` is of the request, whose id it tells."""
     body = {
+        **problem.more,
         "type": "about:blank",
         "title": HTTPStatus(problem.status).phrase,
         "status": problem.status,
         "detail": problem.detail,
-        **problem.more,
     }
+    state = {} if scope is None else scope.get("state", {})
+    if (id := state.get("request_id")) is not None:
+        body["requestId"] = id
     return JSONResponse(body, problem.status, headers=problem.headers, media_type=MEDIA_TYPE)
 
 
@@ -63,7 +66,10 @@ def of_error(error: Exception) -> Problem:
         case Problem():
             return error
         case BrokerUnavailable():
-            return unavailable(str(error))
+            problem = unavailable(str(error))
+            if error.job_id is not None:
+                problem.more["jobId"] = error.job_id  # with which it is safe to send it again
+            return problem
         case TopicMismatch():
             return unavailable(str(error))
         case PayloadInvalid():
@@ -80,7 +86,7 @@ def install(app: FastAPI) -> None:
     """Have all errors answered as problems."""
 
     async def on_error(request: Request, error: Exception) -> JSONResponse:
-        return answer(of_error(error))
+        return answer(of_error(error), request.scope)
 
     for kind in (
         Problem,
@@ -95,11 +101,13 @@ def install(app: FastAPI) -> None:
     async def on_http(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
         headers = dict(error.headers or {})
-        return answer(Problem(error.status_code, str(error.detail), headers=headers))
+        problem = Problem(error.status_code, str(error.detail), headers=headers)
+        return answer(problem, request.scope)
 
     async def on_invalid(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
-        return answer(Problem(422, _told(error.errors()), errors=_listed(error.errors())))
+        problem = Problem(422, _told(error.errors()), errors=_listed(error.errors()))
+        return answer(problem, request.scope)
 
     app.add_exception_handler(HTTPException, on_http)
     app.add_exception_handler(RequestValidationError, on_invalid)

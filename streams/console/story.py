@@ -150,7 +150,7 @@ def shown(told: Told, contract: type[BaseModel] | None) -> dict[str, Any]:
     data = views.job(row, told.kinds)
     latest: OpenEntry | LedgerRecord | None = story.entry or story.ledger
     raw = _payload(told)
-    payload = None if raw is None else _parsed(raw)
+    payload = None if raw is None else views.parsed(raw)
     secrets = secrets_of(told, contract)
     data["partition"] = row.partition
     data["run"] = row.run
@@ -196,7 +196,7 @@ def shown(told: Told, contract: type[BaseModel] | None) -> dict[str, Any]:
 def secrets_of(told: Told, contract: type[BaseModel] | None) -> frozenset[str]:
     """What is sensitive in a job's payload: texts that may have got into its messages."""
     raw = _payload(told)
-    return frozenset() if raw is None else secrets_in(contract, _parsed(raw))
+    return frozenset() if raw is None else secrets_in(contract, views.parsed(raw))
 
 
 def _payload(told: Told) -> bytes | None:
@@ -204,13 +204,6 @@ def _payload(told: Told) -> bytes | None:
     if entry is not None:
         return entry.payload
     return None if sent is None else sent.payload
-
-
-def _parsed(raw: bytes) -> Any:
-    try:
-        return orjson.loads(raw)
-    except ValueError:
-        return raw.decode(errors="replace")
 
 
 def _attempt(attempt: Any, secrets: frozenset[str]) -> dict[str, Any]:

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
+
 from streams.projection.hashes import bare
 from streams.projection.listing import Kinds
 from streams.projection.numbers import Count
@@ -20,6 +22,14 @@ def time(ms: int) -> str | None:
         return show_time(ms)
     except (OverflowError, ValueError):
         return None
+
+
+def parsed(raw: bytes) -> Any:
+    """A payload as JSON values; as text if it is no JSON."""
+    try:
+        return orjson.loads(raw)
+    except ValueError:
+        return raw.decode(errors="replace")
 
 
 def job(row: Row, kinds: Kinds) -> dict[str, Any]:

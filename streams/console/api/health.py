@@ -6,9 +6,10 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 
+from streams.console.api import forms
 from streams.console.api.queues import all_queues
 from streams.console.api.shared import Served
-from streams.console.problems import unavailable
+from streams.console.problems import MEDIA_TYPE, unavailable
 from streams.projection.file import now_ms
 from streams.projection.numbers import failures
 
@@ -17,7 +18,20 @@ router = APIRouter(tags=["health"])
 _WINDOW_MS = 60 * 60 * 1000
 
 
-@router.get("/health")
+@router.get(
+    "/health",
+    response_model=None,
+    responses={
+        200: {"model": forms.Health},
+        503: {
+            "description": "Some queue is not well, or nothing can be said.",
+            "content": {
+                "application/json": {"schema": {"$ref": "#/components/schemas/Health"}},
+                MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}},
+            },
+        },
+    },
+)
 async def health(console: Served, response: Response) -> dict[str, Any]:
     """All queues, and whether they are well: 503 if too many jobs wait, or have failed lately."""
     queues = await all_queues(console)

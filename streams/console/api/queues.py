@@ -1,4 +1,4 @@
-"""`/queues`: what there is of each."""
+"""`/queues`: what there is of each, and stopping, starting and emptying it."""
 
 from __future__ import annotations
 
@@ -6,13 +6,24 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from streams.console import views
-from streams.console.api.shared import Served
+from streams.console import acting, views
+from streams.console.api import forms
+from streams.console.api.asked import Body, Reason, Text
+from streams.console.api.body import Route
+from streams.console.api.shared import Served, Who
 from streams.console.console import Console
+from streams.console.paths import Name
 from streams.projection.file import now_ms
 from streams.projection.numbers import counts, oldest_waiting
 
-router = APIRouter(prefix="/queues", tags=["queues"])
+router = APIRouter(prefix="/queues", tags=["queues"], route_class=Route)
+
+
+class OfQueue(Body):
+    """`job`: only the jobs of this name; `reason` is told to whoever asks why."""
+
+    job: Text | None = None
+    reason: Reason = ""
 
 
 async def all_queues(console: Console) -> list[dict[str, Any]]:
@@ -31,7 +42,43 @@ async def all_queues(console: Console) -> list[dict[str, Any]]:
     ]
 
 
-@router.get("")
+@router.get("", response_model=None, responses=forms.ok(forms.Queues))
 async def list_queues(console: Served) -> dict[str, Any]:
     """All queues, and how many jobs are in which state."""
     return {"data": await all_queues(console)}
+
+
+@router.post(
+    "/{name}/pause", status_code=202, response_model=None, responses=forms.ok(forms.Told, 404)
+)
+async def pause_queue(
+    console: Served, who: Who, name: Name, body: OfQueue | None = None
+) -> dict[str, Any]:
+    """Start nothing more of a queue, or of one job of it; what runs goes on."""
+    asked = body or OfQueue()
+    await acting.pause(console, name, who, job=asked.job or "", reason=asked.reason)
+    return {"queue": name, "job": asked.job, "asked": "pause"}
+
+
+@router.post(
+    "/{name}/resume", status_code=202, response_model=None, responses=forms.ok(forms.Told, 404)
+)
+async def resume_queue(
+    console: Served, who: Who, name: Name, body: OfQueue | None = None
+) -> dict[str, Any]:
+    """Go on with a queue, or one job of it, that was paused."""
+    asked = body or OfQueue()
+    await acting.resume(console, name, who, job=asked.job or "", reason=asked.reason)
+    return {"queue": name, "job": asked.job, "asked": "resume"}
+
+
+@router.post(
+    "/{name}/purge", status_code=202, response_model=None, responses=forms.ok(forms.Told, 404)
+)
+async def purge_queue(
+    console: Served, who: Who, name: Name, body: OfQueue | None = None
+) -> dict[str, Any]:
+    """Cancel all jobs that wait in a queue, or those of one name; dead letters stay."""
+    asked = body or OfQueue()
+    await acting.purge(console, name, who, job=asked.job or "", reason=asked.reason)
+    return {"queue": name, "job": asked.job, "asked": "purge"}

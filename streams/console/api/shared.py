@@ -26,7 +26,7 @@ def the_console(request: Request) -> Console:
 
 def who_asks(request: Request) -> str:
     """Whom an action is put down to: the name of a token, or whoever runs this console."""
-    return str(getattr(request.state, "who", "console"))
+    return str(request.state.who)
 
 
 Served = Annotated[Console, Depends(the_console)]
