@@ -34,6 +34,7 @@ T = TypeVar("T")
 _READERS: Final = 4
 _CATCH_UP_S: Final = 5.0
 _DELIVERY_S: Final = 8
+_OPEN_S: Final = 3.0
 
 
 class Console:
@@ -96,7 +97,10 @@ class Console:
             Problem: there is no projection yet.
         """
         if not self.feed.opened.is_set():
-            raise unavailable("nothing was read from Kafka yet: is it running?")
+            try:
+                await asyncio.wait_for(self.feed.opened.wait(), _OPEN_S)
+            except TimeoutError:
+                raise unavailable("nothing was read from Kafka yet: is it running?") from None
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._readers, self._answer, question)
 

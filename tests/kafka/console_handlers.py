@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import BaseModel, SecretStr
 
-from streams import Event, JobContext, JobPayload, PermanentError, job
+from streams import Cron, Event, JobContext, JobPayload, PermanentError, Tick, job
 from streams.contracts import Sensitive
 
 
@@ -66,6 +66,11 @@ async def login(payload: Login, ctx: JobContext) -> int:
     if payload.fails:
         raise PermanentError(f"wrong password {secret}")
     return len(secret)
+
+
+@job(cron=Cron("0 7 * * *"))
+async def report(tick: Tick) -> None:
+    pass
 
 
 @job(queue="critical")

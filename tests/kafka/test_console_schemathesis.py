@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
+from typing import Any
 
 import pytest
 import schemathesis
 from console_process import ConsoleProcess
-from hypothesis import HealthCheck, Phase, settings
-from schemathesis.checks import CHECKS
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis.errors import Unsatisfiable
+from schemathesis import GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    negative_data_rejection,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+    unsupported_method,
+)
 from topics import create_topics
 
 HANDLERS = "console_handlers"
@@ -26,9 +36,47 @@ def console(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Co
         yield console
 
 
-@pytest.fixture
-def document(console: ConsoleProcess) -> schemathesis.schemas.BaseSchema:
-    return schemathesis.openapi.from_url(f"{console.url}/openapi.json")
+CHOSEN: list[Any] = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    negative_data_rejection,
+    unsupported_method,
+]
+SETTINGS = settings(
+    max_examples=10,
+    deadline=None,
+    derandomize=True,
+    phases=(Phase.explicit, Phase.generate),
+    suppress_health_check=list(HealthCheck),
+    database=None,
+)
 
 
-schema = schemathesis.pytest.from_fixture("document")
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
+def test_each_answer_is_as_the_document_says(console: ConsoleProcess, mode: GenerationMode) -> None:
+    schema = schemathesis.openapi.from_url(f"{console.url}/openapi.json")
+    failed: list[str] = []
+    asked = 0
+    for found in schema.get_all_operations():
+        operation = found.ok()
+        asked += 1
+
+        @SETTINGS
+        @given(case=operation.as_strategy(generation_mode=mode))
+        def check(case: schemathesis.Case) -> None:
+            if case.query and "wait" in case.query:
+                case.query["wait"] = "0s"  # else whatever it makes up is waited for
+            case.call_and_validate(checks=CHOSEN, timeout=30)
+
+        try:
+            check()
+        except Unsatisfiable:
+            continue  # nothing can be wrong about it
+        except Exception as error:
+            failed.append(f"{operation.label}: {error}")
+    assert asked > 25
+    assert not failed, "\n\n".join(failed)
