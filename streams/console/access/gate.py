@@ -54,7 +54,8 @@ class Gate:
         headers = Given(scope=scope)
         try:
             who, session = self._admitted(scope, headers)
-            if session is not None and changes_something(scope["method"]):
+            is_form = changes_something(scope["method"]) and scope["path"] != SIGN_IN
+            if session is not None and is_form:
                 receive = await self._checked_form(session, headers, receive)
         except Problem as problem:
             refused = _refused(scope, headers, problem)

@@ -14,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 from markupsafe import Markup, escape
 
 from streams.console import words
+from streams.console.access.gate import csrf_token, who_signed_in
 from streams.console.console import Console
 from streams.projection.file import now_ms
 from streams.version import VERSION
@@ -67,6 +68,11 @@ def job_link(queue: str, name: str, id: str, key: str | None = None) -> str:
 def _time(ms: int, now: int) -> Markup:
     told = f'<time datetime="{words.iso(ms)}" title="{words.clock(ms)}">'
     return Markup(told) + escape(words.ago(ms, now)) + Markup("</time>")
+
+
+def _csrf(token: str) -> Markup:
+    """What each form that changes something has in it."""
+    return Markup('<input type="hidden" name="csrf" value="{}">').format(token)
 
 
 @cache
@@ -125,8 +131,8 @@ def page(request: Request, template: str, *, status: int = 200, **values: Any) -
                 "standing": standing(console),
                 "now": now,
                 "when": lambda ms: _time(ms, now),
-                "who": None,
-                "csrf": lambda: Markup(""),
+                "who": who_signed_in(request),
+                "csrf": lambda: _csrf(csrf_token(request)),
                 "sought": "",
                 "told": TOLD.get(request.query_params.get("told", "")),
                 **values,
