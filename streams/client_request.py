@@ -197,11 +197,12 @@ def read_json(contract: type[Model], text: str | bytes) -> Model:
         PayloadInvalid: naming the field at fault.
     """
     from streams.cron.tick import Tick, misfit
+    from streams.sensitive import mistake_in
 
     try:
         return contract.model_validate_json(text)
     except ValidationError as error:
-        field, why = _mistake(contract, error)
+        field, why = mistake_in(contract, error)
         where = f"{contract.__name__}.{field}" if field else contract.__name__
         told = f"{where}: {why}"
         if issubclass(contract, Tick):
@@ -217,14 +218,14 @@ def checked(model: Model) -> tuple[Model, bytes]:
     Raises:
         PayloadInvalid: naming the field at fault.
     """
-    from streams.sensitive import wire_json
+    from streams.sensitive import mistake_in, wire_json
 
     kind = type(model)
     try:
         payload = wire_json(model)
         return kind.model_validate_json(payload), payload
     except ValidationError as error:
-        field, why = _mistake(kind, error)
+        field, why = mistake_in(kind, error)
         more = error.error_count() - 1
         raise PayloadInvalid(
             f"{kind.__name__}.{field}: {why}{f' (and {more} more)' if more else ''}",
@@ -233,19 +234,6 @@ def checked(model: Model) -> tuple[Model, bytes]:
     except (PydanticSerializationError, UnicodeEncodeError) as error:
         why = f"{kind.__name__} cannot be written as JSON: {error}"
         raise PayloadInvalid(why, field="") from error
-
-
-def _mistake(contract: type[BaseModel], error: ValidationError) -> tuple[str, str]:
-    """Where the first mistake is, and what it is; nothing of a value that is sensitive."""
-    from streams.sensitive import sensitive_names
-
-    first = error.errors(include_url=False, include_input=False)[0]
-    field = ".".join(str(part) for part in first["loc"])
-    is_own = first["type"] in ("value_error", "assertion_error")  # of the contract's own code
-    hides = is_own and (not first["loc"] or sensitive_names(contract) & set(first["loc"]))
-    if hides and sensitive_names(contract):
-        return field, "it does not fit; what its contract says of it may show what is sensitive"
-    return field, first["msg"]
 
 
 def as_json(payload: Mapping[str, Any]) -> bytes:

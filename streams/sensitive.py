@@ -12,16 +12,25 @@ from functools import lru_cache
 from types import UnionType
 from typing import Annotated, Any, Final, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, Field, RootModel, Secret, SecretBytes, SecretStr
+from pydantic import (
+    BaseModel,
+    Field,
+    RootModel,
+    Secret,
+    SecretBytes,
+    SecretStr,
+    ValidationError,
+)
 from pydantic.fields import FieldInfo
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
+
+from streams.redaction import MASK as MASK
 
 T = TypeVar("T")
 
 Sensitive = Annotated[T, Field(json_schema_extra={"sensitive": True})]
 """`Sensitive[str]`: a plain value that no page, log, metric or trace shows."""
 
-MASK: Final = "***"
 _LEAST: Final = 4  # characters of a value that is looked for in texts
 _DEEPEST: Final = 100
 _LOOKS_SECRET: Final = re.compile(
@@ -53,12 +62,14 @@ def secrets_in(contract: type[BaseModel] | None, value: Any) -> frozenset[str]:
     return frozenset(text for text in found if len(text) >= _LEAST)
 
 
-def redacted(text: str, secrets: Iterable[str]) -> str:
-    """A text without these, the longest first."""
-    for secret in sorted(secrets, key=len, reverse=True):
-        text = text.replace(secret, MASK)
-        text = text.replace(repr(secret)[1:-1], MASK)
-    return text
+def secrets_of(contract: type[BaseModel], payload: bytes) -> frozenset[str]:
+    """The same of a payload's bytes; none for a contract that declares none."""
+    if not sensitive_names(contract):
+        return frozenset()
+    try:
+        return secrets_in(contract, from_json(payload))
+    except ValueError:
+        return frozenset()
 
 
 @lru_cache(maxsize=1_000)
@@ -81,6 +92,17 @@ def sensitive_names(contract: type[BaseModel]) -> frozenset[str]:
 
     look(contract)
     return frozenset(found)
+
+
+def mistake_in(contract: type[BaseModel], error: ValidationError) -> tuple[str, str]:
+    """Where the first mistake of a payload is, and what it is; nothing of a value is told."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    field = ".".join(str(part) for part in first["loc"])
+    is_own = first["type"] in ("value_error", "assertion_error")  # said by the contract's code
+    hidden = sensitive_names(contract)
+    if is_own and hidden and (not first["loc"] or hidden & set(first["loc"])):
+        return field, "it does not fit; what its contract says of it may show what is sensitive"
+    return field, first["msg"]
 
 
 def wire_json(model: BaseModel) -> bytes:

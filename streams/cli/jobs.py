@@ -16,11 +16,11 @@ from streams.cli.output import (
     print_fields,
     print_json,
     print_table,
-    show_bytes,
     show_json,
     show_progress,
     show_time,
 )
+from streams.cli.payloads import show_payload
 from streams.cli.times import check_duration, check_start
 
 if TYPE_CHECKING:
@@ -313,7 +313,7 @@ def _print(found: Found) -> None:
             # A replay may have changed it, and what is over has it no more.
             (
                 "payload" if entry or not found.status.generation else "first payload",
-                "" if payload is None else show_bytes(payload),
+                "" if payload is None else show_payload(found.job.name, payload),
             ),
             ("checkpoint", "" if checkpoint is None else show_json(checkpoint)),
         ]

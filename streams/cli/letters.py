@@ -18,6 +18,7 @@ from streams.cli.output import (
     show_bytes,
     show_time,
 )
+from streams.cli.payloads import show_payload
 
 if TYPE_CHECKING:
     from streams.replay.letter_filter import LetterFilter
@@ -139,7 +140,9 @@ def print_letter(letter: Letter, attempts: tuple[AttemptRecord, ...], *, as_json
             {
                 **plain(letter),
                 "trace": letter.trace,
-                "payload": None if letter.payload is None else show_bytes(letter.payload, 10**7),
+                "payload": None
+                if letter.payload is None
+                else show_payload(letter.name, letter.payload, 10**7),
                 "headers": {name: show_bytes(value) for name, value in letter.headers},
                 "history": history_json(attempts),
             }
@@ -159,7 +162,7 @@ def print_letter(letter: Letter, attempts: tuple[AttemptRecord, ...], *, as_json
             ("worker", f"{letter.worker} {letter.version}".strip()),
             ("from", f"{topic}/{partition}/{offset}"),
             ("error", f"{letter.error}: {letter.message}"),
-            ("payload", show_bytes(letter.payload)),
+            ("payload", show_payload(letter.name, letter.payload)),
         ]
     )
     for header, value in letter.headers:

@@ -18,7 +18,8 @@ from streams.projection.filter import Filter
 from streams.projection.listing import Kinds, Listing
 from streams.projection.row import LEDGER, NOWHERE, RETRY, Row
 from streams.projection.states import COMPLETED, DEAD, FIRST_OVER
-from streams.sensitive import masked, redacted, secrets_in
+from streams.redaction import redacted
+from streams.sensitive import masked, secrets_in
 from streams.story.finding import Found
 from streams.wire.envelope import Envelope, decode
 from streams.wire.state import LedgerRecord, OpenEntry, decode_ledger, decode_open

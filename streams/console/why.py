@@ -16,8 +16,8 @@ from streams.projection.filter import Filter
 from streams.projection.listing import Listing
 from streams.projection.row import RETRY, Row
 from streams.projection.states import CODES, NAMES
+from streams.redaction import redacted
 from streams.replay.workers import Held, WorkerSeen
-from streams.sensitive import redacted
 from streams.story.explain import Answer, Evidence, Run, error_of, explain, rank
 from streams.wire.state import OpenEntry, decode_open
 from streams.wire.times import show_time

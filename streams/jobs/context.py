@@ -88,6 +88,7 @@ class JobContext:
         self._send = send
         # Where what the handler says of its job goes; for the engine.
         self.says: Says = Notebook() if says is None else says
+        self.secrets: frozenset[str] = frozenset()  # which no line of the log is to show
         self._log: HandlerLog | None = None
         self._sent: dict[tuple[str, bytes], set[int]] = {}
 
@@ -95,7 +96,7 @@ class JobContext:
     def log(self) -> HandlerLog:
         """A logger; its last 50 lines (of 500 characters at most) are kept with the job."""
         if self._log is None:
-            self._log = HandlerLog(self.name, self.attempt, self.says.line)
+            self._log = HandlerLog(self.name, self.attempt, self.says.line, self.secrets)
         return self._log
 
     @property

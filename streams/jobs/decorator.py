@@ -36,6 +36,7 @@ from streams.jobs.scheduled import cron_mistakes, unique_of_ticks
 from streams.jobs.signature import Signature, read_signature
 from streams.jobs.single import Debounce, Unique
 from streams.jobs.single_options import single_rule
+from streams.sensitive import mistake_in
 
 if TYPE_CHECKING:
     from streams.client import Handle
@@ -422,9 +423,8 @@ def _payload(
     try:
         return payload_type(**fields)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        field = ".".join(str(part) for part in first["loc"])
-        told = f"{kind}.{field}: {first['msg']}"
+        field, why = mistake_in(payload_type, error)
+        told = f"{kind}.{field}: {why}"
         if issubclass(payload_type, Tick):
-            told = misfit(payload_type, field, first["msg"])
+            told = misfit(payload_type, field, why)
         raise PayloadInvalid(told, field=field) from error

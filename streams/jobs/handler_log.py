@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from streams.jobs.notes import LINE_MAX, LogLine
+from streams.redaction import redacted
 
 
 class HandlerLog(logging.Logger):
@@ -14,11 +15,18 @@ class HandlerLog(logging.Logger):
     From INFO on all is kept, whatever that logger's level; below that what it logs, too.
     """
 
-    def __init__(self, name: str, attempt: int, keep: Callable[[LogLine], None]) -> None:
+    def __init__(
+        self,
+        name: str,
+        attempt: int,
+        keep: Callable[[LogLine], None],
+        secrets: Collection[str] = (),
+    ) -> None:
         super().__init__(f"streams.handlers.{name}")
         self._ours = logging.getLogger(self.name)
         self._attempt = attempt
         self._keep = keep
+        self._secrets = secrets
 
     def isEnabledFor(self, level: int) -> bool:
         """See `logging.Logger.isEnabledFor`."""
@@ -26,9 +34,24 @@ class HandlerLog(logging.Logger):
 
     def handle(self, record: logging.LogRecord) -> None:
         """See `logging.Logger.handle`."""
+        if self._secrets:
+            _redact(record, self._secrets)
         self._keep(line_of(record, self._attempt))
         if self._ours.isEnabledFor(record.levelno):
             self._ours.handle(record)
+
+
+def _redact(record: logging.LogRecord, secrets: Collection[str]) -> None:
+    """Take what is sensitive out of a record, before anybody sees it."""
+    try:
+        text = record.getMessage()
+    except Exception:
+        text = str(record.msg)
+    if record.exc_info and record.exc_info[1] is not None:
+        error = record.exc_info[1]
+        text = f"{text}: {type(error).__name__}: {error}"
+    record.msg, record.args = redacted(text, secrets), None
+    record.exc_info = record.exc_text = record.stack_info = None
 
 
 def line_of(record: logging.LogRecord, attempt: int) -> LogLine:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import islice
 from types import CodeType, TracebackType
 
+from streams.redaction import redacted
 from streams.values import immutable
 
 MESSAGE_KEPT = 2_000  # characters
@@ -35,6 +36,23 @@ def failure_of(error: BaseException) -> Failure:
         message=writable(_text(error))[:MESSAGE_KEPT],
         trace=writable(trace)[-TRACE_KEPT:],
     )
+
+
+def without_secrets(outcome: Outcome, secrets: Collection[str]) -> Outcome:
+    """The outcome, with none of these in what it says."""
+    if isinstance(outcome, Discarded):
+        return replace(outcome, reason=redacted(outcome.reason, secrets))
+    if isinstance(outcome, Retrying | Dead):
+        failure = outcome.failure
+        return replace(
+            outcome,
+            failure=replace(
+                failure,
+                message=redacted(failure.message, secrets),
+                trace=redacted(failure.trace, secrets),
+            ),
+        )
+    return outcome
 
 
 def trace_of(error: BaseException) -> str:

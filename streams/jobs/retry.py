@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from streams.durations import Duration, to_ms
@@ -15,6 +15,7 @@ from streams.jobs.outcome import (
     Retrying,
     Snoozed,
     failure_of,
+    without_secrets,
     writable,
 )
 
@@ -100,9 +101,25 @@ def is_permanent(error: BaseException, retry: Retry) -> bool:
 
 
 def outcome_of_error(
-    error: BaseException, *, attempt: int, max_attempts: int, retry: Retry, random: Random
+    error: BaseException,
+    *,
+    attempt: int,
+    max_attempts: int,
+    retry: Retry,
+    random: Random,
+    secrets: Collection[str] = (),
 ) -> Outcome:
-    """What becomes of a job whose attempt number `attempt` raised `error`."""
+    """What becomes of a job whose attempt number `attempt` raised `error`.
+
+    `secrets` are kept out of what is said of it.
+    """
+    outcome = _outcome(error, attempt, max_attempts, retry, random)
+    return without_secrets(outcome, secrets) if secrets else outcome
+
+
+def _outcome(
+    error: BaseException, attempt: int, max_attempts: int, retry: Retry, random: Random
+) -> Outcome:
     try:
         return _decide(error, attempt, max_attempts, retry, random)
     except Exception as mistake:

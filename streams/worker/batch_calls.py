@@ -120,7 +120,8 @@ class BatchCalls:
             kind = member.definition.payload_type
             payload = kind.model_validate_json(member.envelope.payload)
         except ValidationError as error:
-            group.outcomes[member.state_key] = Dead(misfit(error), is_permanent=True)
+            failure = misfit(member.definition.payload_type, error)
+            group.outcomes[member.state_key] = Dead(failure, is_permanent=True)
             return None
         self._engine.tell_started(member, now)
         return _Item(member, payload, self._engine.context_of(member, now, deadline), [])

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from streams.jobs.context import JobContext, Send, SyncJobContext
+from streams.sensitive import secrets_of
 from streams.wire import headers as h
 from streams.worker.attempt import Attempt
 from streams.worker.noted import AttemptSays
@@ -30,7 +31,7 @@ class Contexts:
 
     def of(self, attempt: Attempt, now: int, deadline: int) -> JobContext:
         """The context of an attempt that was submitted and starts now."""
-        return self._kinds[attempt.definition.runs_in](
+        context = self._kinds[attempt.definition.runs_in](
             id=attempt.job.id,
             name=attempt.job.name,
             attempt=attempt.number,
@@ -50,6 +51,8 @@ class Contexts:
                 attempt, attempt.handle.hears, asyncio.get_running_loop(), threading.get_ident()
             ),
         )
+        context.secrets = secrets_of(attempt.definition.payload_type, attempt.envelope.payload)
+        return context
 
 
 def _thread_context(**known: Any) -> JobContext:

@@ -24,6 +24,7 @@ from streams.jobs.outcome import Cancelled, Completed, Dead, Expired, Held, Outc
 from streams.jobs.resource import Factory
 from streams.jobs.retry import outcome_of_error
 from streams.observe.health import SlotsReading
+from streams.sensitive import secrets_of
 from streams.worker.around import call_within, tell_outcome
 from streams.worker.attempt import Attempt
 from streams.worker.batch_calls import BatchCalls
@@ -486,7 +487,7 @@ class LoopExecutor:
         try:
             payload = attempt.definition.payload_type.model_validate_json(attempt.envelope.payload)
         except ValidationError as error:
-            return Dead(misfit(error), is_permanent=True)
+            return Dead(misfit(attempt.definition.payload_type, error), is_permanent=True)
         deadline = now + attempt.timeout_ms
         context = running.context = self._contexts.of(attempt, now, deadline)
         self._tell_started(attempt, now)
@@ -573,6 +574,7 @@ class LoopExecutor:
             max_attempts=attempt.retry.attempts,
             retry=attempt.retry,
             random=self._random,
+            secrets=secrets_of(attempt.definition.payload_type, attempt.envelope.payload),
         )
 
 

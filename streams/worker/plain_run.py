@@ -12,6 +12,7 @@ from streams.jobs.context import JobContext
 from streams.jobs.definition import JobDefinition
 from streams.jobs.outcome import Completed, Dead, Outcome
 from streams.jobs.retry import Retry, outcome_of_error
+from streams.sensitive import secrets_of
 from streams.worker.results import dumped, misfit
 
 T = TypeVar("T")
@@ -24,7 +25,8 @@ def run_plainly(
     try:
         model = definition.payload_type.model_validate_json(payload)
     except ValidationError as error:
-        return Dead(misfit(error), is_permanent=True)
+        return Dead(misfit(definition.payload_type, error), is_permanent=True)
+    context.secrets = secrets_of(definition.payload_type, payload)
     try:
         return Completed(dumped(definition.call(model, context)))
     except BaseException as error:  # a panic of native code, say; a sys.exit() ends no process
@@ -34,6 +36,7 @@ def run_plainly(
             max_attempts=context.max_attempts,
             retry=retry,
             random=random.random,
+            secrets=context.secrets,
         )
 
 

@@ -8,10 +8,11 @@ import logging
 import os
 from typing import Any, Final
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from streams.jobs.as_json import as_json
 from streams.jobs.outcome import Completed, Failure, StoredResult
+from streams.sensitive import mistake_in
 from streams.wire.objects import RESULTS, Objects
 from streams.worker.attempt import Attempt
 from streams.worker.ports import Clock
@@ -85,8 +86,7 @@ def _path(attempt: Attempt) -> str:
     return f"{RESULTS}{digest}-{attempt.envelope.time}-{os.urandom(6).hex()}.json"
 
 
-def misfit(error: ValidationError) -> Failure:
+def misfit(contract: type[BaseModel], error: ValidationError) -> Failure:
     """Why a payload does not fit its contract, with the field."""
-    first = error.errors(include_url=False, include_input=False)[0]
-    field = ".".join(str(part) for part in first["loc"]) or "payload"
-    return Failure(type="PayloadInvalid", message=f"{field}: {first['msg']}", trace="")
+    field, why = mistake_in(contract, error)
+    return Failure(type="PayloadInvalid", message=f"{field or 'payload'}: {why}", trace="")
