@@ -12,10 +12,11 @@ from typing import Final
 
 from streams.client_request import now_ms
 from streams.console.acting import on_record
+from streams.console.cancelling import Cancellation, cancel_all
 from streams.console.console import Console
 from streams.console.problems import Problem
 from streams.errors import StreamsError
-from streams.jobs.identity import new_id
+from streams.jobs.identity import JobKey, new_id
 from streams.replay.actions import Discarding, Replaying
 from streams.replay.dead_topic import open_dead_topic
 from streams.replay.letter_filter import LetterFilter
@@ -41,6 +42,16 @@ class Order:
     returns_max: int | None = None  # letters that came back more often are left
     dry_run: bool = False
 
+    @property
+    def what(self) -> str:
+        """As actions are called on record."""
+        return f"dlq {self.verb}"
+
+    @property
+    def on(self) -> str:
+        """The filter in words."""
+        return self.filter.told() or "--all"
+
 
 @dataclass(slots=True, kw_only=True)
 class Bulk:
@@ -48,19 +59,20 @@ class Bulk:
 
     id: str
     who: str
-    order: Order
+    order: Order | Cancellation
     began: int
     ended: int | None = None
     failed: str = ""
     matching: int = 0
     returned: int = 0
     sample: list[Letter] = field(default_factory=list)
+    jobs: list[JobKey] = field(default_factory=list)  # likewise, of what is no letter
     result: Resolved = field(default_factory=Resolved)
     task: asyncio.Task[None] | None = None
 
     async def those_meant(self, letters: AsyncIterator[Letter]) -> AsyncIterator[Letter]:
         """The letters that nothing speaks against."""
-        most = self.order.returns_max
+        most = self.order.returns_max if isinstance(self.order, Order) else None
         async for letter in letters:
             self.matching += 1
             if most is not None and letter.generation >= most:
@@ -82,7 +94,7 @@ class Bulks:
         """The order of this id, if it is one of this console's."""
         return self._known.get(id)
 
-    def start(self, order: Order, who: str) -> Bulk:
+    def start(self, order: Order | Cancellation, who: str) -> Bulk:
         """Begin with an order.
 
         Raises:
@@ -118,12 +130,15 @@ class Bulks:
 
     async def _run(self, bulk: Bulk) -> None:
         try:
-            if bulk.order.dry_run:
-                async with _letters(self._console, bulk) as letters:
+            order = bulk.order
+            if isinstance(order, Cancellation):
+                await cancel_all(self._console, bulk, order)
+            elif order.dry_run:
+                async with _letters(self._console, bulk, order) as letters:
                     async for _ in letters:
                         pass
             else:
-                await self._carry_out(bulk)
+                await self._carry_out(bulk, order)
         except asyncio.CancelledError:
             bulk.failed = "interrupted"
         except StreamsError as error:
@@ -134,20 +149,17 @@ class Bulks:
         finally:
             bulk.ended = now_ms()
 
-    async def _carry_out(self, bulk: Bulk) -> None:
-        console, order = self._console, bulk.order
+    async def _carry_out(self, bulk: Bulk, order: Order) -> None:
+        console = self._console
         names, bootstrap = console.names, console.settings.bootstrap_servers
         action = (
             Replaying(names)
             if order.verb == "replay"
             else Discarding(names, order.reason or f"discarded by {bulk.who}")
         )
-        on = order.filter.told() or "--all"
         async with (
-            on_record(
-                console, bulk.who, f"dlq {order.verb}", on, order.reason, id=bulk.id
-            ) as counts,
-            _letters(console, bulk) as letters,
+            on_record(console, bulk.who, order.what, order.on, order.reason, id=bulk.id) as counts,
+            _letters(console, bulk, order) as letters,
         ):
 
             def note(so_far: Resolved) -> None:
@@ -169,7 +181,9 @@ class Bulks:
 
 
 @asynccontextmanager
-async def _letters(console: Console, bulk: Bulk) -> AsyncIterator[AsyncIterator[Letter]]:
+async def _letters(
+    console: Console, bulk: Bulk, order: Order
+) -> AsyncIterator[AsyncIterator[Letter]]:
     """The letters that an order means."""
     async with open_dead_topic(console.settings.bootstrap_servers, console.names.dead) as dead:
-        yield bulk.those_meant(dead.letters(bulk.order.filter.fits))
+        yield bulk.those_meant(dead.letters(order.filter.fits))

@@ -20,6 +20,7 @@ from streams.jobs.registry import Registry
 from streams.projection.feed import Feed
 from streams.projection.file import claim
 from streams.projection.listing import Listing
+from streams.projection.retention import Retention
 from streams.projection.row import Row
 from streams.projection.store import connect
 from streams.schedules.caller import Caller
@@ -75,6 +76,7 @@ class Console:
             self.names,
             self.settings.queues,
             path,
+            retention=Retention.of_settings(self.settings),
             on_rows=self.changes.publish,
         )
         await self._stack.enter_async_context(self.client)

@@ -188,6 +188,59 @@ async def test_a_dead_letter_is_edited_and_replayed(page: Page, client: JobClien
     await expect(page.get_by_text("in replay 1")).to_be_visible(timeout=10_000)
 
 
+async def test_letters_are_discarded_together_after_a_look_at_how_many_it_is(
+    page: Page, client: JobClient
+) -> None:
+    # given letters of one error
+    handles = [await client.enqueue(Fail(what=f"door {number}")) for number in range(7)]
+    for handle in handles:
+        await dead(handle)
+    await page.goto("/ui/dead-letters")
+    await expect(page.get_by_role("cell", name="7", exact=True)).to_be_visible(timeout=10_000)
+
+    # when somebody asks to discard them, then he is told how many these are
+    await page.get_by_role("button", name="Discard", exact=True).click()
+    dialog = page.get_by_role("dialog")
+    await expect(dialog.get_by_role("heading", name="Discard 7 letters?")).to_be_visible()
+    # and nothing has happened yet
+    assert (await handles[0].status()).state == "dead"
+
+    # when he goes on, then he sees how far it is, and what came of it
+    await dialog.get_by_label("Reason, kept on record").fill("doors are gone")
+    await dialog.get_by_role("button", name="Discard them").click()
+    await expect(page.locator(".state.completed")).to_be_visible(timeout=30_000)
+    await expect(page.get_by_text("doors are gone")).to_be_visible()
+    for handle in handles:
+        assert (await handle.status()).state == "discarded"
+    await page.goto("/ui/actions")
+    await expect(page.get_by_role("link", name="dlq discard")).to_be_visible()
+
+
+async def test_what_waits_is_cancelled_together(page: Page, client: JobClient) -> None:
+    # given jobs that wait for their time, and others
+    later = [
+        await client.enqueue(Greet(person=f"p{number}"), delay="2h", id=f"late-{number}")
+        for number in range(5)
+    ]
+    other = await client.enqueue(Greet(person="other"), delay="2h", id="other")
+
+    # when those with a text are cancelled
+    await page.goto("/ui/jobs?state=delayed&q=late-")
+    await expect(page.get_by_role("link", name="greet")).to_have_count(5, timeout=10_000)
+    await page.get_by_role("button", name="Cancel these").click()
+    dialog = page.get_by_role("dialog")
+    await expect(dialog.get_by_role("heading", name="Cancel 5 jobs?")).to_be_visible()
+    await dialog.get_by_role("button", name="Cancel them").click()
+
+    # then they are, and no other
+    async def are_cancelled() -> bool:
+        return all([(await each.status()).state == "cancelled" for each in later])
+
+    await eventually(are_cancelled)
+    assert (await other.status()).state == "scheduled"
+    await expect(page.get_by_text("5 of 5")).to_be_visible(timeout=10_000)
+
+
 async def test_a_queue_is_paused_and_goes_on(page: Page, client: JobClient) -> None:
     await client.enqueue(Greet(person="ada"))
     await page.goto("/ui/queues")

@@ -22,6 +22,7 @@ from streams.wire.actions import OperatorAction
 router = APIRouter(prefix="/actions", tags=["actions"], route_class=Route)
 
 _ANSWER_S: Final = 15.0
+_DONE: Final = {"replay": "replayed", "discard": "discarded", "cancel": "cancelled"}
 
 
 @router.get("", response_model=None, responses=forms.ok(forms.Actions))
@@ -91,7 +92,7 @@ def bulk_json(bulk: Bulk) -> dict[str, Any]:
     state = "running" if bulk.ended is None else "failed" if bulk.failed else "done"
     counts = {
         "matching": bulk.matching,
-        f"{order.verb}ed": result.resolved,
+        _DONE[order.verb]: result.resolved,
         "returned": bulk.returned,
         "silent": result.silent,
         "nowhere": sum(result.nowhere.values()),
@@ -99,8 +100,8 @@ def bulk_json(bulk: Bulk) -> dict[str, Any]:
     return {
         "id": bulk.id,
         "by": bulk.who,
-        "what": f"dlq {order.verb}",
-        "on": order.filter.told() or "--all",
+        "what": order.what,
+        "on": order.on,
         "reason": order.reason,
         "began": views.time(bulk.began),
         "ended": None if bulk.ended is None else views.time(bulk.ended),

@@ -6,6 +6,7 @@ from fastapi import APIRouter
 
 from streams.console.pages import (
     acts,
+    bulk_acts,
     dead,
     job,
     job_acts,
@@ -20,6 +21,6 @@ from streams.console.pages import (
 def dashboard() -> APIRouter:
     """All pages."""
     router = APIRouter(include_in_schema=False)
-    for part in (overview, jobs, job, job_acts, acts, dead, schedules, queues, workers):
+    for part in (overview, jobs, job, job_acts, acts, bulk_acts, dead, schedules, queues, workers):
         router.include_router(part.router)
     return router

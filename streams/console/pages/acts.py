@@ -7,9 +7,10 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Form, Path
 from fastapi.responses import RedirectResponse
 
-from streams.console import acting
+from streams.console import acting, scheduling
 from streams.console.api.shared import Served, Who
 from streams.console.pages.forms import FromHere, back
+from streams.console.paths import Name
 from streams.console.problems import Problem
 
 router = APIRouter(include_in_schema=False)
@@ -33,3 +34,25 @@ async def act_on_queue(
         raise Problem(404, f"nothing can be done that is called {verb!r}")
     await act(console, queue, who, job=job, reason=reason)
     return back("/ui/queues", verb)
+
+
+@router.post("/ui/schedules/{name}/{verb}")
+async def act_on_schedule(
+    console: Served,
+    who: Who,
+    _: FromHere,
+    name: Name,
+    verb: Annotated[str, Path(max_length=20)],
+    reason: Annotated[str, Form(max_length=1_000)] = "",
+) -> RedirectResponse:
+    """Pause, resume or run a schedule now."""
+    match verb:
+        case "pause":
+            await scheduling.pause(console, name, who, reason)
+        case "resume":
+            await scheduling.resume(console, name, who, reason)
+        case "trigger":
+            await scheduling.run(console, name, who)
+        case _:
+            raise Problem(404, f"nothing can be done that is called {verb!r}")
+    return back("/ui/schedules", verb)

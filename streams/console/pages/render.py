@@ -29,6 +29,7 @@ PAGES: Final = (
     ("s", "/ui/schedules", "Schedules"),
     ("q", "/ui/queues", "Queues"),
     ("w", "/ui/workers", "Workers"),
+    ("a", "/ui/actions", "Actions"),
 )
 """A key, a path, a name."""
 
@@ -92,6 +93,7 @@ def _environment() -> Environment:
         size=words.size,
         short=words.short,
         word=words.state_word,
+        path=lambda text: quote(text, safe=""),
     )
     environment.globals.update(static=static, link=link, job_link=job_link, several=words.several)
     return environment
