@@ -18,7 +18,7 @@ from aiokafka.errors import KafkaError
 from streams.errors import StreamsError
 from streams.projection.batch import DEAD, LEDGER, QUEUE, RETRY, Batch, Place, Reader
 from streams.projection.board import Board
-from streams.projection.file import now_ms, open_store, remove
+from streams.projection.file import WRITTEN, now_ms, open_store, remove
 from streams.projection.kafka import ANSWER_S, POLL_MS, begins_of, ends_of, look, make_consumer
 from streams.projection.progress import Partition, Progress
 from streams.projection.retention import Floors, Retention
@@ -36,6 +36,13 @@ _KEEP_EVERY_S: Final = 2.0
 _LOOK_EVERY_S: Final = 10.0  # for topics that were missing
 _AGAIN_S: Final = (0.5, 1.0, 2.0, 5.0)
 _CLOSE_S: Final = 2.0
+_DOUBT_S: Final = 5.0  # a broker that has just started may tell ends that are too low
+
+
+_EXPECTED: Final = (
+    *(KafkaError, StreamsError, OSError, TimeoutError, sqlite3.Error),
+    asyncio.CancelledError,  # what waits on a connection that is lost may be cancelled
+)
 
 
 class Outdated(StreamsError):
@@ -73,9 +80,11 @@ class Feed:
         self._writer = ThreadPoolExecutor(1, "projection")
         self._store: Store | None = None
         self._inode = 0
+        self._identity: str | None = None  # of the file: another one may have its place on the disk
         self._is_spoilt = False  # the file can't be used
         self._consumer: AIOKafkaConsumer | None = None
         self._progress = Progress()
+        self._asked: tuple[dict[Partition, int], int] = ({}, 0)  # ends, and when they were told
         self._moved = asyncio.Condition()
         self._roles = {
             names.dead: ("", DEAD),
@@ -112,7 +121,9 @@ class Feed:
             while True:
                 try:
                     await self._connected()
-                except Exception as error:
+                except (Exception, asyncio.CancelledError) as error:
+                    if _is_told_to_end(error):
+                        raise
                     failures = 0 if self.is_connected else failures
                     self.is_connected = False
                     self._tell(error, failures)
@@ -122,14 +133,16 @@ class Feed:
             self.is_connected = False
             self._writer.shutdown()
 
-    def _tell(self, error: Exception, failures: int) -> None:
+    def _tell(self, error: BaseException, failures: int) -> None:
         """Say why it does not go on now; of an outage only that it began."""
         if isinstance(error, sqlite3.DatabaseError):
             self._is_spoilt = not isinstance(error, sqlite3.OperationalError)
-        if not isinstance(error, KafkaError | StreamsError | OSError | sqlite3.Error):
+        if not isinstance(error, _EXPECTED):
             logger.error("the projection failed by a mistake of its own", exc_info=error)
-        elif failures == 0:
-            logger.warning("the projection can't go on: %s; trying again", error or repr(error))
+        elif failures == 0 or isinstance(error, Outdated):
+            logger.warning(
+                "the projection can't go on: %s; trying again", str(error) or repr(error)
+            )
 
     async def _connected(self) -> None:
         async with asyncio.timeout(ANSWER_S * 2):
@@ -164,9 +177,9 @@ class Feed:
             remove(self.path)
             self._is_spoilt = False
         store = open_store(self.path, source, self.queues, now_ms())
-        inode = self.path.stat().st_ino
-        if inode != self._inode:
-            self._inode = inode
+        self._inode = self.path.stat().st_ino
+        if (identity := store.noted("identity")) != self._identity:
+            self._identity = identity
             self.generation += 1
             self._progress.start_anew()
         return store
@@ -179,11 +192,9 @@ class Feed:
         places = await self._in_writer(self._store.places)
         all_ = [(topic, number) for topic, count in partitions.items() for number in range(count)]
         consumer.assign([TopicPartition(*of) for of in all_])
-        ends = await ends_of(consumer, all_)
+        ends = await self._ends(consumer, all_, places)
         begins = await begins_of(consumer, all_)
-        if any(place.position > ends.get(of, place.position) for of, place in places.items()):
-            self._is_spoilt = True
-            raise Outdated("a topic was made anew, and so is the projection")
+        self._asked = ({of: end for of, end in ends.items() if of[0] in self._roles}, now_ms())
         for of in all_:
             kept = places.get(of)
             position = begins[of] if kept is None else max(kept.position, begins[of])
@@ -191,6 +202,23 @@ class Feed:
             if of[0] in self._roles:
                 self._progress.begin(position, begins[of], ends[of], of)
         return places
+
+    async def _ends(
+        self,
+        consumer: AIOKafkaConsumer,
+        partitions: Sequence[Partition],
+        places: Mapping[Partition, Place],
+    ) -> dict[Partition, int]:
+        """Where they end; nothing ends before what was read of it, unless it was made anew."""
+        until = time.monotonic() + _DOUBT_S
+        while True:
+            ends = await ends_of(consumer, partitions)
+            if all(place.position <= ends.get(of, place.position) for of, place in places.items()):
+                return ends
+            if time.monotonic() > until:
+                self._is_spoilt = True
+                raise Outdated("a topic was made anew, and so is the projection")
+            await asyncio.sleep(_DOUBT_S / 10)
 
     async def _read(self, consumer: AIOKafkaConsumer, reader: Reader) -> None:
         """Read batch by batch; while one is written the next one is read."""
@@ -261,6 +289,7 @@ class Feed:
         assert store is not None
         await self._in_writer(self._check_file)
         commits = dict(store.commits)
+        asked = now_ms()
         ends = await ends_of(consumer, progress.positions)
         if any(progress.positions[of] > end for of, end in ends.items()):
             raise Outdated("a topic was made anew")
@@ -281,7 +310,9 @@ class Feed:
         self.floors, gone = await self._in_writer(
             lambda: store.forget(self._retention, now, read, limit=_FORGET_AT_ONCE)
         )
-        await self._in_writer(store.note, "written", str(now))
+        if progress.has_reached(self._asked[0]):
+            await self._in_writer(store.note, WRITTEN, str(self._asked[1]))
+            self._asked = (ends, asked)
         return len(rows) < AT_ONCE and gone < _FORGET_AT_ONCE
 
     def _before_ledger(self, queue: str) -> tuple[str, str]:
@@ -313,6 +344,10 @@ class Feed:
                     await self._moved.wait_for(lambda: self._progress.has_reached(ends))
         except (TimeoutError, KafkaError):
             return False
+        except asyncio.CancelledError as error:
+            if _is_told_to_end(error):
+                raise
+            return False
         return True
 
     async def _in_writer(self, work: Callable[..., T], *arguments: Any) -> T:
@@ -324,3 +359,10 @@ class Feed:
         except asyncio.CancelledError:
             await asyncio.wait([doing])
             raise
+
+
+def _is_told_to_end(error: BaseException) -> bool:
+    """Whether it was cancelled by whoever runs it, and not for a connection that was lost."""
+    task = asyncio.current_task()
+    is_cancelled = isinstance(error, asyncio.CancelledError)
+    return is_cancelled and task is not None and task.cancelling() > 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
@@ -18,6 +19,8 @@ from streams.projection.store import Store
 
 STALE_MS: Final = 20 * 60 * 60 * 1000
 """Past that tombstones may be gone that it has not read: topics keep them for a day."""
+WRITTEN: Final = "written"
+"""The note of when it had all that was there."""
 _MOST: Final = 100
 
 
@@ -66,19 +69,22 @@ def open_store(path: Path, source: str, queues: Sequence[str], now: int) -> Stor
     if not _goes_on(path, source, queues, now):
         remove(path)
     try:
-        return _open(path, source, queues)
+        return _open(path, source, queues, now)
     except sqlite3.DatabaseError:  # it was no whole one
         remove(path)
-        return _open(path, source, queues)
+        return _open(path, source, queues, now)
 
 
-def _open(path: Path, source: str, queues: Sequence[str]) -> Store:
+def _open(path: Path, source: str, queues: Sequence[str], now: int) -> Store:
     db = connect(path, is_writer=True)
     try:
         path.chmod(0o600)
         store = Store(db)
         store.note("source", source)
         store.note("queues", ",".join(queues))
+        if store.noted("identity") is None:
+            store.note("identity", secrets.token_hex(8))
+            store.note(WRITTEN, str(now))
     except BaseException:
         db.close()
         raise
@@ -95,7 +101,7 @@ def _goes_on(path: Path, source: str, queues: Sequence[str], now: int) -> bool:
             if version != VERSION:
                 return False
             noted = dict(db.execute("select name, value from meta"))
-            is_fresh = now - int(noted.get("written", "0")) < STALE_MS
+            is_fresh = now - int(noted.get(WRITTEN, "0")) < STALE_MS
             # Rows of a queue that is not read any more would stay as they are.
             are_read = {*noted.get("queues", "").split(",")} <= {*queues}
             return noted.get("source") == source and is_fresh and are_read
