@@ -1,4 +1,4 @@
-"""`streams jobs`: one job, found by its id."""
+"""`streams jobs`: lists of them, and one, found by its id."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from streams.cli import exits, tail, why
+from streams.cli import exits, jobs_ls, tail, why
 from streams.cli.history import history_json, print_history
 from streams.cli.output import (
     JSON,
@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from streams.story.finding import Found
     from streams.wire.commands import Command
 
-app = typer.Typer(help="Look at one job, and act on it.", epilog=exits.EPILOG, no_args_is_help=True)
+app = typer.Typer(help="Look at jobs, and act on one.", epilog=exits.EPILOG, no_args_is_help=True)
 
+app.command("ls", epilog=exits.EPILOG)(jobs_ls.ls)
 app.command("why", epilog=exits.EPILOG)(why.why)
 app.command("tail", epilog=exits.EPILOG)(tail.tail)
 

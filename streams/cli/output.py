@@ -144,6 +144,15 @@ def show_progress(progress: Progress | None) -> str:
     return f"{progress.processed:,} of {progress.total:,} ({progress.percentage:g} %)"
 
 
+def show_age(ms: int) -> str:
+    """About how long: `45s`, `12m`, `3h`, `9d`."""
+    seconds = max(0, ms) // 1000
+    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
+
+
 def show_json(value: Any) -> str:
     """A value on one line, as programs read it."""
     import orjson

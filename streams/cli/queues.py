@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
 from streams.cli import exits
-from streams.cli.output import JSON, ask, fail, print_json, print_table, show_time
+from streams.cli.jobs_ls import taken
+from streams.cli.output import JSON, ask, fail, print_json, print_table, show_age, show_time
 
 if TYPE_CHECKING:
     from streams.jobs.definition import JobDefinition
+    from streams.projection.numbers import Count
     from streams.settings import Settings
     from streams.worker.control import Control
 
@@ -28,17 +30,22 @@ _JOB = typer.Option("", metavar="NAME", help="Only the jobs of this name.")
 
 @app.command(epilog=exits.EPILOG)
 def ls(as_json: bool = JSON) -> None:
-    """List queues: whose they are, and since when they, or jobs of them, are paused."""
+    """List queues: how many jobs are in each, whose they are, and which are paused since when."""
+    from streams.projection.numbers import counts, oldest_waiting
     from streams.settings import Settings
 
     settings = Settings()
     control = asyncio.run(_read(settings))
+    with taken(settings.queues) as db:
+        numbers, oldest = totals(counts(db)), oldest_waiting(db)
     paused = control.paused()
     if as_json:
         print_json(
             [
                 {
                     "queue": queue,
+                    **numbers.get(queue, _NONE),
+                    "oldest_waiting": oldest.get(queue),
                     "group": control.owner(queue),
                     "paused": None if (pause := paused.get((queue, ""))) is None else pause.since,
                     "reason": None if pause is None else pause.reason,
@@ -52,11 +59,14 @@ def ls(as_json: bool = JSON) -> None:
             ]
         )
         return
+    now = time.time_ns() // 1_000_000
     print_table(
-        ("queue", "group", "paused since", "reason"),
+        ("queue", *_NUMBERS, "oldest", "group", "paused since", "reason"),
         [
             (
                 f"{queue}: {job}" if job else queue,
+                *("" if job else f"{numbers.get(queue, _NONE)[each]:,}" for each in _NUMBERS),
+                "" if job or queue not in oldest else show_age(now - oldest[queue]),
                 "" if job else control.owner(queue) or "",
                 "" if (pause := paused.get((queue, job))) is None else show_time(pause.since),
                 "" if pause is None else pause.reason,
@@ -65,6 +75,23 @@ def ls(as_json: bool = JSON) -> None:
             for job in ("", *sorted(job for of, job in paused if of == queue and job))
         ],
     )
+
+
+_NUMBERS: Final = ("waiting", "active", "delayed", "completed", "failed")
+_NONE: Final = dict.fromkeys(_NUMBERS, 0)
+
+
+def totals(counts: Iterable[Count]) -> dict[str, dict[str, int]]:
+    """By queue: how many jobs of it there are of each of `_NUMBERS`."""
+    from streams.projection.states import GROUPS
+
+    found: dict[str, dict[str, int]] = {}
+    for count in counts:
+        of = found.setdefault(count.queue, dict(_NONE))
+        for group in _NUMBERS:
+            if count.state in GROUPS.get(group, (group,)):
+                of[group] += count.number
+    return found
 
 
 @app.command(epilog=exits.EPILOG)

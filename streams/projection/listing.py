@@ -17,7 +17,7 @@ from streams.projection.row import Row
 from streams.projection.search import Search
 from streams.projection.sources import sources
 
-BUDGET_MS: Final = 60
+BUDGET_MS: Final = 40
 _LOOKS_MIN: Final = 500  # rows that are looked at in one step
 _LOOKS_FIRST: Final = 1_000
 _LOOKS_MAX: Final = 20_000
@@ -82,7 +82,7 @@ class Listing:
             is_over = now - began >= budget_s
             if cursor is None or is_over:
                 return [each.n for each in found], cursor, cursor is not None
-            left_s = (budget_s - (now - began)) / 2
+            left_s = (budget_s - (now - began)) / 3
             paced = looks * left_s / max(now - before, 1e-6)
             looks = int(min(max(paced, _LOOKS_MIN), _LOOKS_MAX))
 

@@ -79,6 +79,23 @@ def ended(db: sqlite3.Connection, since: int) -> Iterator[Ended]:
         )
 
 
+def rates(db: sqlite3.Connection, since: int, every_ms: int) -> list[tuple[int, str, int]]:
+    """How much ended so, in each stretch of `every_ms` from `since` on: its begin, state, number.
+
+    For curves over all queues; `ended` has queues, names and errors.
+    """
+    return [
+        (at, NAMES[state], number)
+        for at, state, number in whole(
+            db,
+            "at, state, number",
+            "(select slot * ? / ? * ? as at, state, sum(number) as number from ends "
+            "where slot >= ? group by at, state order by at)",
+            (SLOT_MS, every_ms, every_ms, since // SLOT_MS),
+        )
+    ]
+
+
 def failures(db: sqlite3.Connection, since: int) -> dict[str, int]:
     """By queue: how many jobs gave up since then."""
     found: dict[str, int] = {}
