@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+import os
 from typing import TYPE_CHECKING, Final
 
 import typer
 
 from streams.cli import exits
+from streams.cli.doctor_here import (
+    look_at_disk,
+    look_at_handlers,
+    look_at_objects,
+    look_at_settings,
+)
+from streams.cli.finding import Finding
 from streams.cli.output import JSON, print_json, print_table
 
 if TYPE_CHECKING:
@@ -18,19 +25,11 @@ SKEW_MAX_MS: Final = 500.0
 """More than this is not what machines have that keep their time by NTP."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """What one look showed."""
-
-    check: str
-    is_well: bool
-    found: str
-    remedy: str = ""
-    value: float | None = None  # a figure, in the unit that `found` says
-
-
 def doctor(as_json: bool = JSON) -> None:
-    """Look at the broker, the topics and the clock; exit code 1 if one of them is not well."""
+    """Look at settings, handlers, disk, object storage, broker, topics and clock.
+
+    Exit code 1 if one of them is not well, 4 if no broker answers.
+    """
     findings = asyncio.run(_examine())
     if as_json:
         print_json(
@@ -53,24 +52,50 @@ def doctor(as_json: bool = JSON) -> None:
                 for each in findings
             ],
         )
+    if any(each.check == "broker" and not each.is_well for each in findings):
+        raise typer.Exit(exits.NO_BROKER)
     if not all(each.is_well for each in findings):
         raise typer.Exit(exits.NEGATIVE)
 
 
 async def _examine() -> list[Finding]:
-    from streams.settings import Settings
+    settings, of_settings = look_at_settings(os.environ)
+    if settings is None:
+        return [of_settings]
+    registry, of_handlers = look_at_handlers(settings)
+    here = [of_settings, of_handlers, look_at_disk(settings), await look_at_objects(settings)]
+    broker = await _broker(settings)
+    if not broker.is_well:
+        why = "not compared: that needs the broker"
+        return [*here, broker, _unknown("topics", why), _unknown("clock", why)]
+    if registry is None:
+        topics = _unknown("topics", "not compared: that needs the handlers")
+    else:
+        topics = await _topics()
+    if not topics.is_well:
+        return [*here, broker, topics, _unknown("clock", "not compared: that needs the topics")]
+    return [*here, broker, topics, await _clock(settings)]
+
+
+async def _broker(settings: Settings) -> Finding:
+    from streams.errors import BrokerUnavailable
     from streams.wire.admin import open_admin
 
-    settings = Settings()
-    async with open_admin(settings.bootstrap_servers) as admin:
-        brokers = (await admin.describe_cluster())["brokers"]
-    topics = await _topics(settings)
-    clock = await _clock(settings) if topics.is_well else _unknown_clock()
+    try:
+        async with open_admin(settings.bootstrap_servers) as admin:
+            brokers = (await admin.describe_cluster())["brokers"]
+    except BrokerUnavailable as error:
+        return Finding(
+            check="broker",
+            is_well=False,
+            found=str(error),
+            remedy="start it, or correct KAFKA_BOOTSTRAP_SERVERS",
+        )
     found = f"{len(brokers)} at {settings.bootstrap_servers}"
-    return [Finding(check="broker", is_well=True, found=found), topics, clock]
+    return Finding(check="broker", is_well=True, found=found, value=len(brokers))
 
 
-async def _topics(settings: Settings) -> Finding:
+async def _topics() -> Finding:
     from streams.cli.topics import changes
     from streams.wire.admin import Verdict
 
@@ -116,10 +141,5 @@ async def _clock(settings: Settings) -> Finding:
     )
 
 
-def _unknown_clock() -> Finding:
-    return Finding(
-        check="clock",
-        is_well=False,
-        found="not compared: that needs the topics",
-        remedy="`streams topics apply`",
-    )
+def _unknown(check: str, why: str) -> Finding:
+    return Finding(check=check, is_well=False, found=why, remedy="mend that first")
