@@ -209,11 +209,15 @@ def relayed(record: Record) -> Relayed | None:
             return None
         if name in _OF_JOBS:
             if name == h.CE_ID:
+                if id_ is not None:  # told twice, and the first may be any bytes
+                    return None
                 id_ = value
             elif name not in _REPLACED or not value.isascii():
                 return None
             continue
         if name == h.CE_SPECVERSION:
+            if version is not None:
+                return None
             version = value
             continue
         if name == h.CE_SOURCE:

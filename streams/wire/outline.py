@@ -157,7 +157,9 @@ def read_open(value: bytes, written: int) -> Seen:
             since = max(m.get("enqueued") or m["time"], m.get("not_before") or 0)
         elif state is State.DEAD:
             history = m["history"]
-            since = m.get("died") or (history[-1][2] if history else m["first_failure"] or written)
+            since = m.get("died")
+            if since is None:
+                since = history[-1][2] if history else m["first_failure"] or written
             due = None
         failure = m["failure"]
         return Seen(

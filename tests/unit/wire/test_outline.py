@@ -163,10 +163,13 @@ def test_an_open_entry_is_read_as_a_worker_reads_it(entry: OpenEntry, written: i
     match whole.state:
         case State.RUNNING:
             assert (seen.since, seen.due) == (whole.due or written, None)
-        case State.DEAD if whole.died or whole.history or whole.first_failure:
+        case State.DEAD if whole.died is not None or whole.history or whole.first_failure:
             assert (seen.since, seen.due) == (whole.failed_at, None)
         case State.DEAD:
             assert seen.since == written
+        case State.PARKED:
+            since = max(whole.enqueued or whole.time, whole.not_before or 0)
+            assert (seen.since, seen.due) == (since, whole.due)
         case _:
             assert (seen.since, seen.due) == (written, whole.due)
 
