@@ -8,18 +8,18 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from streams.errors import BrokerUnavailable, PayloadInvalid, StreamsError
 from streams.wire import producer as wire
+from streams.wire.closing import close_consumer
 from streams.wire.envelope import Envelope, encode
 from streams.wire.outbox import Outbox, Sending
 from streams.wire.partition import partition_of
 
-_CLOSE_S: Final = 2.0
 Encoded = tuple[bytes, bytes, list[tuple[str, bytes]]]
 
 
@@ -211,9 +211,7 @@ class Delivery:
         except (TimeoutError, KafkaError) as error:
             raise self._no_answer(error, None) from error
         finally:
-            with contextlib.suppress(Exception):
-                async with asyncio.timeout(_CLOSE_S):
-                    await consumer.stop()
+            await close_consumer(consumer)
         return {place.partition: end for place, end in ends.items()}
 
     def _no_answer(self, error: BaseException, job_id: str | None) -> BrokerUnavailable:

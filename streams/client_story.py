@@ -13,6 +13,7 @@ from aiokafka.errors import KafkaError
 
 from streams.errors import BrokerUnavailable, UndecodableRecord
 from streams.jobs.states import State
+from streams.wire.closing import close_consumer
 from streams.wire.state import LedgerRecord, OpenEntry, decode_ledger, decode_open
 
 _MARGIN_MS: Final = 60_000  # clocks of sender and broker differ
@@ -20,7 +21,6 @@ _MARGIN_MS: Final = 60_000  # clocks of sender and broker differ
 # is the default, and a job that is dead or waits may be older than any limit.
 _REPEATED_MS: Final = 24 * 60 * 60 * 1000
 _POLL_MS: Final = 200
-_CLOSE_S: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,9 +96,7 @@ async def read_story(
             if await reader.read():
                 yield reader.story
     finally:
-        with suppress(Exception):
-            async with asyncio.timeout(_CLOSE_S):
-                await consumer.stop()
+        await close_consumer(consumer)
 
 
 @asynccontextmanager

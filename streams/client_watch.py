@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -16,13 +15,13 @@ from streams.jobs.notes import Progress
 from streams.jobs.states import State
 from streams.values import immutable
 from streams.wire.admin import open_admin
+from streams.wire.closing import close_consumer
 from streams.wire.state import OpenEntry, decode_ledger, decode_open
 from streams.wire.topics import TopicNames
 
 __all__ = ["Change", "Wanted", "watch_changes"]
 
 _POLL_MS: Final = 200
-_CLOSE_S: Final = 2.0
 
 
 @immutable(frozen=True, slots=True, kw_only=True)
@@ -120,9 +119,7 @@ async def watch_changes(
                 if change is not None and wanted.matches(change):
                     yield change
     finally:
-        with contextlib.suppress(Exception):
-            async with asyncio.timeout(_CLOSE_S):
-                await consumer.stop()
+        await close_consumer(consumer)
 
 
 def _watched(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from sqlite3 import Connection
-from typing import TYPE_CHECKING, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from streams.client import JobClient
 from streams.console.changes import Changes
@@ -36,6 +36,7 @@ _READERS: Final = 4
 _CATCH_UP_S: Final = 5.0
 _DELIVERY_S: Final = 8
 _OPEN_S: Final = 3.0
+_ONCE_S: Final = 2.0
 
 
 class Console:
@@ -64,6 +65,7 @@ class Console:
         self.bulks: Bulks
         self._readers = ThreadPoolExecutor(_READERS, "console-read")
         self._local = threading.local()
+        self._asked: dict[Hashable, asyncio.Task[Any]] = {}
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -123,6 +125,15 @@ class Console:
             for worker in self.feed.board.workers(now)
             for each in worker.running
         )
+
+    async def once(self, key: Hashable, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """What many ask for at the same moment, asked once."""
+        asking: asyncio.Task[T] | None = self._asked.get(key)
+        if asking is None:
+            asking = self._asked[key] = asyncio.create_task(ask())
+            loop = asyncio.get_running_loop()
+            loop.call_later(_ONCE_S, self._asked.pop, key, None)
+        return await asyncio.shield(asking)
 
     async def find(self, id: str, name: str | None = None) -> Sequence[Row]:
         """All jobs with this id; what was accepted before this call is among them.

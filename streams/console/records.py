@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from streams.errors import BrokerUnavailable
+from streams.wire.closing import close_consumer
 from streams.wire.envelope import Record
 
 _TIMEOUT_S: Final = 5.0
 _AT_ONCE: Final = 4
-_CLOSE_S: Final = 1.0
 
 
 class Records:
@@ -52,7 +52,7 @@ class Records:
                 await consumer.start()
             yield consumer
         except BaseException:  # it may be in the middle of something
-            closing = asyncio.create_task(_close(consumer))
+            closing = asyncio.create_task(close_consumer(consumer))
             self._closing.add(closing)
             closing.add_done_callback(self._closing.discard)
             raise
@@ -73,7 +73,7 @@ class Records:
     async def close(self) -> None:
         """Disconnect."""
         idle, self._idle = self._idle, []
-        await asyncio.gather(*map(_close, idle), *self._closing, return_exceptions=True)
+        await asyncio.gather(*map(close_consumer, idle), *self._closing, return_exceptions=True)
 
 
 async def _get(consumer: AIOKafkaConsumer, place: TopicPartition, offset: int) -> Record | None:
@@ -98,9 +98,3 @@ async def _get(consumer: AIOKafkaConsumer, place: TopicPartition, offset: int) -
                 headers=tuple(r.headers),
             )
     return None
-
-
-async def _close(consumer: AIOKafkaConsumer) -> None:
-    with suppress(Exception):  # it is given up in any case
-        async with asyncio.timeout(_CLOSE_S):
-            await consumer.stop()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any, Final, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -12,10 +12,10 @@ from aiokafka.errors import KafkaError
 
 from streams.errors import BrokerUnavailable, TopicMismatch
 from streams.wire.admin import open_admin
+from streams.wire.closing import close_consumer
 from streams.wire.envelope import Record
 
 _POLL_MS: Final = 100
-_CLOSE_S: Final = 2.0
 
 
 async def partition_counts(
@@ -317,6 +317,4 @@ async def open_reader(
         consumer.assign(places)
         yield TopicReader(consumer, places, bootstrap, timeout_ms)
     finally:
-        with suppress(Exception):
-            async with asyncio.timeout(_CLOSE_S):
-                await consumer.stop()
+        await close_consumer(consumer)

@@ -114,7 +114,7 @@ async def _events(
 async def _data(console: Console, row: Row, is_end: bool) -> dict[str, Any]:
     if is_end:
         try:
-            return await whole(console, row)
+            return await console.once((row.n, version(row)), lambda: whole(console, row))
         except BrokerUnavailable:
             pass  # how it ended is known nevertheless
     return views.job(row, await console.ask(Kinds.read))
