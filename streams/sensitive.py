@@ -156,7 +156,8 @@ def _replaced(annotation: Any, value: Any, replace: Replace, depth: int = 0) -> 
             value = _replaced(part, value, replace, depth)
         return value
     if isinstance(value, dict):
-        if parts and isinstance(origin, type) and issubclass(origin, Mapping):
+        is_told = parts and isinstance(origin, type) and issubclass(origin, Mapping)
+        if is_told and parts[1] not in (Any, object):
             return {
                 name: _replaced(parts[1], each, replace, depth + 1) for name, each in value.items()
             }

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Final
+from ipaddress import ip_address
 from urllib.parse import urlsplit
-
-_LOOPBACK: Final = frozenset(("localhost", "127.0.0.1", "::1"))
 
 
 def is_loopback(host: str) -> bool:
     """Whether only this machine reaches what listens there."""
-    return host in _LOOPBACK or host.startswith("127.")
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def host_refusal(host: str | None, allowed: Collection[str]) -> str | None:
