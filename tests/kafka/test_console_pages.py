@@ -17,6 +17,7 @@ from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright
 from worker_process import WorkerProcess
 
 from streams.client import Handle, JobClient
+from streams.console.access.tokens import new_token
 from streams.wire.admin import apply_topics, open_admin
 from streams.wire.topics import TopicNames, specs
 
@@ -280,6 +281,7 @@ async def test_pages_can_be_used_by_everybody(page: Page, client: JobClient) -> 
         "schedules": "/ui/schedules",
         "queues": "/ui/queues",
         "workers": "/ui/workers",
+        "actions": "/ui/actions",
         "job-dead": f"/ui/jobs/default/fail/{failed.id}",
         "job-retrying": f"/ui/jobs/critical/wobble/{retried.id}",
     }
@@ -303,3 +305,40 @@ async def test_pages_can_be_used_by_everybody(page: Page, client: JobClient) -> 
     await expect(page).to_have_url("/ui/jobs")
     await page.keyboard.press("?")
     await expect(page.get_by_role("heading", name="Keys")).to_be_visible()
+
+
+async def test_who_has_a_token_signs_in_acts_and_signs_out(
+    kafka: str, prefix: str, worker: None, tmp_path: Path, chromium: Browser, client: JobClient
+) -> None:
+    # given a console that lets nobody in without a token
+    told, entry = new_token("ada", ["read", "act"])
+    await client.enqueue(Greet(person="ada"))
+    folder = tmp_path / "closed"
+    with ConsoleProcess(
+        kafka, prefix, "page_handlers", folder, STREAMS_CONSOLE_TOKENS=entry.line()
+    ) as console:
+        opened = await chromium.new_page(base_url=console.url, viewport=WIDE)
+        # when somebody comes without, he is asked for it, also with a wrong one
+        await opened.goto("/ui/queues")
+        await opened.get_by_label("Token").fill("nonsense")
+        await opened.get_by_role("button", name="Sign in").click()
+        await expect(opened.get_by_text("This is no token of this console.")).to_be_visible()
+        assert await serious(opened) == []
+        # with the right one he is where he wanted to go, and what he does is put down to him
+        await opened.get_by_label("Token").fill(told)
+        await opened.get_by_role("button", name="Sign in").click()
+        await expect(opened).to_have_url("/ui/queues")
+        await opened.get_by_role("button", name="Pause default").click()
+        await expect(opened.locator(".state.paused")).to_be_visible(timeout=10_000)
+        await opened.goto("/ui/actions")
+        await expect(opened.get_by_role("cell", name="ada", exact=True)).to_be_visible()
+        # a form without its secret is refused, though the browser sends the session
+        refused = await opened.evaluate(
+            "fetch('/ui/queues/default/resume', {method: 'POST'}).then((a) => a.status)"
+        )
+        assert refused == 403
+        # when he signs out, he is out
+        await opened.get_by_role("button", name="Sign out").click()
+        await opened.goto("/ui/queues")
+        await expect(opened.get_by_label("Token")).to_be_visible()
+        assert told not in console.log
