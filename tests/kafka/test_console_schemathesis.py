@@ -46,7 +46,7 @@ CHOSEN: list[Any] = [
     unsupported_method,
 ]
 SETTINGS = settings(
-    max_examples=10,
+    max_examples=20,
     deadline=None,
     derandomize=True,
     phases=(Phase.explicit, Phase.generate),
