@@ -8,7 +8,6 @@ from typing import Annotated, Any, Final
 
 import orjson
 from fastapi import APIRouter, Header, Query, Request, Response
-from sse_starlette import EventSourceResponse
 
 from streams.console import acting, story, views
 from streams.console.api import forms
@@ -17,6 +16,7 @@ from streams.console.api.body import Route
 from streams.console.api.shared import JobName, Served, Who, read_wait
 from streams.console.console import Console
 from streams.console.paths import Name
+from streams.console.streaming import EventStream
 from streams.console.waiting import changes, until_over, version
 from streams.console.why import why as ask_why
 from streams.errors import BrokerUnavailable
@@ -26,8 +26,6 @@ from streams.wire.times import show_time
 
 router = APIRouter(prefix="/jobs/{id}", tags=["jobs"], route_class=Route)
 
-_PING_S: Final = 15
-_SEND_S: Final = 10.0  # a reader that takes nothing for so long is dropped
 _MOST_READERS: Final = 2_000
 
 
@@ -61,7 +59,7 @@ async def whole(console: Console, row: Row) -> dict[str, Any]:
 @router.get(
     "/events",
     response_model=None,
-    response_class=EventSourceResponse,
+    response_class=EventStream,
     responses={
         200: {"description": "`change` for each change, and `end` once it is over."},
         204: {"description": "Nothing more is to come after `Last-Event-ID`."},
@@ -84,12 +82,7 @@ async def job_events(
         return Response(status_code=204)  # by which readers know not to come again
     if console.readers >= _MOST_READERS:
         raise BrokerUnavailable("too many follow jobs on this console; ask again later")
-    return EventSourceResponse(
-        _events(console, row, last_event_id),
-        ping=_PING_S,
-        send_timeout=_SEND_S,
-        headers={"X-Accel-Buffering": "no"},
-    )
+    return EventStream(_events(console, row, last_event_id))
 
 
 async def _events(
