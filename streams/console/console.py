@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
-from sqlite3 import Connection
+from sqlite3 import Connection, OperationalError
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from streams.client import JobClient
@@ -110,13 +110,17 @@ class Console:
 
     def _answer(self, question: Callable[[Connection], T]) -> T:
         generation = self.feed.generation
-        if getattr(self._local, "generation", None) != generation:
-            with suppress(AttributeError):
-                self._local.db.close()
-            self._local.db = connect(self.feed.path)
-            self._local.generation = generation
-        db: Connection = self._local.db
-        return question(db)
+        try:
+            if getattr(self._local, "generation", None) != generation:
+                with suppress(AttributeError):
+                    self._local.db.close()
+                self._local.db = connect(self.feed.path)
+                self._local.generation = generation
+            db: Connection = self._local.db
+            return question(db)
+        except OperationalError as error:  # its file has just gone
+            self._local.generation = None
+            raise unavailable("the list of jobs is being made anew") from error
 
     def running(self, queue: str, now: int) -> int:
         """How many attempts workers say that they run of a queue."""

@@ -18,12 +18,14 @@ from aiokafka.errors import KafkaError
 from streams.errors import StreamsError
 from streams.projection.batch import DEAD, LEDGER, QUEUE, RETRY, Batch, Place, Reader
 from streams.projection.board import Board
-from streams.projection.file import WRITTEN, now_ms, open_store, remove
+from streams.projection.file import now_ms
 from streams.projection.kafka import ANSWER_S, POLL_MS, begins_of, ends_of, look, make_consumer
+from streams.projection.keeping import Keeper
+from streams.projection.own_file import Outdated, OwnFile
 from streams.projection.progress import Partition, Progress
 from streams.projection.retention import Floors, Retention
 from streams.projection.row import Row
-from streams.projection.store import AT_ONCE, Store
+from streams.projection.store import Store
 from streams.wire.topics import TopicNames
 
 logger = logging.getLogger(__name__)
@@ -31,7 +33,6 @@ T = TypeVar("T")
 
 _READ_AT_ONCE: Final = 1_000  # records: whoever else is on this loop has his turn between
 _WRITE_AT_ONCE: Final = 6_000  # in one transaction
-_FORGET_AT_ONCE: Final = 20_000
 _KEEP_EVERY_S: Final = 2.0
 _LOOK_EVERY_S: Final = 10.0  # for topics that were missing
 _AGAIN_S: Final = (0.5, 1.0, 2.0, 5.0)
@@ -43,10 +44,6 @@ _EXPECTED: Final = (
     *(KafkaError, StreamsError, OSError, TimeoutError, sqlite3.Error),
     asyncio.CancelledError,  # what waits on a connection that is lost may be cancelled
 )
-
-
-class Outdated(StreamsError):
-    """The file of a projection, or what it is of, was replaced while it was in use."""
 
 
 class Feed:
@@ -71,20 +68,16 @@ class Feed:
         self.is_connected = False
         self.missing: tuple[str, ...] = ()  # topics that are not there
         self.opened = asyncio.Event()  # there is a file to read from
-        self.generation = 0  # rises when the file is another one
         self.records = 0  # that were read since the start
         self._bootstrap = bootstrap
-        self._retention = retention or Retention()
         self._on_rows = on_rows or (lambda rows: None)
         self._kafka = kafka or {}
         self._writer = ThreadPoolExecutor(1, "projection")
         self._store: Store | None = None
-        self._inode = 0
-        self._identity: str | None = None  # of the file: another one may have its place on the disk
-        self._is_spoilt = False  # the file can't be used
+        self._file = OwnFile(path, self.queues)
+        self._keeper = Keeper(names, self.queues, retention or Retention())
         self._consumer: AIOKafkaConsumer | None = None
         self._progress = Progress()
-        self._asked: tuple[dict[Partition, int], int] = ({}, 0)  # ends, and when they were told
         self._moved = asyncio.Condition()
         self._roles = {
             names.dead: ("", DEAD),
@@ -98,6 +91,11 @@ class Feed:
                 )
             },
         }
+
+    @property
+    def generation(self) -> int:
+        """Rises when the file is another one: who reads it opens it again then."""
+        return self._file.generation
 
     @property
     def lag(self) -> int:
@@ -135,8 +133,9 @@ class Feed:
 
     def _tell(self, error: BaseException, failures: int) -> None:
         """Say why it does not go on now; of an outage only that it began."""
-        if isinstance(error, sqlite3.DatabaseError):
-            self._is_spoilt = not isinstance(error, sqlite3.OperationalError)
+        is_torn = isinstance(error, sqlite3.DatabaseError)
+        if is_torn and not isinstance(error, sqlite3.OperationalError):
+            self._file.spoil()
         if not isinstance(error, _EXPECTED):
             logger.error("the projection failed by a mistake of its own", exc_info=error)
         elif failures == 0 or isinstance(error, Outdated):
@@ -152,7 +151,10 @@ class Feed:
         if self.missing:
             told = ", ".join(self.missing[:3])
             logger.warning("topics are missing, which others are read without: %s", told)
-        self._store = await self._in_writer(self._open, f"{cluster} {self.names.prefix}")
+        store, is_another = await self._in_writer(self._file.open, f"{cluster} {self.names.prefix}")
+        self._store = store
+        if is_another:
+            self._progress.start_anew()
         try:
             consumer = make_consumer(self._bootstrap, self._kafka)
             try:
@@ -169,20 +171,7 @@ class Feed:
                     async with asyncio.timeout(_CLOSE_S):
                         await consumer.stop()
         finally:
-            await self._in_writer(self._store.close)
-
-    def _open(self, source: str) -> Store:
-        """The file; in the writer."""
-        if self._is_spoilt:
-            remove(self.path)
-            self._is_spoilt = False
-        store = open_store(self.path, source, self.queues, now_ms())
-        self._inode = self.path.stat().st_ino
-        if (identity := store.noted("identity")) != self._identity:
-            self._identity = identity
-            self.generation += 1
-            self._progress.start_anew()
-        return store
+            await self._in_writer(store.close)
 
     async def _begin(
         self, consumer: AIOKafkaConsumer, partitions: Mapping[str, int]
@@ -194,7 +183,7 @@ class Feed:
         consumer.assign([TopicPartition(*of) for of in all_])
         ends = await self._ends(consumer, all_, places)
         begins = await begins_of(consumer, all_)
-        self._asked = ({of: end for of, end in ends.items() if of[0] in self._roles}, now_ms())
+        self._keeper.begin({of: end for of, end in ends.items() if of[0] in self._roles}, now_ms())
         for of in all_:
             kept = places.get(of)
             position = begins[of] if kept is None else max(kept.position, begins[of])
@@ -216,7 +205,7 @@ class Feed:
             if all(place.position <= ends.get(of, place.position) for of, place in places.items()):
                 return ends
             if time.monotonic() > until:
-                self._is_spoilt = True
+                self._file.spoil()
                 raise Outdated("a topic was made anew, and so is the projection")
             await asyncio.sleep(_DOUBT_S / 10)
 
@@ -284,12 +273,11 @@ class Feed:
             self._moved.notify_all()
 
     async def _keep(self, consumer: AIOKafkaConsumer, *, is_idle: bool) -> bool:
-        """Note what is over without a record, and forget some; whether that was all."""
+        """Do what is to be done beside reading; whether that was all."""
         store, progress = self._store, self._progress
         assert store is not None
-        await self._in_writer(self._check_file)
-        commits = dict(store.commits)
-        asked = now_ms()
+        await self._in_writer(self._file.check)
+        commits, now = dict(store.commits), now_ms()
         ends = await ends_of(consumer, progress.positions)
         if any(progress.positions[of] > end for of, end in ends.items()):
             raise Outdated("a topic was made anew")
@@ -298,33 +286,10 @@ class Feed:
             if is_idle:  # a position moves past what compaction has left, also without a record
                 progress.moved(of, await consumer.position(TopicPartition(*of)))
         await self._tell_moved()
-        ready = {}
-        for (queue, number), commit in commits.items():
-            ledger = (self.names.ledger(queue), number)
-            if progress.has_reached({ledger: ends.get(ledger, 0)}):
-                ready[queue, number] = commit
-        rows = await self._in_writer(store.sweep, ready)
-        self._on_rows(rows)
-        read = [queue for queue in self.queues if progress.has_read(self._before_ledger(queue))]
-        now = now_ms()
-        self.floors, gone = await self._in_writer(
-            lambda: store.forget(self._retention, now, read, limit=_FORGET_AT_ONCE)
-        )
-        if progress.has_reached(self._asked[0]):
-            await self._in_writer(store.note, WRITTEN, str(self._asked[1]))
-            self._asked = (ends, asked)
-        return len(rows) < AT_ONCE and gone < _FORGET_AT_ONCE
-
-    def _before_ledger(self, queue: str) -> tuple[str, str]:
-        return self.names.queue(queue), self.names.retry(queue)
-
-    def _check_file(self) -> None:
-        try:
-            is_there = self.path.stat().st_ino == self._inode
-        except FileNotFoundError:
-            is_there = False
-        if not is_there:
-            raise Outdated(f"{self.path} was removed: it is made anew")
+        kept = await self._in_writer(self._keeper.keep, store, progress, commits, ends, now)
+        self.floors = kept.floors
+        self._on_rows(kept.rows)
+        return kept.is_done
 
     async def _look_again(self) -> None:
         """End this connection if a topic is there that was missing."""

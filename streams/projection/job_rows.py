@@ -18,7 +18,7 @@ _values = attrgetter(*COLUMNS)
 # What is not in an update never changes, so that indexes of it need not be looked at.
 _FIXED: Final = ("n", "hash", "kind", "partition", "id", "key", "key_hash")
 _MOVING: Final = tuple(name for name in COLUMNS if name not in _FIXED)
-_AT_ONCE: Final = (500, 50, 5, 1)  # few different statements, which stay prepared
+_AT_ONCE: Final = (1_000, 100, 10, 1)  # few statements, which stay prepared; 32,766 values at most
 
 
 def read_rows(db: sqlite3.Connection, question: str, values: Sequence[Any] = ()) -> list[Row]:

@@ -14,7 +14,7 @@ from streams.wire.reader import missing
 POLL_MS: Final = 100
 ANSWER_S: Final = 10.0
 # What was fetched and not read yet is in memory: as much of each partition, and at once.
-_PARTITION_BYTES: Final = 256 * 1024
+_PARTITION_BYTES: Final = 512 * 1024
 _FETCH_BYTES: Final = 16 * 1024 * 1024
 
 

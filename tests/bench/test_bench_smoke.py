@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,6 +39,37 @@ def test_drain_measures_recounts_and_leaves_nothing_behind(kafka: str, tmp_path:
     left = asyncio.run(partition_counts(kafka))
     assert not [topic for topic in left if topic.startswith("bench-")]
     assert not list(tmp_path.iterdir())
+
+
+def console_bench(kafka: str, folder: Path, jobs: int, timeout_s: float) -> Any:
+    done = subprocess.run(
+        [STREAMS, "bench", "console", "--jobs", str(jobs), "--bootstrap", kafka, "--json"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_a_projection_is_built_and_its_pages_are_read(kafka: str, tmp_path: Path) -> None:
+    result = console_bench(kafka, tmp_path, 3_000, 120)
+    assert result["records"] > 5_000
+    assert result["records_per_second"] > 0
+    assert result["page_p95_ms"] <= result["page_p99_ms"] <= result["page_max_ms"]
+    assert {"all", "key", "error", "text of none", "by id", "counts"} <= result["p95_ms"].keys()
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3_600)
+def test_five_million_jobs_are_listed_without_slowing(kafka: str, tmp_path: Path) -> None:
+    result = console_bench(kafka, tmp_path, 5_000_000, 3_500)
+    assert result["records"] > 9_000_000
+    assert result["rss_mb"] < 300
+    if result["cores_busy_with_others"] < 0.3:  # else it says more of them
+        assert result["page_p95_ms"] < 100
+        assert result["records_per_second"] > 20_000
 
 
 @pytest.mark.long  # each starts workers of its own

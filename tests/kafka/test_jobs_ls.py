@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from cli_handlers import Refund
 from cli_process import Cli
@@ -132,3 +134,24 @@ async def test_queues_are_listed_with_their_numbers(cli: Cli) -> None:
     assert found["bulk"]["paused"] is not None
     table = (await cli.run("queues", "ls")).output
     assert "waiting" in table and "paused since" in table
+
+
+async def test_changes_are_told_as_they_happen_one_line_of_json_each(cli: Cli) -> None:
+    async def told(*options: str) -> list[tuple[str, str]]:
+        said = await cli.run("jobs", "tail", "--json", "--since", "10m", *options)
+        assert said.code == exits.DONE, said.errors
+        lines = [json.loads(line) for line in said.output.splitlines()]
+        return sorted((line["id"], line["state"]) for line in lines)
+
+    assert await told("--state", "dead", "-n", "2") == [("dead-1", "dead"), ("dead-2", "dead")]
+    assert await told("--id", "runs", "-n", "1") == [("runs", "running")]
+    of_both = await told("--state", "running", "--state", "retrying", "-n", "2")
+    assert of_both == [("later", "retrying"), ("runs", "running")]
+    names = ("--queue", "default", "--name", "shop.mail")
+    assert len(await told(*names, "--state", "completed", "-n", "5")) == 5
+
+
+async def test_a_state_that_is_none_is_refused(cli: Cli) -> None:
+    said = await cli.run("jobs", "tail", "--state", "lost")
+    assert said.code == exits.USAGE
+    assert "states are" in said.errors
