@@ -55,9 +55,9 @@ class Search:
             texts.append(text)
             values += bound
         direction = "desc" if self._newest_first else "asc"
-        merged = f"{' union all '.join(texts)} order by at {direction}, n {direction} limit {looks}"
+        merged = f"{' union all '.join(texts)} order by at {direction}, n {direction} limit ?"
         if not any(source.fits for source in some):
-            rows = whole(self._db, "at, n", f"({merged})", values)
+            rows = whole(self._db, "at, n", f"({merged})", [*values, looks])
             seen = sorted((self._cursor(*row) for row in rows), reverse=self._newest_first)
             return seen, seen[-1] if len(seen) == looks else None
         # Of those that do not fit only the last one is of interest: it tells where to go on.
@@ -65,8 +65,8 @@ class Search:
             self._db,
             "at, n, fits, number",
             f"(select at, n, fits, row_number() over () as number from ({merged})) "
-            f"where fits or number = {looks}",
-            values,
+            "where fits or number = ?",
+            [*values, looks, looks],
         )
         found = [self._cursor(at, n) for at, n, fits, _ in rows if fits]
         end = next((self._cursor(at, n) for at, n, _, number in rows if number == looks), None)
