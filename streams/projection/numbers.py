@@ -47,7 +47,7 @@ def oldest_waiting(db: sqlite3.Connection) -> dict[str, int]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
-    """So many attempts or jobs ended so, in the ten seconds from `at` on."""
+    """So many attempts or jobs ended so, in the stretch of time from `at` on."""
 
     at: int
     queue: str
@@ -57,43 +57,21 @@ class Ended:
     number: int
 
 
-def ended(db: sqlite3.Connection, since: int) -> Iterator[Ended]:
+def ended(db: sqlite3.Connection, since: int, *, every_ms: int = SLOT_MS) -> Iterator[Ended]:
     """All since then; a failed attempt counts as `retrying`, one that was the last as `dead`.
 
-    As far as it was seen: of attempts that were read when their job was over already, none is.
+    Put together by stretches of `every_ms`, at least `SLOT_MS`: of a whole day there is much else.
+    Of attempts that were read when their job was over already, none is in it.
     """
-    for slot, queue, name, state, error, number in ask(
+    for at, queue, name, state, error, number in whole(
         db,
-        "slot, queue, name, state, type, number",
+        "at, queue, name, state, type, number",
+        "(select slot * ? / ? * ? as at, queue, name, state, type, sum(number) as number "
         "from ends join kinds using (kind) left join errors using (error) "
-        "where slot >= ? order by slot",
-        (since // SLOT_MS,),
+        "where slot >= ? group by at, kind, state, error order by at)",
+        (SLOT_MS, every_ms, every_ms, since // SLOT_MS),
     ):
-        yield Ended(
-            at=slot * SLOT_MS,
-            queue=queue,
-            name=name,
-            state=NAMES[state],
-            error=error,
-            number=number,
-        )
-
-
-def rates(db: sqlite3.Connection, since: int, every_ms: int) -> list[tuple[int, str, int]]:
-    """How much ended so, in each stretch of `every_ms` from `since` on: its begin, state, number.
-
-    For curves over all queues; `ended` has queues, names and errors.
-    """
-    return [
-        (at, NAMES[state], number)
-        for at, state, number in whole(
-            db,
-            "at, state, number",
-            "(select slot * ? / ? * ? as at, state, sum(number) as number from ends "
-            "where slot >= ? group by at, state order by at)",
-            (SLOT_MS, every_ms, every_ms, since // SLOT_MS),
-        )
-    ]
+        yield Ended(at=at, queue=queue, name=name, state=NAMES[state], error=error, number=number)
 
 
 def failures(db: sqlite3.Connection, since: int) -> dict[str, int]:

@@ -111,9 +111,11 @@ class Store:
     def _past(self, ready: str, limit: int) -> Iterator[Row]:
         """Those that the queue has as waiting before its commit, and those without their entry."""
         its = (
-            "(select value ->> 0 as queue, value ->> 1 as partition, value ->> 2 as position "
-            "from json_each(?)) as ready cross join kinds on kinds.queue = ready.queue cross join "
-            "jobs indexed by {} on jobs.kind = kinds.kind and jobs.partition = ready.partition "
+            "(select json_extract(value, '$[0]') as queue, json_extract(value, '$[1]') as number, "
+            "json_extract(value, '$[2]') as position from json_each(?)) as ready "
+            "cross join kinds on kinds.queue = ready.queue "
+            "cross join jobs indexed by {} "
+            "on jobs.kind = kinds.kind and jobs.partition = ready.number "
         )
         yield from read_rows(
             self._db,

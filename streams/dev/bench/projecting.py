@@ -24,7 +24,7 @@ from streams.projection.connecting import connect
 from streams.projection.feed import Feed
 from streams.projection.filter import Cursor, Filter, read_states
 from streams.projection.listing import Listing
-from streams.projection.numbers import counts, failures, oldest_waiting, rates
+from streams.projection.numbers import counts, ended, failures, oldest_waiting
 from streams.projection.retention import Retention
 from streams.wire.topics import TopicNames
 
@@ -137,7 +137,7 @@ def _questions(jobs: int, now: int, asks: int) -> Iterator[tuple[str, Ask]]:
                 counts(db),
                 oldest_waiting(db),
                 failures(db, now - hour),
-                rates(db, now - hour, 60_000),
+                list(ended(db, now - hour, every_ms=60_000)),
             ),
         )
     pages = _Pages(Filter())
