@@ -19,6 +19,7 @@ from worker_process import WorkerProcess
 from streams.client import Handle, JobClient
 from streams.console.access.tokens import new_token
 from streams.wire.admin import apply_topics, open_admin
+from streams.wire.producer import close_producer, open_producer, send
 from streams.wire.topics import TopicNames, specs
 
 QUEUES = ("critical", "default", "bulk")
@@ -215,6 +216,26 @@ async def test_letters_are_discarded_together_after_a_look_at_how_many_it_is(
         assert (await handle.status()).state == "discarded"
     await page.goto("/ui/actions")
     await expect(page.get_by_role("link", name="dlq discard")).to_be_visible()
+
+
+async def test_what_nobody_could_read_is_there_as_well(
+    page: Page, client: JobClient, kafka: str, prefix: str
+) -> None:
+    # given a record that is no job
+    producer = await open_producer(kafka, "test")
+    try:
+        await send(
+            producer, TopicNames(prefix).queue("default"), key=b"k", value=b"{}", partition=0
+        )
+    finally:
+        await close_producer(producer)
+
+    # then it is among the dead letters, with where it came from
+    await page.goto("/ui/dead-letters")
+    await expect(page.get_by_role("heading", name="What nobody could read")).to_be_visible(
+        timeout=20_000
+    )
+    await expect(page.get_by_text(f"{prefix}jobs.default/0/0")).to_be_visible()
 
 
 async def test_what_waits_is_cancelled_together(page: Page, client: JobClient) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sqlite3 import Connection
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
@@ -14,12 +14,15 @@ from streams.console.groups import Deaths, deaths
 from streams.console.pages.jobs import Asked
 from streams.console.pages.render import page
 from streams.projection.filter import Cursor, Filter
+from streams.projection.letters import Listed, listed_letters
 from streams.projection.listing import Kinds, Listing, Page
 from streams.projection.states import DEAD
 
 router = APIRouter(include_in_schema=False)
 
 Text = Annotated[str, Query(max_length=500)]
+
+_UNREAD: Final = 20
 
 
 @router.get("/ui/dead-letters", response_class=HTMLResponse)
@@ -46,16 +49,19 @@ async def dead_letters(
         text=wanted.q or None,
     )
 
-    def read(db: Connection) -> tuple[Page, Kinds, list[Deaths]]:
+    def read(db: Connection) -> tuple[Page, Kinds, list[Deaths], list[Listed]]:
         found = Listing(db).page(filter_, limit=PAGE, cursor=behind)
-        return found, Kinds.read(db), deaths(db, queue or None, name or None)
+        # What nobody could read has no job, and nothing but a queue and an error to be sought by.
+        unread = [] if wanted.is_narrow or cursor else listed_letters(db, limit=_UNREAD)
+        return found, Kinds.read(db), deaths(db, queue or None, name or None), unread
 
-    found, kinds, groups = await console.ask(read)
+    found, kinds, groups, unread = await console.ask(read)
     return page(
         request,
         "dead_part.html" if part else "dead.html",
         asked=wanted,
         groups=groups,
+        unread=[each.letter for each in unread],
         rows=[views.row(each, kinds) for each in found.rows],
         older=None
         if found.cursor is None
