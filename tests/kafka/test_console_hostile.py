@@ -191,8 +191,9 @@ async def test_a_huge_body_is_refused_by_its_length_and_while_it_is_read(
 ) -> None:
     said = await _raw(console, f"{HEAD}Content-Length: 99999999999\n")
     assert said.startswith(b"HTTP/1.1 413"), said[:200]
+    # No more than it reads: what is left unread when it hangs up may cost us its answer.
     chunk = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
-    said = await _raw(console, f"{HEAD}Transfer-Encoding: chunked\n", *[chunk] * 64)
+    said = await _raw(console, f"{HEAD}Transfer-Encoding: chunked\n", *[chunk] * 17)
     assert said.startswith(b"HTTP/1.1 413"), said[:200]
     assert b"application/problem+json" in said
 

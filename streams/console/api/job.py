@@ -59,9 +59,13 @@ async def whole(console: Console, row: Row) -> dict[str, Any]:
 @router.get(
     "/events",
     response_model=None,
+    status_code=200,
     response_class=EventStream,
     responses={
-        200: {"description": "`change` for each change, and `end` once it is over."},
+        200: {
+            "description": "`change` for each change, and `end` once it is over.",
+            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        },
         204: {"description": "Nothing more is to come after `Last-Event-ID`."},
         **forms.errors(404, 409),
     },
