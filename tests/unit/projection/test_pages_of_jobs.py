@@ -16,13 +16,26 @@ from streams.projection.hashes import bare, hash_of, hash_of_id
 from streams.projection.job_rows import write_rows
 from streams.projection.listing import Listing
 from streams.projection.row import Row
-from streams.projection.states import DEAD, FIRST_OVER, NAMES
+from streams.projection.states import COMPLETED, DEAD, FIRST_OVER, NAMES
 from streams.projection.store import Store
 
 KINDS = [("default", "mail"), ("default", "resize"), ("bulk", "mail")]
 ERRORS = ["ValueError", "TimeoutError"]
 KEYS = [None, "mail:1", "mail:2", "resize:1", "a:mail:1", "1", "mail:"]
-TEXTS = ["", "Abc", "aBcd", "50%", "a_b", "back\\slash", "Straße", "STRASSE", "ÄRGER", "ärger"]
+STATES = [0, DEAD, COMPLETED, len(NAMES) - 1]  # few of all, so that they meet
+TEXTS = [
+    "",
+    "axb",
+    "Abc",
+    "aBcd",
+    "50%",
+    "a_b",
+    "back\\slash",
+    "Straße",
+    "STRASSE",
+    "ÄRGER",
+    "ärger",
+]
 
 rows = st.lists(
     st.fixed_dictionaries(
@@ -33,27 +46,27 @@ rows = st.lists(
             "parent": st.sampled_from([None, "p1", "p2"]),
             "error": st.sampled_from([None, 1, 2]),
             "message": st.sampled_from([None, *TEXTS]),
-            "state": st.integers(0, len(NAMES) - 1),
-            "at": st.integers(100, 110),
+            "state": st.sampled_from(STATES),
+            "at": st.integers(100, 104),
         }
     ),
     max_size=25,
 )
 filters = st.builds(
     Filter,
-    states=st.frozensets(st.integers(0, len(NAMES) - 1), max_size=3),
+    states=st.frozensets(st.sampled_from(STATES), max_size=2),
     queue=st.sampled_from([None, None, "default", "bulk", "other"]),
     name=st.sampled_from([None, None, "mail", "other"]),
     key=st.sampled_from([None, None, *KEYS, "none"]),
     error=st.sampled_from([None, None, *ERRORS, "OtherError"]),
-    text=st.sampled_from([None, None, *TEXTS, "abc", "ABC", "%", "_", "\\", "nowhere"]),
+    text=st.sampled_from([None, None, None, *TEXTS, "abc", "ABC", "%", "_", "\\", "nowhere"]),
     parent=st.sampled_from([None, None, None, "p1", "p3"]),
-    since=st.sampled_from([None, None, 104]),
-    until=st.sampled_from([None, None, 107]),
+    since=st.sampled_from([None, None, 101]),
+    until=st.sampled_from([None, None, 103]),
 )
 floors = st.dictionaries(
-    st.tuples(st.sampled_from(["default", "bulk"]), st.integers(DEAD, len(NAMES) - 1)),
-    st.integers(100, 110),
+    st.tuples(st.sampled_from(["default", "bulk"]), st.sampled_from(STATES[1:])),
+    st.integers(101, 104),
     max_size=4,
 )
 
@@ -117,7 +130,7 @@ def fits(row: Row, wanted: Filter, lowest: dict[tuple[str, int], int]) -> bool:
     return True
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=600, deadline=None)
 @given(
     told=rows,
     wanted=filters,
@@ -170,3 +183,30 @@ def test_pages_have_every_row_that_is_wanted_once_and_in_order(
     expected = [row for row in made if fits(row, wanted, lowest)]
     expected.sort(key=lambda row: (row.at, row.n), reverse=newest_first)
     assert [row.n for row in found] == [row.n for row in expected]
+
+
+def test_what_ended_at_the_floor_is_listed_however_it_is_found() -> None:
+    job = {"kind": 1, "id": "x", "key": "mail:1", "parent": "p", "error": 1, "message": "m"}
+    db, _ = filled([{**job, "state": DEAD, "at": at} for at in (99, 100, 101)])
+    lowest = {("default", DEAD): 100}
+    for wanted in (Filter(), Filter(key="1"), Filter(error="ValueError"), Filter(parent="p")):
+        page = Listing(db).page(wanted, limit=9, floors=lowest)
+        assert [row.at for row in page.rows] == [101, 100]
+    until = Listing(db).page(Filter(key="1", until=101), limit=9, floors=lowest)
+    assert [row.at for row in until.rows] == [100]
+    db.close()
+
+
+def test_a_page_does_not_pass_what_other_sources_were_not_looked_at() -> None:
+    job = {"id": "x", "key": None, "parent": None, "error": None, "message": "m", "state": 0}
+    for newest_first in (True, False):
+        # one has many rows, the other one a row that is far behind
+        far = 90 if newest_first else 110
+        told = [{**job, "kind": 1, "at": at} for at in (100, 101, 102, 103)]
+        told += [{**job, "kind": 2, "at": at} for at in (far, 103 if newest_first else 100)]
+        db, _ = filled(told)
+        with patch.object(search, "_MERGED_MAX", 1), patch.object(pages, "_LOOKS_FIRST", 2):
+            page = Listing(db).page(Filter(text="M"), limit=4, newest_first=newest_first)
+        ats = [103, 103, 102, 101] if newest_first else [100, 100, 101, 102]
+        assert [row.at for row in page.rows] == ats
+        db.close()
