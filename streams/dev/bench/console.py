@@ -57,6 +57,7 @@ async def _follow(
 ) -> Any:
     assert program.stdout is not None
     coming: asyncio.Task[None] | None = None
+    is_read = asyncio.Event()
     try:
         async for line in program.stdout:
             said = orjson.loads(line)
@@ -64,24 +65,24 @@ async def _follow(
                 stage.tell(said["told"])
             elif "built" in said:
                 stage.tell("it is built; pages are read while more comes")
-                coming = asyncio.create_task(_go_on(ground))
+                coming = asyncio.create_task(_go_on(ground, is_read))
             else:
                 return said["figures"]
         raise BenchFailed("the projection ended before it was asked")
     finally:
+        is_read.set()
         if coming is not None:
-            coming.cancel()
-            with suppress(asyncio.CancelledError):
-                await coming
+            await coming
 
 
-async def _go_on(ground: Ground) -> None:
-    """More jobs, about as many a second as a worker can do."""
-    while True:
+async def _go_on(ground: Ground, is_read: asyncio.Event) -> None:
+    """More jobs, about as many a second as a worker can do, until all pages are read."""
+    while not is_read.is_set():
         more = JobMix(_LATER, now_ms(), PARTITIONS)
         await load.fill(ground.bootstrap, ground.names.queue(_QUEUE), more.sent())
         await load.fill(ground.bootstrap, ground.names.ledger(_QUEUE), more.over())
-        await asyncio.sleep(_PAUSE_S)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(is_read.wait(), _PAUSE_S)
 
 
 BENCH: Final = Bench(
