@@ -89,6 +89,7 @@ class Intake:
             return False
         if not settlement.has(state_key):  # else its letter may be written in this turn
             for_ = owned.unique_for_ms(job)
+            entry = replace(entry, single=None)  # of those alike it has the place: this one has it
             open_jobs.discard(entry, REPLACED, settlement, owned.place, now, for_)
         return True
 

@@ -31,6 +31,11 @@ class Once(JobPayload, name="once", key="account"):
     n: int
 
 
+class Slow(JobPayload, name="slow", key="account"):
+    account: int
+    n: int
+
+
 class Halt(JobPayload, name="halt", key="account"):
     account: int
     n: int
@@ -50,6 +55,11 @@ async def pay(payload: Pay) -> int:
 
 @job(unique=Unique(by="key"))
 async def once(payload: Once) -> int:
+    return run(payload.n)
+
+
+@job(throttle="1h")
+async def slow(payload: Slow) -> int:
     return run(payload.n)
 
 
@@ -171,6 +181,28 @@ async def test_where_one_is_to_run_of_those_alike_it_does() -> None:
         await box.enqueue(Once(account=7, n=1), id="id", on_dead_id="replace")
         assert RAN == [-1, 1]
         assert (states(box), letters(box)) == (["id completed"], 0)
+
+
+async def test_what_it_replaces_does_not_throttle_it() -> None:
+    async with Sandbox(slow) as box:
+        await box.enqueue(Slow(account=7, n=-1), id="id")
+        await box.advance("1s")
+        await box.enqueue(Slow(account=7, n=1), id="id", on_dead_id="replace")
+        assert RAN == [-1, 1]
+        assert (states(box), letters(box)) == (["id completed"], 0)
+
+
+async def test_one_alike_throttles_it_and_that_is_on_record() -> None:
+    async with Sandbox(slow) as box:
+        await box.enqueue(Slow(account=7, n=-1), id="id")
+        await box.advance("2h")
+        await box.enqueue(Slow(account=7, n=1), id="other")
+        await box.advance("1s")
+        await box.enqueue(Slow(account=7, n=2), id="id", on_dead_id="replace")
+        assert RAN == [-1, 1]
+        by_id = {each.job.id: each for each in box.jobs()}
+        assert by_id["id"].state == "discarded"
+        assert by_id["id"].reason == "throttled: other of this key came first"
 
 
 @pytest.mark.parametrize("disk", ["w1", "w2"])
