@@ -35,6 +35,9 @@ class Recount:
         self._closed: set[bytes] = set()
         self._unexplained: set[bytes] = set()  # of these, those that the ledger does not have
         self._new = 0  # over, and accepted since
+        self._again = 0  # of these, those that were open: perhaps as another job with their id
+        self._ledger = 0  # the offset of the ledger that comes next, if nothing was compacted
+        self._compacted = 0  # offsets of it that are not there
         self._back: dict[bytes, tuple[int, int, int]] = {}  # brought back since: how far they are
         self._taken: set[bytes] = set()  # of which the end before that is counted no more
 
@@ -44,6 +47,7 @@ class Recount:
         self._back, self._taken = {}, set()
         self._arrivals_end, self._from = arrivals_end, retry
         self._base = sums if is_known else None
+        self._ledger = sums.since
 
     def begin_from(self, copy: Copy, offset: int, *, is_recent: bool) -> None:
         """Likewise, from a copy in the retry topic, unless something came before it."""
@@ -52,7 +56,7 @@ class Recount:
 
     def lose_track(self) -> None:
         """How many there were is not known any more."""
-        self._base, self._new = None, 0
+        self._base, self._new, self._again, self._compacted = None, 0, 0, 0
         self._opened, self._closed, self._unexplained = {}, set(), set()
 
     # -- what moved ----------------------------------------------------------------------------
@@ -101,9 +105,15 @@ class Recount:
         if self._base is None:
             return
         self._unexplained.difference_update(record.key or b"" for record in records)
+        for record in records:
+            if record.offset >= self._ledger:
+                self._compacted += record.offset - self._ledger
+                self._ledger = record.offset + 1
         for key, time in batch.ended:
             if key in self._opened:
-                self._new += self._opened[key] == (time, True)
+                is_new = self._opened[key] == (time, True)
+                self._new += is_new
+                self._again += is_new
             elif key not in self._closed:
                 self._new += self._tables.open(key) is None
 
@@ -139,7 +149,9 @@ class Recount:
             return 0
         new = sum(is_new and self._is_open(key) for key, (_, is_new) in self._opened.items())
         before = self._base.accepted - self._base.drift
-        wanted = before + self._new + new - len(self._unexplained)
+        # Of an id that came again the topic keeps one end: that of an earlier job may be gone.
+        overwritten = min(self._again, self._compacted)
+        wanted = before + self._new + new - len(self._unexplained) - overwritten
         return max(0, wanted - over - entries)
 
     def _is_open(self, key: bytes) -> bool:

@@ -83,7 +83,7 @@ class Copy:
     """Sums in the retry topic."""
 
     sums: Sums
-    retry: int  # the end of that topic as it was; -1: it was not read to its end
+    retry: int  # the end of that topic as it was; -1: nobody knows
     arrivals_end: int  # nothing that was open then had arrived at or behind it
 
 
@@ -103,7 +103,9 @@ def decode(value: bytes) -> Copy:
     try:
         told = orjson.loads(value)
         sums = Sums(**{name: int(told[name]) for name in _NAMES})
-        return Copy(sums=sums, retry=int(told["retry"]), arrivals_end=int(told["arrivals_end"]))
+        # Workers before this version did not say of which state it is.
+        retry, arrivals_end = int(told.get("retry", -1)), int(told.get("arrivals_end", 0))
+        return Copy(sums=sums, retry=retry, arrivals_end=arrivals_end)
     except (KeyError, TypeError) as error:
         raise ValueError(f"no sums: {error}") from error
 

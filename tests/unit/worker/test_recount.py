@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import replace
 
+import orjson
 import pytest
 from parts import NOW, PLACE, entry_of, ledger_of
 
@@ -14,7 +16,8 @@ from streams.testing.memory import MemoryClock, MemoryLog, MemoryStore
 from streams.wire.state import encode_ledger, encode_open
 from streams.worker.ports import Append
 from streams.worker.recovery import STALE_AFTER_MS, recover
-from streams.worker.settlement import Settlement, epoch_headers
+from streams.worker.settlement import Settlement, epoch_headers, retry_value
+from streams.worker.sums import SUMS
 from streams.worker.tables import Tables
 
 
@@ -161,6 +164,50 @@ async def test_one_id_that_comes_again_is_another_job(log: MemoryLog):
             turn.end(_key(0), record, was_open=True, lane=None)
             await turn.write(log, owner.tables, PLACE)
     assert (await owner.recovered()).unaccounted == 0
+
+
+@pytest.mark.parametrize("loses_disk", [False, True])
+@pytest.mark.parametrize("is_retry_compacted", [False, True])
+async def test_of_one_id_that_comes_again_the_first_end_may_have_been_compacted(
+    log: MemoryLog, loses_disk: bool, is_retry_compacted: bool
+):
+    owner = _Owner(log)
+    await owner.turn(takes=(0, 1, 2))
+    await owner.turn(copies=True)
+    store = MemoryStore() if loses_disk else deepcopy(owner.store)
+    copied = await log.end(PLACE.retry, 0)
+    await owner.turn(ends=(0,))
+    closed = await log.end(PLACE.retry, 0)
+    # given that it is taken over, and ends, as a later job
+    later = replace(entry_of(_job(0)), time=NOW + 1, arrival=10)
+    turn = Settlement(at=NOW, epoch=1, finished=[10])
+    turn.open(later, None)
+    await turn.write(log, owner.tables, PLACE)
+    turn = Settlement(at=NOW, epoch=1)
+    turn.end(_key(0), replace(ledger_of(_job(0)), time=NOW + 1), was_open=True, lane=None)
+    await turn.write(log, owner.tables, PLACE)
+    # and the ledger has one record for both
+    ledger, retry = log.topics[(PLACE.ledger, 0)], log.topics[(PLACE.retry, 0)]
+    ledger[:] = [r for r in ledger if r.key != _key(0) or r is ledger[-1]]
+    if is_retry_compacted:
+        retry[:] = [r for r in retry if r.key != _key(0) or not copied <= r.offset < closed]
+    assert (await owner.recovered(deepcopy(store))).unaccounted == 0
+    # then another one that is gone is missed as soon as that is sure
+    _remove(log, 1, 2)
+    assert (await owner.recovered(store)).unaccounted in (1, 2)
+
+
+async def test_a_copy_of_an_older_version_is_taken_and_says_nothing_of_losses(
+    log: MemoryLog, caplog: pytest.LogCaptureFixture
+):
+    owner = await _busy(log)
+    copy = orjson.loads(retry_value(owner.tables, PLACE, SUMS) or b"")
+    del copy["retry"], copy["arrivals_end"]
+    log.write(Append(PLACE.retry, 0, SUMS, orjson.dumps(copy), epoch_headers(1)))
+    tables = await owner.recovered()
+    assert tables.sums.unrecorded == 2
+    assert tables.unaccounted == 0
+    assert "can't be read" not in caplog.text
 
 
 async def _restored(log: MemoryLog) -> tuple[_Owner, Settlement]:
