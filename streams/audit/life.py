@@ -9,6 +9,7 @@ import orjson
 from streams.errors import UndecodableRecord
 from streams.jobs.states import OVER, State
 from streams.wire.single import read_single
+from streams.wire.state import REPLACED
 
 
 class Entry(NamedTuple):
@@ -38,6 +39,7 @@ class Ending(NamedTuple):
     digest: int  # of the record
     is_restored: bool = False
     epoch: int = 0  # the ownership under which it was written
+    is_replaced: bool = False  # a later job with its id takes its place
 
     @property
     def position(self) -> tuple[int, int]:
@@ -67,6 +69,7 @@ class Life:
         "offset",
         "old",
         "removed",
+        "replaces_dead",
         "sent",
         "stands",
         "time",
@@ -89,6 +92,7 @@ class Life:
         self.old: Ending | None = None  # that end
         self.was_open = False  # at the last checkpoint
         self.is_moved = False  # it was dead in another queue before
+        self.replaces_dead = False  # it runs in the place of a dead job with its id
 
     @property
     def is_over(self) -> bool:
@@ -156,7 +160,9 @@ def read_ending(value: bytes, epoch: int = 0) -> tuple[int, Ending]:
             covers = max(covers, single.until)
         state = _OVER[m["state"]]
         position = int(m["generation"]), int(m["run"])
-        ending = Ending(*position, state, ended, covers, hash(value), "restored" in m, epoch)
+        is_replaced = state == "discarded" and m.get("reason") == REPLACED
+        is_restored, digest = "restored" in m, hash(value)
+        ending = Ending(*position, state, ended, covers, digest, is_restored, epoch, is_replaced)
         return int(m["time"]), ending
     except (ValueError, KeyError, TypeError) as error:
         raise UndecodableRecord(f"not a ledger record: {error}") from error

@@ -102,7 +102,7 @@ class PlaceAudit:
 
     def take_queued(self, queued: Queued) -> None:
         """A record of the queue."""
-        kind, key, offset, sent, time, to, is_moved = queued
+        kind, key, offset, sent, time, to, is_moved, replaces_dead = queued
         if kind == LETTER:
             self.tally.undecodable += 1
             self._odd.append(Row(state=LETTER, key=key, offset=offset, sent=sent))
@@ -117,6 +117,7 @@ class PlaceAudit:
             return
         life.is_known = True
         life.offset, life.sent, life.is_moved = offset, sent, is_moved
+        life.replaces_dead = replaces_dead
         self.tally.accepted += 1
 
     def take_older(self, said: Said, wanted: Container[bytes]) -> None:
@@ -318,6 +319,8 @@ class PlaceAudit:
             return True
         if copy.is_moved and other.ending is not None and other.ending.state != "completed":
             return False  # it came back, and its end here was none
+        if copy.replaces_dead and other.ending is not None and other.ending.is_replaced:
+            return False  # it, or one like it, has its place
         if other.ending is None:
             return True  # it was open for some time, and it is told below what became of that
         until = max(other.ending.covers, other.ending.ended + self._rules.unique_for_of(key))

@@ -39,6 +39,7 @@ class Queued(NamedTuple):
     time: int = 0
     to: int = -1  # the partition that it belongs to
     is_moved: bool = False  # it was dead in another queue before
+    replaces_dead: bool = False  # it runs in the place of a dead job with its id
 
 
 def said_of_retry(record: Record) -> Said:
@@ -83,4 +84,5 @@ def queued_of(record: Record, partitions: int) -> Queued:
             kind, to = FORWARD, right
     is_moved = envelope.moved_from is not None
     sent, time = record.timestamp, envelope.time
-    return Queued(kind, job.encode(), record.offset, sent, time, to, is_moved)
+    replaces = envelope.replaces_dead
+    return Queued(kind, job.encode(), record.offset, sent, time, to, is_moved, replaces)

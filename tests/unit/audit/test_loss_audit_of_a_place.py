@@ -11,12 +11,14 @@ from written_topics import DAY, LEDGER, NAMES, NOW, QUEUE, WrittenTopics, told
 from streams.audit import fault as f
 from streams.audit.accepted import Accepted
 from streams.audit.checkpoint import Checkpoint
+from streams.audit.look import PART
 from streams.errors import SettingsError
 from streams.jobs.identity import JobKey
 from streams.jobs.states import State
 from streams.testing.audited import MemoryTopics
 from streams.wire.letters import letter_key
 from streams.wire.partition import partition_of
+from streams.wire.state import REPLACED
 from streams.worker.ports import Append
 from streams.worker.settlement import epoch_headers
 
@@ -68,6 +70,36 @@ def test_the_same_id_again_after_that_is_another_job():
     topics.enqueue("a", NOW + 2 * DAY)
     topics.commit(2)
     assert told(topics.audit()) == [(f.NOWHERE, "a")]
+
+
+@pytest.mark.parametrize("has_checkpoint", [False, True])
+@pytest.mark.parametrize("part", [PART, 1])
+def test_one_that_comes_in_the_place_of_a_dead_one_is_no_copy_of_it(
+    has_checkpoint: bool, part: int
+):
+    topics = WrittenTopics()
+    job = topics.enqueue("a")
+    with Checkpoint(None, "") as checkpoint:
+        topics.settle(job, state=State.DISCARDED, reason=REPLACED)
+        topics.commit(1)
+        if has_checkpoint:
+            assert topics.audit(checkpoint).faults == []
+        # given that it is taken, and that a copy of it and one without that option come
+        topics.enqueue("a", NOW + 1, replaces_dead=True)
+        topics.enqueue("a", NOW + 1, replaces_dead=True)
+        topics.enqueue("a", NOW + 2)
+        assert topics.audit(part=part).of_queue("q").unaccounted == 0
+        topics.commit(4)
+        report = topics.audit(checkpoint, part=part)
+        assert told(report) == [(f.NOWHERE, "a")]
+        # when it is on record, also if compaction has taken the first end
+        topics.settle(job, NOW + 1)
+        assert topics.audit(checkpoint, part=part).faults == []
+        topics.compact(LEDGER, 0)
+        report = topics.audit(checkpoint, part=part)
+        assert report.faults == []
+        tally = report.of_queue("q")
+        assert (tally.accepted, tally.duplicates) == (2, 2)
 
 
 def test_what_an_owner_wrote_after_its_time_says_nothing():

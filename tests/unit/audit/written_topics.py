@@ -13,7 +13,7 @@ from streams.jobs.identity import JobKey
 from streams.jobs.states import State
 from streams.testing.audited import COMPACTED, audit_memory
 from streams.testing.memory import MemoryClock, MemoryLog
-from streams.wire.envelope import Envelope, encode
+from streams.wire.envelope import Envelope, JobOverrides, encode
 from streams.wire.state import LedgerRecord, OpenEntry, encode_ledger, encode_open
 from streams.wire.topics import TopicNames
 from streams.worker.ports import Append
@@ -34,9 +34,18 @@ class WrittenTopics:
         self.log = MemoryLog(self.clock, partitions)
 
     def enqueue(
-        self, id: str, time: int = NOW, *, partition: int = 0, key: str | None = None
+        self,
+        id: str,
+        time: int = NOW,
+        *,
+        partition: int = 0,
+        key: str | None = None,
+        replaces_dead: bool = False,
     ) -> JobKey:
-        envelope = Envelope(id=id, name="job", source="s", time=time, payload=b"{}", key=key)
+        options = JobOverrides(replaces_dead=True) if replaces_dead else None
+        envelope = Envelope(
+            id=id, name="job", source="s", time=time, payload=b"{}", key=key, options=options
+        )
         key_, value, headers = encode(envelope)
         self.log.write(Append(QUEUE, partition, key_, value, headers))
         return JobKey(name="job", ordering_key=key, id=id)
