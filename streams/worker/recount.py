@@ -3,7 +3,8 @@
 It knows how many were accepted at some point of the topics, from the store or from a copy of the
 sums. Of each job that moved since it has to know whether it was accepted since, as well: where that
 can't be told it is taken for one that was not. So a loss may hide behind such jobs, but what is
-said to be missing is missing.
+said to be missing is missing: but for a job of a name that leaves no record (`ledger=False`) whose
+id came again, and whose tombstone was compacted.
 """
 
 from __future__ import annotations
@@ -104,7 +105,8 @@ class Recount:
                 batch.count().end(before, -1)
         if self._base is None:
             return
-        self._unexplained.difference_update(record.key or b"" for record in records)
+        explained = {record.key or b"" for record in records if self._explains(record)}
+        self._unexplained.difference_update(explained)
         for record in records:
             if record.offset >= self._ledger:
                 self._compacted += record.offset - self._ledger
@@ -116,6 +118,17 @@ class Recount:
                 self._again += is_new
             elif key not in self._closed:
                 self._new += self._tables.open(key) is None
+
+    def _explains(self, record: Record) -> bool:
+        """Whether it may be of what was open first, and not of a later job with its id."""
+        key, value = record.key or b"", record.value
+        time, is_new = self._opened.get(key, (0, False))
+        if value is None or not is_new or key not in self._unexplained:
+            return True
+        try:
+            return decode_ledger(key, value).time != time
+        except UndecodableRecord:
+            return True
 
     # -- what came back ------------------------------------------------------------------------
 
