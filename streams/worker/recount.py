@@ -64,15 +64,19 @@ class Recount:
 
     def take_retry(self, batch: Batch, records: Sequence[Record]) -> None:
         """Records that count, before the batch is written."""
-        back: set[bytes] = set()  # open by one of these records, which the tables do not know yet
+        # Open by one of these records, and removed by one: the tables do not know it yet.
+        back, gone = set[bytes](), set[bytes]()
         for record in records:
             key, value = record.key or b"", record.value
             if key[:1] == b"#":
                 continue
             if value is not None and _RESTORED in value:
-                if record.offset >= self._from and key not in back:
+                was_open = key in back or (key not in gone and self._tables.open(key) is not None)
+                if record.offset >= self._from and not was_open:
                     self._note_back(batch, key, value)
                 back.add(key)
+            elif value is None:
+                gone.add(key)
             if self._base is not None and record.offset >= self._from:
                 self._note_move(key, record)
         if len(self._opened) + len(self._closed) > MOST:
@@ -137,7 +141,7 @@ class Recount:
             entry = decode_open(key, value)
         except UndecodableRecord:
             return
-        if entry.restored is None or self._tables.open(key) is not None:
+        if entry.restored is None:
             return
         self._back[key] = entry.position
         if (before := self._tables.store.get(LEDGER, key)) is not None:

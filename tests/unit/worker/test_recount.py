@@ -283,6 +283,23 @@ async def test_what_was_brought_back_before_a_crash_is_not_over_as_well(
         assert (tables.sums.accepted, tables.unaccounted) == (2, 0)
 
 
+async def test_what_was_discarded_and_brought_back_behind_a_store_is_no_end(log: _Log):
+    # given a store that another owner's turns have left behind: there the job is open
+    behind = _Owner(log)
+    await behind.turn(takes=(0, 1))
+    store = deepcopy(behind.store)
+    record = replace(ledger_of(_job(0)), state=State.DISCARDED)
+    entry = entry_of(_job(0), state=State.DEAD, generation=1, restored=NOW)
+    turn = Settlement(at=NOW, epoch=1)
+    turn.end(_key(0), record, was_open=True, lane=None)
+    await turn.write(log, behind.tables, PLACE)
+    back = Settlement(at=NOW, epoch=1, restored=[State.DISCARDED])
+    back.open(entry, None)
+    await back.write(log, behind.tables, PLACE)
+    tables = await behind.recovered(store)
+    assert (tables.sums.discarded, tables.sums.accepted, tables.unaccounted) == (0, 2, 0)
+
+
 @pytest.mark.parametrize("copies", [False, True])
 async def test_what_was_brought_back_before_the_copy_is_counted_in_it(log: MemoryLog, copies: bool):
     owner, back = await _restored(log)
