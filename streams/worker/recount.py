@@ -153,10 +153,11 @@ class Recount:
             before = decode_ledger(key, value)
         except UndecodableRecord:
             return
-        position = self._back.pop(key)
+        position = self._back[key]
         if before.time == position[0] and before.position < position:
             batch.count().end(before.state, -1)
             self._taken.add(key)
+            del self._back[key]  # else it is of an earlier job with its id
 
     # -- what is missing -----------------------------------------------------------------------
 
