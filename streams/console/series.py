@@ -65,9 +65,14 @@ class Curves:
         }
 
 
+def step_of(span_ms: int) -> int:
+    """How long a step is, in milliseconds."""
+    return max(SLOT_MS, span_ms // POINTS)
+
+
 def curves(ended: Iterable[Ended], now: int, span_ms: int, queues: Sequence[str]) -> Curves:
     """What has ended in the last `span_ms`, in `POINTS` steps."""
-    step = max(SLOT_MS, span_ms // POINTS)
+    step = step_of(span_ms)
     first = (now - span_ms) // step + 1
     number = now // step - first + 1
 

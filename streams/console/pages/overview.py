@@ -10,10 +10,10 @@ from fastapi.responses import HTMLResponse
 
 from streams.console import views
 from streams.console.api.shared import Served
-from streams.console.attention import Situation, notices
+from streams.console.attention import WINDOW_MS, Situation, notices
 from streams.console.console import Console
 from streams.console.pages.render import page
-from streams.console.series import curves, spark
+from streams.console.series import curves, spark, step_of
 from streams.projection.file import now_ms
 from streams.projection.numbers import Count, Ended, counts, ended, oldest_waiting
 
@@ -45,12 +45,13 @@ async def _overview(console: Console, span: str) -> dict[str, Any]:
     now = now_ms()
     span = span if span in SPANS else "1h"
 
-    def read(db: Connection) -> tuple[list[Count], dict[str, int], list[Ended]]:
-        return counts(db), oldest_waiting(db), list(ended(db, now - SPANS[span]))
+    def read(db: Connection) -> tuple[list[Count], dict[str, int], list[Ended], list[Ended]]:
+        drawn = list(ended(db, now - SPANS[span], every_ms=step_of(SPANS[span])))
+        return counts(db), oldest_waiting(db), drawn, list(ended(db, now - WINDOW_MS))
 
     if not console.feed.opened.is_set():
         return {"span": span, "spans": tuple(SPANS), "is_ready": False}
-    numbers, oldest, ends = await console.ask(read)
+    numbers, oldest, ends, lately = await console.ask(read)
     board = console.feed.board
     paused = board.control.paused()
     workers = board.workers(now)
@@ -86,7 +87,7 @@ async def _overview(console: Console, span: str) -> dict[str, Any]:
                 owners=owners,
                 partitions=console.settings.partitions,
                 workers=workers,
-                ended=ends,
+                ended=lately,
             )
         ),
         "queues": queues,
