@@ -7,6 +7,7 @@ if [ -z "${STREAMS_CONSOLE_TOKENS:-}" ] && [ -z "${STREAMS_CONSOLE_TOKENS_FILE:-
         made=$(python -m streams console token operator --scope read,act,emit)
         umask 077
         printf '%s\n' "$made" | tail -n 1 > "$STREAMS_CONSOLE_TOKENS_FILE"
+        # Lost? Remove the file and start again, or add another: python -m streams console token NAME
         echo "sign in with this token, which is not shown again: $(printf '%s\n' "$made" | head -n 1)"
     fi
 fi

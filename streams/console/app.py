@@ -32,7 +32,7 @@ from streams.console.api import (
 )
 from streams.console.console import Console
 from streams.console.pages import dashboard
-from streams.console.pages.render import STATIC
+from streams.console.pages.render import STATIC, problem_page
 from streams.console.paths import NamesInPaths
 from streams.durations import to_ms
 from streams.replay.actions_log import operator
@@ -75,7 +75,7 @@ def make_app(console: Console) -> FastAPI:
     app.state.rules = rules_of(console.settings)
     app.state.throttle = Throttle()
     app.state.metrics = CollectorRegistry()
-    problems.install(app)
+    problems.install(app, problem_page)
     document.install(app)
     # The last one is the outermost.
     app.add_middleware(Gate, rules=app.state.rules)

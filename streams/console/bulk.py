@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from streams.client_request import now_ms
 from streams.console.acting import on_record
 from streams.console.cancelling import Cancellation, cancel_all
 from streams.console.console import Console
+from streams.console.letters import letter_json
 from streams.console.problems import Problem
 from streams.errors import StreamsError
 from streams.jobs.identity import JobKey, new_id
@@ -41,6 +42,8 @@ class Order:
     rate: float | None = None  # so many a second
     returns_max: int | None = None  # letters that came back more often are left
     dry_run: bool = False
+    only: Callable[[Letter], bool] | None = None  # beside the filter
+    told: str = ""  # what `only` means, in words
 
     @property
     def what(self) -> str:
@@ -50,7 +53,7 @@ class Order:
     @property
     def on(self) -> str:
         """The filter in words."""
-        return self.filter.told() or "--all"
+        return " ".join(filter(None, (self.filter.told(), self.told))) or "--all"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -65,7 +68,7 @@ class Bulk:
     failed: str = ""
     matching: int = 0
     returned: int = 0
-    sample: list[Letter] = field(default_factory=list)
+    sample: list[dict[str, Any]] = field(default_factory=list)
     jobs: list[JobKey] = field(default_factory=list)  # likewise, of what is no letter
     result: Resolved = field(default_factory=Resolved)
     task: asyncio.Task[None] | None = None
@@ -73,13 +76,16 @@ class Bulk:
     async def those_meant(self, letters: AsyncIterator[Letter]) -> AsyncIterator[Letter]:
         """The letters that nothing speaks against."""
         most = self.order.returns_max if isinstance(self.order, Order) else None
+        only = self.order.only if isinstance(self.order, Order) else None
         async for letter in letters:
+            if only is not None and not only(letter):
+                continue
             self.matching += 1
             if most is not None and letter.generation >= most:
                 self.returned += 1
                 continue
             if len(self.sample) < _SAMPLE:
-                self.sample.append(letter)
+                self.sample.append(letter_json(letter))  # without its payload
             yield letter
 
 

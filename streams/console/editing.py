@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from typing import Any, Final
 
-import orjson
+from pydantic_core import from_json
 
 from streams.client_request import bounded, read_json
 from streams.console.console import Console
@@ -13,6 +14,8 @@ from streams.errors import PayloadInvalid
 from streams.projection.row import Row
 from streams.sensitive import MASK
 from streams.wire.topics import MAX_PAYLOAD_BYTES
+
+_NOTHING: Final = object()
 
 
 async def edited(console: Console, row: Row, text: str) -> bytes:
@@ -28,10 +31,14 @@ async def edited(console: Console, row: Row, text: str) -> bytes:
     if entry is None:
         raise PayloadInvalid("the job went on meanwhile: look at its page again", field="")
     try:
-        wanted = orjson.loads(text)
+        before = from_json(entry.payload)
+    except ValueError:
+        raise PayloadInvalid("what it has is no JSON: it can't be edited here", field="") from None
+    try:
+        wanted = from_json(text)
     except ValueError as error:
         raise PayloadInvalid(f"it is no JSON: {error}", field="") from None
-    payload = orjson.dumps(kept(wanted, orjson.loads(entry.payload)))
+    payload = json.dumps(kept(wanted, before), ensure_ascii=False).encode()
     definition = console.registry.by_name(name)
     if definition is not None:
         key = definition.ordering_key(read_json(definition.payload_type, payload))
@@ -46,13 +53,22 @@ async def edited(console: Console, row: Row, text: str) -> bytes:
 
 
 def kept(wanted: Any, before: Any) -> Any:
-    """The value, with what reads as masked replaced by what was there."""
+    """The value, with what reads as masked replaced by what was there.
+
+    Raises:
+        PayloadInvalid: something masked has nothing that it could have been.
+    """
     if wanted == MASK:
+        if before is _NOTHING:
+            raise PayloadInvalid(
+                f"{MASK} stands for what was there, and there was nothing: write it out", field=""
+            )
         return before
-    if isinstance(wanted, dict) and isinstance(before, dict):
-        return {name: kept(each, before.get(name, each)) for name, each in wanted.items()}
-    if isinstance(wanted, list) and isinstance(before, list):
-        return [
-            kept(each, before[at] if at < len(before) else each) for at, each in enumerate(wanted)
-        ]
+    if isinstance(wanted, dict):
+        had = before if isinstance(before, dict) else {}
+        return {name: kept(each, had.get(name, _NOTHING)) for name, each in wanted.items()}
+    if isinstance(wanted, list):
+        # Which of them was which can't be known once there are more or fewer.
+        is_same = isinstance(before, list) and len(before) == len(wanted)
+        return [kept(each, before[at] if is_same else _NOTHING) for at, each in enumerate(wanted)]
     return wanted

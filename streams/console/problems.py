@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
@@ -55,6 +55,13 @@ def answer(problem: Problem, scope: Mapping[str, Any] | None = None) -> JSONResp
     return JSONResponse(body, problem.status, headers=problem.headers, media_type=MEDIA_TYPE)
 
 
+def wants_page(request: Request) -> bool:
+    """Whether a person looks at a page, and not a program at an answer."""
+    path = request.url.path
+    is_page = path == "/" or path.startswith("/ui/")
+    return is_page and "text/html" in request.headers.get("accept", "")
+
+
 def unavailable(detail: str) -> Problem:
     """Nothing can be said or done now; it is safe to ask again."""
     return Problem(503, detail, headers={"Retry-After": str(RETRY_AFTER_S)})
@@ -82,11 +89,15 @@ def of_error(error: Exception) -> Problem:
             raise error
 
 
-def install(app: FastAPI) -> None:
-    """Have all errors answered as problems."""
+def install(app: FastAPI, shown: Callable[[Request, Problem], Response]) -> None:
+    """Have all errors answered as problems; to people as a page that `shown` makes."""
 
-    async def on_error(request: Request, error: Exception) -> JSONResponse:
-        return answer(of_error(error), request.scope)
+    def told(request: Request, problem: Problem) -> Response:
+        is_person = wants_page(request) and "hx-request" not in request.headers
+        return shown(request, problem) if is_person else answer(problem, request.scope)
+
+    async def on_error(request: Request, error: Exception) -> Response:
+        return told(request, of_error(error))
 
     for kind in (
         Problem,
@@ -98,16 +109,15 @@ def install(app: FastAPI) -> None:
     ):
         app.add_exception_handler(kind, on_error)
 
-    async def on_http(request: Request, error: Exception) -> JSONResponse:
+    async def on_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         headers = dict(error.headers or {})
-        problem = Problem(error.status_code, str(error.detail), headers=headers)
-        return answer(problem, request.scope)
+        return told(request, Problem(error.status_code, str(error.detail), headers=headers))
 
-    async def on_invalid(request: Request, error: Exception) -> JSONResponse:
+    async def on_invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
-        problem = Problem(422, _told(error.errors()), errors=_listed(error.errors()))
-        return answer(problem, request.scope)
+        mistakes = error.errors()
+        return told(request, Problem(422, _told(mistakes), errors=_listed(mistakes)))
 
     app.add_exception_handler(HTTPException, on_http)
     app.add_exception_handler(RequestValidationError, on_invalid)

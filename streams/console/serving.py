@@ -51,6 +51,7 @@ async def serve(
         app,
         log_config=None,  # ours is there
         access_log=False,
+        proxy_headers=False,  # what proxies say is believed where a setting says so
         lifespan="on",
         server_header=False,
         timeout_graceful_shutdown=_GRACE_S,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from sqlite3 import Connection
 from typing import Any, Final
 
 import orjson
@@ -91,9 +92,7 @@ async def tell(console: Console, row: Row) -> Told:
         sent=await _sent(console, row, queue),
         story=story or Story(),
     )
-    children = await console.ask(
-        lambda db: Listing(db).page(Filter(parent=row.id), limit=_CHILDREN + 1).rows
-    )
+    children, kinds = await console.ask(lambda db: _children(db, row.id))
     return Told(
         row=row,
         kinds=kinds,
@@ -101,6 +100,12 @@ async def tell(console: Console, row: Row) -> Told:
         children=tuple(children[:_CHILDREN]),
         has_more_children=len(children) > _CHILDREN,
     )
+
+
+def _children(db: Connection, id: str) -> tuple[list[Row], Kinds]:
+    """The latest children, with kinds that they are among."""
+    rows = Listing(db).page(Filter(parent=id), limit=_CHILDREN + 1).rows
+    return rows, Kinds.read(db)
 
 
 async def again(console: Console, row: Row) -> Row | None:
@@ -113,12 +118,14 @@ async def _story(console: Console, row: Row, kinds: Kinds) -> Story | None:
     """Its latest record of state; None if it is not there any more."""
     if row.seen_in == NOWHERE:
         return Story()
-    queue, _ = kinds.names[row.kind]
+    queue, name = kinds.names[row.kind]
     topic = console.names.retry(queue) if row.seen_in == RETRY else console.names.ledger(queue)
     record = await console.records.get(topic, row.partition, row.seen_offset)
     if record is None or record.value is None:
         return None
     key = record.key or b""
+    if key != JobKey(name=name, ordering_key=row.key, id=row.id).encode():
+        return None  # another job's: its place is not what it was
     try:
         if row.seen_in == LEDGER:
             return Story(ledger=decode_ledger(key, record.value))

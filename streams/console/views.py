@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
-import orjson
+from pydantic_core import from_json
 
 from streams.projection.hashes import bare
 from streams.projection.listing import Kinds
 from streams.projection.numbers import Count
 from streams.projection.row import Row
 from streams.projection.states import GROUPS, NAMES
+from streams.sensitive import MASK
 from streams.wire.times import show_time
 
 
@@ -25,11 +27,22 @@ def time(ms: int) -> str | None:
 
 
 def parsed(raw: bytes) -> Any:
-    """A payload as JSON values; as text if it is no JSON."""
+    """A payload as JSON values; masked whole if it is no JSON, as nobody knows what is in it."""
     try:
-        return orjson.loads(raw)
+        return _finite(from_json(raw))
     except ValueError:
-        return raw.decode(errors="replace")
+        return MASK
+
+
+def _finite(value: Any) -> Any:
+    """A value without the numbers that JSON does not have, which some write nevertheless."""
+    if isinstance(value, float) and not isfinite(value):
+        return str(value)
+    if isinstance(value, dict):
+        return {name: _finite(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_finite(each) for each in value]
+    return value
 
 
 def job(row: Row, kinds: Kinds) -> dict[str, Any]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from streams.errors import UndecodableRecord
@@ -13,6 +14,7 @@ from streams.projection.letters import Letter, is_of_a_job, read_letter
 from streams.projection.row import LEDGER, RETRY
 from streams.wire import headers as h
 from streams.wire.outline import Readable, Seen, Sent, read_open, read_over, read_sent
+from streams.wire.partition import partition_of
 from streams.worker.tables import COMMITTED
 
 QUEUE: Final = 0
@@ -60,10 +62,14 @@ class Reader:
     """Reads records of queue, retry, ledger and dead-letter topics into batches."""
 
     def __init__(
-        self, roles: dict[str, tuple[str, int]], places: dict[tuple[str, int], Place]
+        self,
+        roles: dict[str, tuple[str, int]],
+        places: dict[tuple[str, int], Place],
+        partitions: Mapping[str, int] | None = None,
     ) -> None:
         self._roles = roles  # of each topic its queue, and which of these it is
         self._places = places
+        self._partitions = partitions or {}  # how many each topic has, where that is known
 
     def read(self, records: Iterable[Readable], into: Batch) -> None:
         """Add records, of each partition in their order; what was read before is passed over."""
@@ -82,6 +88,8 @@ class Reader:
             try:
                 if source == QUEUE:
                     sent = read_sent(record)
+                    if sent.key is not None and self._is_misplaced(record):
+                        continue  # its worker sends it on to where it belongs
                     identity = Identity(queue, sent.name, sent.key, sent.id)
                     _add(into, identity, partition, Told(QUEUE, offset, sent))
                 elif source == DEAD:
@@ -94,6 +102,11 @@ class Reader:
                 into.unreadable[topic] += 1
         for key in moved:
             into.places[key] = (self._places[key].position, self._places[key].epoch)
+
+    def _is_misplaced(self, record: Readable) -> bool:
+        """Whether a foreign partitioner has put it where jobs of its key are not."""
+        count = self._partitions.get(record.topic)
+        return count is not None and _place_of(record.key or b"", count) != record.partition
 
     def _read_state(self, record: Readable, queue: str, source: int, into: Batch) -> None:
         key, value = record.key or b"", record.value
@@ -110,6 +123,9 @@ class Reader:
         else:
             seen = read_over(value)
         _add(into, identity, record.partition, Told(source, record.offset, seen))
+
+
+_place_of = lru_cache(maxsize=50_000)(partition_of)  # keys come again
 
 
 def _add(into: Batch, identity: Identity, partition: int, told: Told) -> None:

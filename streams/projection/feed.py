@@ -164,7 +164,7 @@ class Feed:
                 self._consumer = consumer
                 self.is_connected = True
                 self.opened.set()
-                await self._read(consumer, Reader(self._roles, places))
+                await self._read(consumer, Reader(self._roles, places, partitions))
             finally:
                 self._consumer = None
                 with suppress(Exception):

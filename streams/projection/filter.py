@@ -32,6 +32,10 @@ class Filter:
     since: int | None = None  # since when it is in its state
     until: int | None = None
 
+    def __post_init__(self) -> None:
+        if any("\0" in each for each in (self.text, self.key, self.name, self.error) if each):
+            raise BadFilter("a filter has a character with the code 0: nothing has, leave it out")
+
 
 def read_states(words: str) -> frozenset[int]:
     """The states that a comma-separated list of states and groups of them means.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -20,6 +20,7 @@ BY_ID_MS: Final = 60 * 60 * 1000
 """For so long after its end a job can be found by its id, listed or not."""
 SERIES_MS: Final = 24 * 60 * 60 * 1000
 _SLOT_MS: Final = 10_000
+_MERGED_MAX: Final = 400
 _OVER: Final = Listed(to_ms("24h"), 1_000)
 _FAILED: Final = Listed(to_ms("7d"), 5_000)
 
@@ -80,13 +81,24 @@ def floors(db: sqlite3.Connection, retention: Retention, now: int) -> Floors:
 
 def _nth_newest(db: sqlite3.Connection, kinds: Iterable[int], state: int, number: int) -> int:
     """When the last one ended that is listed."""
-    each = " union all ".join(
-        f"select * from (select at from jobs where kind = {kind} and state = {state} "
-        f"order by at desc limit {number})"
+    sources = [
+        f"select at from jobs where kind = {kind} and state = {state} order by at desc "
+        f"limit {number}"
         for kind in kinds
-    )
-    (at,) = db.execute(f"{each} order by at desc limit 1 offset {number - 1}").fetchone()
+    ]
+    while len(sources) > 1:  # SQLite merges no more than 500 at a time
+        sources = [
+            " union all ".join(f"select * from ({each})" for each in some)
+            + f" order by at desc limit {number}"
+            for some in _some(sources, _MERGED_MAX)
+        ]
+    (at,) = db.execute(f"select at from ({sources[0]}) limit 1 offset {number - 1}").fetchone()
     return int(at)
+
+
+def _some(sources: list[str], size: int) -> Iterator[list[str]]:
+    """Some at a time."""
+    return (sources[at : at + size] for at in range(0, len(sources), size))
 
 
 def forget(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, replace
 
 from streams.jobs.identity import JobKey
@@ -284,7 +285,8 @@ def _standing(entry: OpenEntry, evidence: Evidence, now: int) -> str:
 
 
 def _replay(job: JobKey, queue: str) -> str:
-    return f"streams dlq replay {job.id} --job {job.name} --queue {queue}"
+    which, name = shlex.quote(job.id), shlex.quote(job.name)
+    return f"streams dlq replay {which} --job {name} --queue {shlex.quote(queue)}"
 
 
 def _count(number: int, noun: str) -> str:

@@ -9,6 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from browser_runtime import browser
 from console_process import ConsoleProcess
@@ -261,6 +262,43 @@ async def test_what_waits_is_cancelled_together(page: Page, client: JobClient) -
     await eventually(are_cancelled)
     assert (await other.status()).state == "scheduled"
     await expect(page.get_by_text("5 of 5")).to_be_visible(timeout=10_000)
+
+
+async def test_what_can_not_be_shown_or_done_is_told_on_a_page(
+    page: Page, client: JobClient, console: ConsoleProcess
+) -> None:
+    # given a job that is over
+    handle = await client.enqueue(Greet(person="ada"))
+    await handle.result(timeout="30s")
+    async with httpx.AsyncClient(base_url=console.url) as http:
+        asked = {"accept": "text/html", "origin": console.url}
+        missing = await http.get("/ui/actions/none", headers=asked)
+        late = await http.post(f"/ui/jobs/default/greet/{handle.id}/cancel", headers=asked)
+        program = await http.get("/ui/actions/none")
+
+    assert missing.status_code == 404
+    assert "There is no action none." in missing.text
+    assert late.status_code == 409
+    assert "is completed already" in late.text
+    assert program.headers["content-type"] == "application/problem+json"
+
+
+async def test_letters_of_another_error_with_the_same_name_stay(
+    page: Page, client: JobClient
+) -> None:
+    """What is done together is what the list shows, and no more."""
+    await dead(await client.enqueue(Fail(what="door"), id="door"))
+    await dead(await client.enqueue(Fail(what="window"), id="window"))
+    await page.goto("/ui/dead-letters?q=window")
+    await expect(page.get_by_role("link", name="fail")).to_have_count(1, timeout=10_000)
+    await page.get_by_role("button", name="Discard these").click()
+    dialog = page.get_by_role("dialog")
+    await expect(dialog.get_by_role("heading", name="Discard 1 letter?")).to_be_visible()
+    await dialog.get_by_role("button", name="Discard them").click()
+    await expect(page.locator(".state.completed")).to_be_visible(timeout=30_000)
+    await page.goto("/ui/dead-letters")
+    await expect(page.get_by_text("no such thing: door").first).to_be_visible()
+    await expect(page.get_by_text("no such thing: window")).to_have_count(0)
 
 
 async def test_a_queue_is_paused_and_goes_on(page: Page, client: JobClient) -> None:

@@ -147,7 +147,9 @@ def _refused(scope: Scope, headers: Given, problem: Problem) -> Response:
     is_page = "text/html" in headers.get("accept", "") and scope["method"] == "GET"
     if problem.status != 401 or not (is_page or "hx-request" in headers):
         return answer(problem, scope)
-    place = f"{SIGN_IN}?next={quote(scope['path'], safe='/')}"
+    query = scope.get("query_string", b"").decode("latin-1")
+    wanted = scope.get("raw_path", b"/").decode("latin-1") + (f"?{query}" if query else "")
+    place = f"{SIGN_IN}?next={quote(wanted, safe='/')}"
     if "hx-request" in headers:
         problem.headers["HX-Redirect"] = SIGN_IN
         return answer(problem, scope)

@@ -13,7 +13,6 @@ from streams.console.api.body import Route
 from streams.console.api.shared import PAGE, Limit, Served
 from streams.console.bulk import Bulk
 from streams.console.console import Console
-from streams.console.letters import letter_json
 from streams.console.paths import Name
 from streams.console.problems import Problem, unavailable
 from streams.replay.actions_log import read_actions
@@ -109,5 +108,5 @@ def bulk_json(bulk: Bulk) -> dict[str, Any]:
         "failed": bulk.failed or None,
         "counts": counts,
         "dryRun": order.dry_run,
-        "sample": [letter_json(letter) for letter in bulk.sample],
+        "sample": bulk.sample,
     }

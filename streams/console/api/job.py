@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Annotated, Any, Final
 
-import orjson
 from fastapi import APIRouter, Header, Query, Request, Response
 
 from streams.console import acting, story, views
@@ -102,7 +102,7 @@ async def _events(
                 yield {
                     "id": version(each),
                     "event": "end" if is_end else "change",
-                    "data": orjson.dumps(await _data(console, each, is_end)).decode(),
+                    "data": json.dumps(await _data(console, each, is_end)),
                 }
     finally:
         console.readers -= 1

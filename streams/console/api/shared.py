@@ -11,7 +11,7 @@ from streams.console.console import Console
 from streams.durations import to_ms
 from streams.errors import PayloadInvalid
 from streams.projection.file import now_ms
-from streams.wire.times import to_epoch_ms
+from streams.wire.times import EARLIEST, LATEST, to_epoch_ms
 
 PAGE_MAX: Final = 500
 PAGE: Final = 50
@@ -57,7 +57,10 @@ def read_moment(name: str, text: str | None) -> int | None:
         moment = datetime.fromisoformat(text)
         if moment.tzinfo is None:
             raise PayloadInvalid(f"{name}: say in which zone that is: ...Z, +01:00", field=name)
-        return to_epoch_ms(moment)
+        at = to_epoch_ms(moment)
+        if not EARLIEST <= at <= LATEST:
+            raise ValueError
+        return at
     except ValueError:
         told = "write how long ago it is (2h, 7d), or a time as 2026-12-24T18:00:00Z"
         raise PayloadInvalid(f"{name}: {told}", field=name) from None

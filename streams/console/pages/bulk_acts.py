@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Form, Request
@@ -18,7 +19,10 @@ from streams.console.pages.jobs import Asked
 from streams.console.pages.render import page
 from streams.console.paths import Name
 from streams.console.problems import Problem
+from streams.projection.file import now_ms
 from streams.replay.letter_filter import LetterFilter
+from streams.replay.letters import Letter
+from streams.wire.times import LATEST
 
 router = APIRouter(include_in_schema=False)
 
@@ -45,8 +49,9 @@ async def preview(
     """A question with how many letters it is about, and some of them."""
     if verb not in _VERBS:
         raise Problem(404, f"nothing can be done that is called {verb!r}")
-    meant = _filter(queue, name, key, error, q)
-    bulk = await _previewed(console, Order(verb=verb, filter=meant, dry_run=True), who)
+    until = now_ms()
+    order = _order(verb, Asked("", queue, name, key, error, q), until, dry_run=True)
+    bulk = await _previewed(console, order, who)
     return page(
         request,
         "bulk_dialog.html",
@@ -54,6 +59,7 @@ async def preview(
         count=bulk.matching,
         is_whole=not bulk.failed,
         sample=bulk.sample,
+        until=until,
         fields={"queue": queue, "name": name, "key": key, "error": error, "q": q},
     )
 
@@ -69,17 +75,17 @@ async def act(
     key: Text = "",
     error: Text = "",
     q: Text = "",
+    until: Annotated[int | None, Form(ge=0, le=LATEST)] = None,
     reason: Annotated[str, Form(max_length=1_000)] = "",
     rate: Annotated[str, Form(max_length=20)] = "",
 ) -> RedirectResponse:
     """Begin, and go to where it can be followed."""
     if verb not in _VERBS:
         raise Problem(404, f"nothing can be done that is called {verb!r}")
-    if rate and not (rate.isdigit() and 0 < int(rate) <= 1_000_000):
+    if rate and not (rate.isascii() and rate.isdigit() and 0 < int(rate) <= 1_000_000):
         raise Problem(422, "rate: write a number of letters a second")
-    order = Order(
-        verb=verb,
-        filter=_filter(queue, name, key, error, q),
+    order = replace(
+        _order(verb, Asked("", queue, name, key, error, q), until),
         reason=reason,
         rate=float(rate) if rate else None,
     )
@@ -87,14 +93,25 @@ async def act(
     return RedirectResponse(f"/ui/actions/{bulk.id}", 303)
 
 
-def _filter(queue: str, name: str, key: str, error: str, q: str) -> LetterFilter:
-    return LetterFilter(
-        queue=queue or None,
-        job=name or None,
-        key=key or None,
-        error=error or None,
-        text=q or None,
+def _order(verb: str, wanted: Asked, until: int | None, *, dry_run: bool = False) -> Order:
+    """What the page lists, and no more: as it was when somebody looked at how many it is."""
+    text = wanted.q.casefold()
+
+    def only(letter: Letter) -> bool:
+        if letter.job is None or (wanted.error and letter.error != wanted.error):
+            return False
+        said = (letter.id, letter.job.ordering_key or "", letter.message)
+        return not text or any(text in each.casefold() for each in said)
+
+    made = LetterFilter(
+        queue=wanted.queue or None,
+        job=wanted.name or None,
+        key=wanted.key or None,
+        until=until,
     )
+    also = {"--error": wanted.error, "--text": wanted.q}
+    told = " ".join(f"{option} {value}" for option, value in also.items() if value)
+    return Order(verb=verb, filter=made, only=only, told=told, dry_run=dry_run)
 
 
 @router.post("/ui/jobs/cancel/preview", response_class=HTMLResponse)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from typing import Annotated
-from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
 from fastapi.responses import RedirectResponse
 
+from streams.console.access.gate import Rules
+from streams.console.access.origins import origin_refusal
 from streams.console.pages.render import link
 from streams.console.problems import Problem
 
@@ -18,10 +19,10 @@ def from_here(request: Request) -> None:
     Raises:
         Problem: it is not from a page of this console.
     """
-    site = request.headers.get("sec-fetch-site")
-    origin = request.headers.get("origin")
-    is_ours = origin is not None and urlsplit(origin).netloc == request.headers.get("host")
-    if site not in (None, "same-origin", "none") or not (is_ours or site == "same-origin"):
+    rules: Rules = request.app.state.rules
+    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+    refusal = origin_refusal(origin, site, request.headers.get("host"), rules.hosts)
+    if refusal is not None or (origin is None and site != "same-origin"):
         raise Problem(403, "this form was not sent by a page of this console")
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from typing import Annotated, Any
 
-import orjson
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import HTMLResponse
 
@@ -13,8 +13,8 @@ from streams.console.api.shared import Served
 from streams.console.console import Console
 from streams.console.pages.render import job_link, page
 from streams.console.paths import job_path, name_in
-from streams.console.story import contract_of, shown, tell
-from streams.console.why import why
+from streams.console.story import Told, contract_of, shown, tell
+from streams.console.why import answer_for
 from streams.projection.listing import Kinds
 from streams.projection.row import Row
 from streams.projection.states import FIRST_OVER, NAMES
@@ -74,9 +74,10 @@ async def _told(request: Request, console: Console, row: Row) -> dict[str, Any]:
         "is_dead": state == "dead",
         "may_cancel": row.state < FIRST_OVER and state != "dead",
         "may_be_timed": state in ("scheduled", "retrying", "sleeping", "parked", "queued"),
-        "why": await _why(console, row, queue),
+        "why": await _why(console, told, queue),
         "payload": _pretty(job.get("payload")),
         "result": _pretty(job.get("result")) if "result" in job else None,
+        "result_command": f"streams jobs result {_quoted(row.id)} --name {_quoted(name)}",
         "commands": _commands(row.id, name, queue, is_dead=state == "dead"),
         "api": job_path(row.id, name),
         "origin": str(request.base_url).rstrip("/"),
@@ -84,19 +85,19 @@ async def _told(request: Request, console: Console, row: Row) -> dict[str, Any]:
     }
 
 
-async def _why(console: Console, row: Row, queue: str) -> dict[str, Any]:
-    told = await why(console, row)
-    blocker = told["blocker"]
+async def _why(console: Console, told: Told, queue: str) -> dict[str, Any]:
+    answer, _ = await answer_for(console, told)
+    blocker = answer.blocker
     link = None
     if blocker is not None:
-        link = job_link(queue, blocker["name"], blocker["id"], row.key)
-    return {"text": told["answer"], "remedy": told["remedy"], "blocker_link": link}
+        link = job_link(queue, blocker.job.name, blocker.job.id, told.row.key)
+    return {"text": answer.text, "remedy": answer.remedy, "blocker_link": link}
 
 
 def _pretty(value: Any) -> str | None:
     if value is None:
         return None
-    return orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
+    return json.dumps(value, indent=2, ensure_ascii=False)
 
 
 def _commands(id: str, name: str, queue: str, *, is_dead: bool) -> list[tuple[str, str]]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any, Final
 
-import orjson
 from fastapi import APIRouter, Form, Path, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
@@ -17,6 +17,7 @@ from streams.console.paths import name_in
 from streams.console.problems import Problem
 from streams.console.story import contract_of, shown, tell
 from streams.errors import PayloadInvalid, PayloadTooLarge
+from streams.sensitive import MASK
 
 router = APIRouter(include_in_schema=False)
 
@@ -38,7 +39,9 @@ async def edit(
         raise Problem(404, f"there is no job {id} named {name} in {queue}")
     told = await tell(console, row)
     payload = shown(told, contract_of(console, name)).get("payload")
-    text = orjson.dumps(payload, option=orjson.OPT_INDENT_2).decode()
+    if payload is None or payload == MASK:
+        raise Problem(409, "its payload is too large, or no JSON: it can't be edited here")
+    text = json.dumps(payload, indent=2, ensure_ascii=False)
     return _form(request, queue, name, id, row.key, text, None)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from functools import cache
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, urlencode
@@ -16,6 +17,7 @@ from markupsafe import Markup, escape
 from streams.console import words
 from streams.console.access.gate import csrf_token, who_signed_in
 from streams.console.console import Console
+from streams.console.problems import Problem
 from streams.projection.file import now_ms
 from streams.version import VERSION
 
@@ -142,3 +144,11 @@ def page(request: Request, template: str, *, status: int = 200, **values: Any) -
         )
     )
     return HTMLResponse(text, status)
+
+
+def problem_page(request: Request, problem: Problem) -> HTMLResponse:
+    """What went wrong, and what to do, for people."""
+    title = HTTPStatus(problem.status).phrase
+    shown = page(request, "problem.html", status=problem.status, title=title, detail=problem.detail)
+    shown.headers.update(problem.headers)
+    return shown

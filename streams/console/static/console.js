@@ -1,12 +1,19 @@
-// What pages need of a browser. Everything works by links and forms without it, but for live news.
+// What pages need of a browser: news, charts, dialogs, keys. To look on, links and forms are enough.
 "use strict";
 
 (() => {
   const root = document.documentElement;
 
   // Theme: the system's, or what was chosen.
-  const theme = localStorage.getItem("theme");
-  if (theme) root.dataset.theme = theme;
+  const kept = {
+    get theme() {
+      try { return localStorage.getItem("theme"); } catch { return null; } // where it may not be
+    },
+    set theme(value) {
+      try { localStorage.setItem("theme", value); } catch { /* it lasts as long as the page */ }
+    },
+  };
+  if (kept.theme) root.dataset.theme = kept.theme;
 
   const isDark = () =>
     root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
@@ -15,7 +22,7 @@
   const EVERY_MS = 2000;
   setInterval(() => {
     const isBusy =
-      document.querySelector("dialog[open], input[name=pick]:checked") || document.getSelection()?.type === "Range";
+      document.querySelector("dialog[open]") || document.getSelection()?.type === "Range";
     if (document.visibilityState === "visible" && !isBusy) {
       document.body.dispatchEvent(new CustomEvent("tick"));
     }
@@ -88,17 +95,6 @@
     setTimeout(() => box.remove(), 2500);
   }
 
-  function pickAll(form, on) {
-    form.querySelectorAll("input[name=pick]").forEach((box) => (box.checked = on));
-    tell(form);
-  }
-
-  function tell(form) {
-    const picked = form.querySelectorAll("input[name=pick]:checked").length;
-    form.querySelectorAll("[data-picked]").forEach((each) => (each.hidden = picked === 0));
-    form.querySelectorAll("[data-number]").forEach((each) => (each.textContent = String(picked)));
-  }
-
   document.addEventListener("click", async (event) => {
     const at = event.target.closest("[data-copy], [data-theme-switch], [data-open], [data-close]");
     if (!at) return;
@@ -107,7 +103,7 @@
       toast("copied");
     } else if (at.dataset.themeSwitch !== undefined) {
       root.dataset.theme = isDark() ? "light" : "dark";
-      localStorage.setItem("theme", root.dataset.theme);
+      kept.theme = root.dataset.theme;
       drawAll();
     } else if (at.dataset.open !== undefined) {
       document.getElementById(at.dataset.open)?.showModal();
@@ -117,10 +113,7 @@
   });
 
   document.addEventListener("change", (event) => {
-    const at = event.target;
-    if (at.matches("[data-pick-all]")) pickAll(at.form, at.checked);
-    else if (at.matches("input[name=pick]")) tell(at.form);
-    else if (at.matches("[data-submits]")) at.form.requestSubmit();
+    if (event.target.matches("[data-submits]")) event.target.form.requestSubmit();
   });
 
   // Keys: / searches, g and a letter goes to a page, as ? tells.
@@ -146,6 +139,7 @@
     if (event.detail.target.id === "dialogs") document.querySelector("#dialogs dialog")?.showModal();
   });
   document.addEventListener("htmx:responseError", (event) => {
+    if (event.detail.requestConfig.verb === "get") return; // of what asks again by itself
     toast(`${event.detail.xhr.status}: that did not work; the page says more when it is loaded again`);
   });
 })();

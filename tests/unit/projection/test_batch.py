@@ -7,6 +7,7 @@ from told import NAMES, NOW, ROLES, Projection, Topics
 from streams.jobs.states import State
 from streams.projection.batch import Batch, Identity, Reader
 from streams.wire.letters import letter_of, undecodable_letter
+from streams.wire.partition import partition_of
 from streams.wire.state import decode_open
 
 
@@ -38,6 +39,24 @@ def test_the_same_id_in_another_queue_under_another_name_or_key_is_another_job()
         Identity("default", "resize", None, "1"),
         Identity("default", "mail", "mail:1", "1"),
     }
+
+
+def test_what_a_foreign_partitioner_put_elsewhere_is_known_by_its_copy_alone() -> None:
+    # given a job on a partition where its key is not, and as its worker sends it on
+    topics = Topics()
+    place = partition_of(b"mail:1", 4)
+    topics.sent("1", key="mail:1", partition=(place + 1) % 4)
+    topics.sent("1", key="mail:1", partition=place)
+    topics.sent("2", partition=(place + 1) % 4)  # without a key it may be anywhere
+
+    batch = Batch()
+    Reader(ROLES, {}, {NAMES.queue("default"): 4}).read(topics.records, batch)
+
+    assert {identity.id: partition for identity, (partition, _) in batch.told.items()} == {
+        "1": place,
+        "2": (place + 1) % 4,
+    }
+    assert len(batch.told[Identity("default", "mail", "mail:1", "1")][1]) == 1
 
 
 def test_what_can_not_be_read_is_counted_and_in_no_row() -> None:

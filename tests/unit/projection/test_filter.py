@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.projection.filter import BadFilter, Cursor, read_states
+from streams.projection.filter import BadFilter, Cursor, Filter, read_states
 from streams.projection.states import CODES, NAMES
 
 whole = st.integers(-(2**62) + 1, 2**62 - 1)
@@ -41,3 +41,9 @@ def test_states_are_named_alone_and_in_groups() -> None:
 def test_another_state_is_refused_with_those_that_there_are() -> None:
     with pytest.raises(BadFilter, match=r"'lost' is none; write some of waiting, .*untold"):
         read_states("dead,lost")
+
+
+def test_a_filter_has_no_character_with_the_code_0() -> None:
+    for field in ("text", "key", "name", "error"):
+        with pytest.raises(BadFilter, match="code 0"):
+            Filter(**{field: "a\0b"})

@@ -136,6 +136,18 @@ def test_of_a_queue_that_was_not_read_once_nothing_is_forgotten() -> None:
     assert forget(projection.db, lowest, NOW, ["default"], limit=9) == 4
 
 
+def test_of_more_names_than_can_be_merged_at_once_the_latest_are_listed() -> None:
+    # given that somebody puts ids into names
+    topics, projection = Topics(), Projection()
+    for n in range(1_001):
+        topics.over(str(n), name=f"report-{n}", time=NOW - n, ended=NOW - n)
+    projection.read(topics.records)
+
+    # then
+    lowest = floors(projection.db, Retention(over=Listed(HOUR, 700)), NOW)
+    assert lowest["default", COMPLETED] == NOW - 699
+
+
 def test_dead_jobs_are_never_forgotten() -> None:
     topics, projection = Topics(), Projection()
     projection.read([topics.entry("1", State.DEAD, died=NOW - 999 * HOUR)])
