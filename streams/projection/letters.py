@@ -10,6 +10,7 @@ from streams.errors import UndecodableRecord
 from streams.projection.asking import ask
 from streams.wire import headers as h
 from streams.wire.outline import MESSAGE_KEPT, Readable
+from streams.wire.times import LATEST
 
 _SHOWN: Final = ("queue", "error", "message", "topic", "partition", "offset", "at", "n")
 
@@ -50,15 +51,21 @@ def read_letter(record: Readable) -> Letter:
     def text(name: str) -> str:
         return (told.get(name) or b"").decode(errors="replace")
 
+    def number(name: str) -> int:
+        value = int(text(name))
+        if not 0 <= value <= LATEST:
+            raise ValueError(f"{name} is out of range")
+        return value
+
     try:
         return Letter(
             queue=text(h.DEAD_QUEUE),
             error=text(h.DEAD_ERROR),
             message=text(h.DEAD_MESSAGE)[:MESSAGE_KEPT],
             topic=text(h.DEAD_TOPIC),
-            partition=int(text(h.DEAD_PARTITION)),
-            offset=int(text(h.DEAD_OFFSET)),
-            at=int(text(h.DEAD_LAST_FAILURE) or record.timestamp),
+            partition=number(h.DEAD_PARTITION),
+            offset=number(h.DEAD_OFFSET),
+            at=number(h.DEAD_LAST_FAILURE) if told.get(h.DEAD_LAST_FAILURE) else record.timestamp,
         )
     except ValueError as error:
         raise UndecodableRecord(f"not a dead letter: {error}") from error

@@ -11,7 +11,7 @@ from streams.errors import UndecodableRecord
 from streams.jobs.states import State
 from streams.wire import headers as h
 from streams.wire.envelope import Record, check_size, decode
-from streams.wire.times import parse_time
+from streams.wire.times import EARLIEST, LATEST, parse_time
 from streams.wire.topics import MAX_PAYLOAD_BYTES
 
 MESSAGE_KEPT: Final = 200  # characters of an error's message
@@ -162,7 +162,7 @@ def read_open(value: bytes, written: int) -> Seen:
                 since = history[-1][2] if history else m["first_failure"] or written
             due = None
         failure = m["failure"]
-        return Seen(
+        return _sane(
             state,
             m["time"],
             m["generation"],
@@ -189,7 +189,7 @@ def read_over(value: bytes) -> Seen:
     try:
         m = orjson.loads(value)
         failure, ended = m["failure"], m["ended"]
-        return Seen(
+        return _sane(
             _STATES[m["state"]],
             m["time"],
             m["generation"],
@@ -197,7 +197,7 @@ def read_over(value: bytes) -> Seen:
             m["attempts"],
             ended,
             None,
-            ended + m.get("unique_for_ms", 86_400_000),
+            min(ended + m.get("unique_for_ms", 86_400_000), LATEST),
             failure and failure[0],
             _message(failure, m["reason"]),
             None,
@@ -205,6 +205,51 @@ def read_over(value: bytes) -> Seen:
         )
     except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         raise UndecodableRecord(f"not a ledger record: {error}") from error
+
+
+def _sane(
+    state: State,
+    time: int,
+    generation: int,
+    run: int,
+    attempts: int,
+    since: int,
+    due: int | None,
+    unique_until: int,
+    error: str | None,
+    message: str | None,
+    parent: str | None,
+    progress: tuple[int, int | None] | None,
+) -> Seen:
+    """All of it, if it can be kept and shown: whoever writes to a topic may write anything.
+
+    Raises:
+        ValueError: it can't.
+    """
+    numbers = (time, generation, run, attempts, since, unique_until, 0 if due is None else due)
+    if not all(type(each) is int and EARLIEST <= each <= LATEST for each in numbers):
+        raise ValueError("a number of it is none, or out of range")
+    if error is not None and type(error) is not str:
+        raise ValueError("the type of its error is no text")
+    for each in progress or ():
+        if each is not None and not (
+            isinstance(each, int | float) and abs(each) <= LATEST  # a float that is none is not
+        ):
+            raise ValueError("its progress is none")
+    return Seen(
+        state,
+        time,
+        generation,
+        run,
+        attempts,
+        since,
+        due,
+        unique_until,
+        error,
+        message,
+        parent,
+        progress,
+    )
 
 
 def _message(failure: list[str] | None, reason: str) -> str | None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+
+import pytest
 from told import NAMES, NOW, ROLES, Projection, Topics
 
 from streams.jobs.states import State
@@ -79,6 +83,25 @@ def test_what_can_not_be_read_is_counted_and_in_no_row() -> None:
     }
     # they are read, all the same
     assert batch.places[NAMES.queue("default"), 0] == (2, 0)
+
+
+@pytest.mark.parametrize(
+    "number", ["9223372036854775808", "-9223372036854775809", '"1"', "1.5", "true"]
+)
+@pytest.mark.parametrize("field", ["time", "generation", "run", "attempts", "ended"])
+def test_a_number_that_can_not_be_kept_is_not_taken(field: str, number: str) -> None:
+    """Whoever writes to a topic may write anything: one record must not end a projection."""
+    topics, projection = Topics(), Projection()
+    right = topics.over("1", time=NOW, ended=NOW + 1)
+    value = re.sub(
+        rb'"%s":\d+' % field.encode(),
+        b'"%s":%s' % (field.encode(), number.encode()),
+        right.value or b"",
+    )
+    assert value != right.value
+    wrong = replace(right, value=value)
+    projection.read([wrong, topics.sent("2")])
+    assert [identity.id for identity in projection.rows] == ["2"]
 
 
 def test_a_commit_is_noted_and_other_words_of_the_engine_are_not_jobs() -> None:
