@@ -12,6 +12,7 @@ from typing import Any, Final
 import uvicorn
 
 from streams.errors import SettingsError
+from streams.garbage import tune_garbage_collection
 
 _GRACE_S: Final = 5  # for calls that are being answered
 
@@ -68,4 +69,5 @@ async def serve(
     host, port, *_ = listening.getsockname()
     shown = f"[{host}]" if ":" in host else host
     told(f"http://{shown}:{port}")
+    tune_garbage_collection()
     await server.serve(sockets=[listening])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import os
 import socket
@@ -16,6 +15,7 @@ from faust.types import TP
 
 from streams.durations import to_ms
 from streams.errors import ResourceFailed, SettingsError
+from streams.garbage import tune_garbage_collection
 from streams.jobs.lifecycle import Listener
 from streams.jobs.listening import ListenerDefinition
 from streams.jobs.registry import Registry
@@ -60,17 +60,6 @@ COMMIT_INTERVAL = 0.5  # seconds
 FETCH_BYTES = 384 * 1024
 REQUEST_TIMEOUT = 90.0  # seconds; Faust's own
 COMMIT_WITHIN = 2.0  # seconds, at the end
-
-
-def tune_garbage_collection() -> None:
-    """Collect rarely: ten thousand jobs in hand are a hundred thousand objects to look at.
-
-    By default every 700 new objects start a collection, and long ones follow; they took a third of
-    the time of short jobs. What is loaded by now stays, and is never looked at again.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
 
 
 def _processes(

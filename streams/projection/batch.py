@@ -44,6 +44,7 @@ class Place:
 
     position: int = 0
     epoch: int = 0  # of its owner: what an earlier one wrote behind it is void
+    time: int = 0  # when the latest job that it told of was sent (ms since the epoch), if known
 
 
 @dataclass(slots=True)
@@ -91,13 +92,14 @@ class Reader:
                     if sent.key is not None and self._is_misplaced(record):
                         continue  # its worker sends it on to where it belongs
                     identity = Identity(queue, sent.name, sent.key, sent.id)
+                    place.time = max(place.time, sent.time)
                     _add(into, identity, partition, Told(QUEUE, offset, sent))
                 elif source == DEAD:
                     if record.key and not is_of_a_job(record):
                         has_value = record.value is not None
                         into.letters[record.key] = read_letter(record) if has_value else None
                 elif not _is_void(record, place):
-                    self._read_state(record, queue, source, into)
+                    self._read_state(record, queue, source, place, into)
             except (UndecodableRecord, ValueError):
                 into.unreadable[topic] += 1
         for key in moved:
@@ -108,7 +110,9 @@ class Reader:
         count = self._partitions.get(record.topic)
         return count is not None and _place_of(record.key or b"", count) != record.partition
 
-    def _read_state(self, record: Readable, queue: str, source: int, into: Batch) -> None:
+    def _read_state(
+        self, record: Readable, queue: str, source: int, place: Place, into: Batch
+    ) -> None:
         key, value = record.key or b"", record.value
         if key[:1] == b"#":
             if key == COMMITTED and value is not None and value.isdigit():
@@ -122,6 +126,8 @@ class Reader:
             seen = read_open(value, record.timestamp)
         else:
             seen = read_over(value)
+        if seen is not None:
+            place.time = max(place.time, seen.time)
         _add(into, identity, record.partition, Told(source, record.offset, seen))
 
 

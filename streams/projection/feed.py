@@ -26,13 +26,14 @@ from streams.projection.progress import Partition, Progress
 from streams.projection.retention import Floors, Retention
 from streams.projection.row import Row
 from streams.projection.store import Store
+from streams.projection.turns import Turns
 from streams.wire.topics import TopicNames
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
-_READ_AT_ONCE: Final = 1_000  # records: whoever else is on this loop has his turn between
-_WRITE_AT_ONCE: Final = 6_000  # in one transaction
+_READ_AT_ONCE: Final = 2_000  # records: whoever else is on this loop has his turn between
+_WRITE_AT_ONCE: Final = 12_000  # in one transaction
 _KEEP_EVERY_S: Final = 2.0
 _LOOK_EVERY_S: Final = 10.0  # for topics that were missing
 _AGAIN_S: Final = (0.5, 1.0, 2.0, 5.0)
@@ -164,7 +165,13 @@ class Feed:
                 self._consumer = consumer
                 self.is_connected = True
                 self.opened.set()
-                await self._read(consumer, Reader(self._roles, places, partitions))
+                without_jobs = [
+                    (topic, number)
+                    for topic in self.board.topics
+                    for number in range(partitions.get(topic, 0))
+                ]
+                turns = Turns(places, self._progress.ends, without_jobs)
+                await self._read(consumer, Reader(self._roles, places, partitions), turns)
             finally:
                 self._consumer = None
                 with suppress(Exception):
@@ -209,7 +216,7 @@ class Feed:
                 raise Outdated("a topic was made anew, and so is the projection")
             await asyncio.sleep(_DOUBT_S / 10)
 
-    async def _read(self, consumer: AIOKafkaConsumer, reader: Reader) -> None:
+    async def _read(self, consumer: AIOKafkaConsumer, reader: Reader, turns: Turns) -> None:
         """Read batch by batch; while one is written the next one is read."""
         writing: asyncio.Task[None] | None = None
         batch = Batch()
@@ -217,16 +224,14 @@ class Feed:
         look_at = keep_at + _LOOK_EVERY_S
         try:
             while True:
-                found = await consumer.getmany(timeout_ms=POLL_MS, max_records=_READ_AT_ONCE)
-                number = self._take(consumer, reader, found, batch)
-                del found
+                is_all = await self._take_some(consumer, reader, turns, batch)
                 await asyncio.sleep(0)
                 is_full = batch.records >= _WRITE_AT_ONCE
                 if writing is not None and (writing.done() or is_full):
                     await writing
                     writing = None
                 # What comes fast is put together: it costs less.
-                if writing is None and batch.records and (is_full or number < _READ_AT_ONCE):
+                if writing is None and batch.records and (is_full or is_all):
                     writing = asyncio.create_task(self._write(batch))
                     batch = Batch()
                 now = time.monotonic()
@@ -242,6 +247,22 @@ class Feed:
         finally:
             if writing is not None:
                 await asyncio.wait([writing])
+
+    async def _take_some(
+        self, consumer: AIOKafkaConsumer, reader: Reader, turns: Turns, batch: Batch
+    ) -> bool:
+        """Read some records of those whose turn it is; whether there were no more just now."""
+        turn = turns.next()
+        asked = [TopicPartition(*of) for of in turn.partitions]
+        wait_ms = POLL_MS if turn.waits else 0
+        found = await consumer.getmany(*asked, timeout_ms=wait_ms, max_records=_READ_AT_ONCE)
+        number = self._take(consumer, reader, found, batch)
+        if turns.is_over:
+            return number < _READ_AT_ONCE
+        places = {(at.topic, at.partition): at for at in asked or found}
+        reached = {of: await consumer.position(at) for of, at in places.items()}
+        turns.took(turn, number, reached)
+        return turn.waits and not number
 
     def _take(
         self, consumer: AIOKafkaConsumer, reader: Reader, found: Mapping[Any, Any], batch: Batch

@@ -14,12 +14,12 @@ class Progress:
     def __init__(self) -> None:
         self.positions: dict[Partition, int] = {}
         self._begins: dict[Partition, int] = {}
-        self._ends: dict[Partition, int] = {}
+        self.ends: dict[Partition, int] = {}
         self._goals: dict[Partition, int] = {}  # as the ends were at first
 
     def begin(self, position: int, begin: int, end: int, of: Partition) -> None:
         """Go on with a partition from this position."""
-        self.positions[of], self._begins[of], self._ends[of] = position, begin, end
+        self.positions[of], self._begins[of], self.ends[of] = position, begin, end
         self._goals.setdefault(of, end)
 
     def start_anew(self) -> None:
@@ -32,17 +32,17 @@ class Progress:
 
     def ends_at(self, of: Partition, end: int) -> None:
         """So far a partition goes."""
-        self._ends[of] = end
+        self.ends[of] = end
 
     @property
     def lag(self) -> int:
         """Records that are there and not in the file, as far as is known."""
-        return sum(max(0, end - self.positions[of]) for of, end in self._ends.items())
+        return sum(max(0, end - self.positions[of]) for of, end in self.ends.items())
 
     @property
     def share(self) -> float:
         """How much of what is there is in the file, from 0 to 1."""
-        there = sum(max(0, end - self._begins[of]) for of, end in self._ends.items())
+        there = sum(max(0, end - self._begins[of]) for of, end in self.ends.items())
         return 1.0 if there == 0 else max(0.0, 1 - self.lag / there)
 
     @property

@@ -19,6 +19,7 @@ import orjson
 from streams.dev.bench.job_mix import ERRORS, KEYS, NAMES, JobMix, some_id
 from streams.dev.bench.memory import peak_mb
 from streams.dev.bench.statistics import percentile
+from streams.garbage import tune_garbage_collection
 from streams.listed import Listed
 from streams.projection.connecting import connect
 from streams.projection.feed import Feed
@@ -36,6 +37,7 @@ Ask = Callable[[Connection], Any]
 
 async def project(bootstrap: str, prefix: str, path: Path, jobs: int, now: int, asks: int) -> Any:
     """Build a projection, then ask it for pages while it goes on; the figures of both."""
+    tune_garbage_collection()  # as a console does
     keep_all = Retention(over=_ALL, failed=_ALL)
     feed = Feed(bootstrap, TopicNames(prefix), ("default",), path, retention=keep_all)
     began, cpu = time.monotonic(), time.process_time()
