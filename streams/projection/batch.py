@@ -10,15 +10,18 @@ from typing import Final, NamedTuple
 
 from streams.errors import UndecodableRecord
 from streams.jobs.identity import read_state_key
+from streams.projection.asked import Asked, Order, read_asked
 from streams.projection.letters import Letter, is_of_a_job, read_letter
 from streams.projection.row import LEDGER, RETRY
 from streams.wire import headers as h
 from streams.wire.outline import Readable, Seen, Sent, read_open, read_over, read_sent
 from streams.wire.partition import partition_of
-from streams.worker.tables import COMMITTED
+from streams.worker.tables import COMMANDS_READ, COMMITTED
 
 QUEUE: Final = 0
 DEAD: Final = 3  # the topic of dead letters
+COMMANDS: Final = 4
+_DIGITS: Final = 18  # of an offset, which has 63 bits
 
 
 class Identity(NamedTuple):
@@ -53,6 +56,8 @@ class Batch:
 
     told: dict[Identity, tuple[int, list[Told]]] = field(default_factory=dict)  # with a partition
     letters: dict[bytes, Letter | None] = field(default_factory=dict)  # that no job has
+    asked: dict[Order, Asked] = field(default_factory=dict)
+    obeyed: dict[tuple[str, int], int] = field(default_factory=dict)
     commits: dict[tuple[str, int], int] = field(default_factory=dict)
     places: dict[tuple[str, int], tuple[int, int]] = field(default_factory=dict)  # as they then are
     records: int = 0
@@ -60,7 +65,7 @@ class Batch:
 
 
 class Reader:
-    """Reads records of queue, retry, ledger and dead-letter topics into batches."""
+    """Reads records of queue, retry, ledger, command and dead-letter topics into batches."""
 
     def __init__(
         self,
@@ -98,6 +103,10 @@ class Reader:
                     if record.key and not is_of_a_job(record):
                         has_value = record.value is not None
                         into.letters[record.key] = read_letter(record) if has_value else None
+                elif source == COMMANDS:
+                    asked = read_asked(record)
+                    if asked is not None:
+                        into.asked[queue, partition, offset] = asked
                 elif not _is_void(record, place):
                     self._read_state(record, queue, source, place, into)
             except (UndecodableRecord, ValueError):
@@ -115,8 +124,11 @@ class Reader:
     ) -> None:
         key, value = record.key or b"", record.value
         if key[:1] == b"#":
-            if key == COMMITTED and value is not None and value.isdigit():
-                into.commits[queue, record.partition] = int(value)
+            position = _position(value)
+            if key == COMMITTED and position is not None:
+                into.commits[queue, record.partition] = position
+            elif key == COMMANDS_READ and position is not None:
+                into.obeyed[queue, record.partition] = position
             return
         identity = Identity(queue, *read_state_key(key))
         seen: Seen | None
@@ -142,6 +154,12 @@ def _add(into: Batch, identity: Identity, partition: int, told: Told) -> None:
         before[1].append(told)
 
 
+def _position(value: bytes | None) -> int | None:
+    """The offset that a record says; None: it says none that there is."""
+    is_one = value is not None and len(value) <= _DIGITS and value.isdigit()
+    return int(value) if is_one and value is not None else None
+
+
 def _is_void(record: Readable, place: Place) -> bool:
     """Whether it was written under an ownership that had ended by then."""
     for name, value in record.headers:
@@ -154,4 +172,15 @@ def _is_void(record: Readable, place: Place) -> bool:
     return False
 
 
-__all__ = ["DEAD", "LEDGER", "QUEUE", "RETRY", "Batch", "Identity", "Place", "Reader", "Told"]
+__all__ = [
+    "COMMANDS",
+    "DEAD",
+    "LEDGER",
+    "QUEUE",
+    "RETRY",
+    "Batch",
+    "Identity",
+    "Place",
+    "Reader",
+    "Told",
+]

@@ -16,7 +16,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from streams.errors import StreamsError
-from streams.projection.batch import DEAD, LEDGER, QUEUE, RETRY, Batch, Place, Reader
+from streams.projection.batch import COMMANDS, DEAD, LEDGER, QUEUE, RETRY, Batch, Place, Reader
 from streams.projection.board import Board
 from streams.projection.file import now_ms
 from streams.projection.kafka import ANSWER_S, POLL_MS, begins_of, ends_of, look, make_consumer
@@ -89,6 +89,7 @@ class Feed:
                     (names.queue(queue), QUEUE),
                     (names.retry(queue), RETRY),
                     (names.ledger(queue), LEDGER),
+                    (names.commands(queue), COMMANDS),
                 )
             },
         }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-VERSION: Final = 2
+VERSION: Final = 3
 """A file of another version is made anew."""
 
 TABLES: Final = """
@@ -82,6 +82,26 @@ create table letters (  -- dead ones of no job: they could not be read
     at integer not null
 );
 create index letters_at on letters (at);
+create table asked (  -- commands that are not obeyed yet
+    queue text not null,
+    partition integer not null,
+    offset integer not null,
+    hash integer not null,  -- of the job's id
+    name text not null,
+    key text,
+    id text not null,
+    what text not null,
+    due integer,
+    at integer not null,
+    primary key (queue, partition, offset)
+) without rowid;
+create index asked_hash on asked (hash);
+create table obeyed (  -- up to where commands are
+    queue text not null,
+    partition integer not null,
+    position integer not null,
+    primary key (queue, partition)
+) without rowid;
 create table places (
     topic text not null,
     partition integer not null,

@@ -11,6 +11,7 @@ from typing import Final
 
 import orjson
 
+from streams.projection.asked import keep_asked
 from streams.projection.batch import Batch, Identity, Place, Told
 from streams.projection.connecting import connect
 from streams.projection.hashes import bare, hash_of, hash_of_id
@@ -38,6 +39,7 @@ class Store:
         self.kinds: dict[tuple[str, str], int] = {}
         self.errors: dict[str, int] = {}
         self.commits: dict[tuple[str, int], int] = {}
+        self._obeyed: dict[tuple[str, int], int] = {}
         self._next = 1
         (version,) = db.execute("pragma user_version").fetchone()
         if version == 0:
@@ -56,6 +58,10 @@ class Store:
         self.commits = {
             (queue, partition): position
             for queue, partition, position in db.execute("select * from commits")
+        }
+        self._obeyed = {
+            (queue, partition): position
+            for queue, partition, position in db.execute("select * from obeyed")
         }
         (last,) = db.execute("select max(n) from jobs").fetchone()
         self._next = (last or 0) + 1
@@ -81,6 +87,7 @@ class Store:
         with self._writing():
             rows = self._merge(batch)
             keep_letters(self._db, batch.letters)
+            self._keep_asked(batch)
             self._keep_places(batch)
         return rows
 
@@ -246,6 +253,14 @@ class Store:
             "insert into counts values (?, ?, ?) on conflict do update "
             "set number = number + excluded.number",
             [(*key, number) for key, number in changes.items() if number],
+        )
+
+    def _keep_asked(self, batch: Batch) -> None:
+        self._obeyed.update(batch.obeyed)
+        keep_asked(self._db, batch.asked, self._obeyed, batch.obeyed)
+        self._db.executemany(
+            "insert or replace into obeyed values (?, ?, ?)",
+            [(*of, position) for of, position in batch.obeyed.items()],
         )
 
     def _keep_places(self, batch: Batch) -> None:

@@ -10,10 +10,11 @@ from streams.jobs.identity import JobKey
 from streams.jobs.notes import Notes, Progress
 from streams.jobs.outcome import Failure
 from streams.jobs.states import State
-from streams.projection.batch import DEAD, LEDGER, QUEUE, RETRY, Batch, Identity, Reader
+from streams.projection.batch import COMMANDS, DEAD, LEDGER, QUEUE, RETRY, Batch, Identity, Reader
 from streams.projection.connecting import connect
 from streams.projection.row import COLUMNS, Row
 from streams.projection.store import Store
+from streams.wire.commands import Command, encode_command
 from streams.wire.envelope import Envelope, Record, encode
 from streams.wire.state import LedgerRecord, OpenEntry, encode_ledger, encode_open
 from streams.wire.topics import TopicNames
@@ -25,6 +26,7 @@ ROLES = {
     **{NAMES.queue(queue): (queue, QUEUE) for queue in QUEUES},
     **{NAMES.retry(queue): (queue, RETRY) for queue in QUEUES},
     **{NAMES.ledger(queue): (queue, LEDGER) for queue in QUEUES},
+    **{NAMES.commands(queue): (queue, COMMANDS) for queue in QUEUES},
 }
 NOW = 1_790_000_000_000
 
@@ -185,6 +187,35 @@ class Topics:
         return self.put(
             NAMES.retry(queue),
             b"#committed",
+            str(offset).encode(),
+            _epoch(epoch),
+            partition=partition,
+        )
+
+    def asked(
+        self,
+        what: str,
+        id: str,
+        *,
+        name: str = "mail",
+        key: str | None = None,
+        queue: str = "default",
+        partition: int = 0,
+        due: int = 0,
+        at: int = NOW,
+    ) -> Record:
+        """Somebody asks something of a job."""
+        job = JobKey(name=name, ordering_key=key, id=id)
+        k, value = encode_command(Command(kind=what, job=job, due=due))
+        return self.put(NAMES.commands(queue), k, value, partition=partition, at=at)
+
+    def obeyed(
+        self, offset: int, *, queue: str = "default", partition: int = 0, epoch: int = 1
+    ) -> Record:
+        """The owner of a partition says up to where it has obeyed its commands."""
+        return self.put(
+            NAMES.retry(queue),
+            b"#commands",
             str(offset).encode(),
             _epoch(epoch),
             partition=partition,
