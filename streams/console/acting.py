@@ -19,10 +19,9 @@ from streams.console.editing import edited
 from streams.console.problems import Problem
 from streams.console.story import is_over
 from streams.errors import StreamsError
-from streams.jobs.identity import JobKey, new_id
+from streams.jobs.identity import new_id
 from streams.jobs.meant import advice
-from streams.projection.listing import Kinds
-from streams.projection.row import Row
+from streams.projection.job import Job
 from streams.projection.states import DEAD, NAMES
 from streams.wire.actions import OperatorAction, encode_action
 from streams.wire.commands import Command, encode_command
@@ -70,24 +69,23 @@ async def _keep(console: Console, action: OperatorAction) -> None:
     )
 
 
-async def cancel(console: Console, row: Row, who: str, reason: str = "") -> None:
+async def cancel(console: Console, job: Job, who: str, reason: str = "") -> None:
     """Ask the job's worker to end it; durable when this returns.
 
     Raises:
         Problem: it is over, or dead.
     """
-    if is_over(row):
-        hint = ": replay or discard it" if row.state == DEAD else ""
-        raise Problem(409, f"job {row.id} is {NAMES[row.state]} already{hint}")
-    queue, job = await identity(console, row)
-    command = Command(kind="cancel", job=job, reason=reason or f"cancelled by {who}")
-    async with on_record(console, who, "jobs cancel", _named(queue, job), reason):
-        await _ask(console, row, queue, command)
+    if is_over(job):
+        hint = ": replay or discard it" if job.row.state == DEAD else ""
+        raise Problem(409, f"job {job.id} is {NAMES[job.row.state]} already{hint}")
+    command = Command(kind="cancel", job=job.key, reason=reason or f"cancelled by {who}")
+    async with on_record(console, who, "jobs cancel", _named(job), reason):
+        await ask(console, job, command)
 
 
 async def reschedule(
     console: Console,
-    row: Row,
+    job: Job,
     who: str,
     *,
     delay: str | None = None,
@@ -101,24 +99,23 @@ async def reschedule(
         Problem: it does not wait.
     """
     due = new_due(delay=delay, run_at=run_at, now=now_ms())
-    if NAMES[row.state] not in _MAY_BE_TIMED:
-        raise Problem(409, f"job {row.id} is {NAMES[row.state]}: it does not wait")
-    queue, job = await identity(console, row)
-    async with on_record(console, who, "jobs reschedule", _named(queue, job), reason):
-        await _ask(console, row, queue, Command(kind="reschedule", job=job, due=due))
+    if NAMES[job.row.state] not in _MAY_BE_TIMED:
+        raise Problem(409, f"job {job.id} is {NAMES[job.row.state]}: it does not wait")
+    async with on_record(console, who, "jobs reschedule", _named(job), reason):
+        await ask(console, job, Command(kind="reschedule", job=job.key, due=due))
     return due
 
 
-async def replay(console: Console, row: Row, who: str, reason: str = "") -> None:
+async def replay(console: Console, job: Job, who: str, reason: str = "") -> None:
     """Ask the worker of a dead job to run it again.
 
     Raises:
         Problem: it is not dead.
     """
-    await _resolve(console, row, who, "replay", reason)
+    await _resolve(console, job, who, "replay", reason)
 
 
-async def replay_edited(console: Console, row: Row, who: str, text: str, reason: str = "") -> None:
+async def replay_edited(console: Console, job: Job, who: str, text: str, reason: str = "") -> None:
     """Ask the worker of a dead job to run it again with another payload, as JSON.
 
     What still reads as masked stays what it was.
@@ -128,33 +125,35 @@ async def replay_edited(console: Console, row: Row, who: str, text: str, reason:
         PayloadTooLarge: it is over the limit.
         Problem: the job is not dead.
     """
-    payload = await edited(console, row, text)
-    await _resolve(console, row, who, "replay", reason, payload)
+    payload = await edited(console, job, text)
+    await _resolve(console, job, who, "replay", reason, payload)
 
 
-async def discard(console: Console, row: Row, who: str, reason: str) -> None:
+async def discard(console: Console, job: Job, who: str, reason: str) -> None:
     """End a dead job for good.
 
     Raises:
         Problem: it is not dead.
     """
-    await _resolve(console, row, who, "discard", reason or f"discarded by {who}")
+    await _resolve(console, job, who, "discard", reason or f"discarded by {who}")
 
 
 async def _resolve(
     console: Console,
-    row: Row,
+    job: Job,
     who: str,
     verb: str,
     reason: str,
     payload: bytes | None = None,
 ) -> None:
+    row = job.row
     if row.state != DEAD:
-        raise Problem(409, f"job {row.id} is {NAMES[row.state]}: only a dead one can be {verb}ed")
-    queue, job = await identity(console, row)
-    command = Command(kind=verb, job=job, generation=row.generation, reason=reason, payload=payload)
-    async with on_record(console, who, f"dlq {verb}", _named(queue, job), reason) as counts:
-        await _ask(console, row, queue, command)
+        raise Problem(409, f"job {job.id} is {NAMES[row.state]}: only a dead one can be {verb}ed")
+    command = Command(
+        kind=verb, job=job.key, generation=row.generation, reason=reason, payload=payload
+    )
+    async with on_record(console, who, f"dlq {verb}", _named(job), reason) as counts:
+        await ask(console, job, command)
         counts["asked"] = 1
 
 
@@ -205,18 +204,16 @@ def check_queue(console: Console, queue: str) -> None:
         raise Problem(404, f"there is no queue {queue!r}; {advice(queue, queues)}")
 
 
-async def identity(console: Console, row: Row) -> tuple[str, JobKey]:
-    """The queue of a row, and the job that it is of."""
-    kinds = await console.ask(Kinds.read)
-    queue, name = kinds.names[row.kind]
-    return queue, JobKey(name=name, ordering_key=row.key, id=row.id)
+async def ask(console: Console, job: Job, command: Command) -> None:
+    """Put a command where the job's worker takes it from.
 
-
-async def _ask(console: Console, row: Row, queue: str, command: Command) -> None:
+    Raises:
+        BrokerUnavailable: not acknowledged in time.
+    """
     key, value = encode_command(command)
-    topic = console.names.commands(queue)
+    topic = console.names.commands(job.queue)
     await console.client.delivery.append(
-        topic, key=key, value=value, partition=row.partition, job_id=row.id
+        topic, key=key, value=value, partition=job.row.partition, job_id=job.id
     )
 
 
@@ -226,8 +223,8 @@ async def _control(console: Console, key: bytes, value: bytes | None) -> None:
     )
 
 
-def _named(queue: str, job: JobKey) -> str:
-    return f"{job.id} --job {job.name} --queue {queue}"
+def _named(job: Job) -> str:
+    return f"{job.id} --job {job.name} --queue {job.queue}"
 
 
 def _of(queue: str, job: str) -> str:

@@ -8,15 +8,14 @@ from dataclasses import dataclass, replace
 from sqlite3 import Connection
 from typing import TYPE_CHECKING, Final
 
-from streams.console.acting import on_record
+from streams.console.acting import ask, on_record
 from streams.console.console import Console
-from streams.jobs.identity import JobKey
 from streams.projection.filter import Cursor, Filter
+from streams.projection.job import Job
 from streams.projection.kinds import Kinds
-from streams.projection.listing import Listing, Page
-from streams.projection.row import Row
+from streams.projection.listing import Listing
 from streams.projection.states import CODES, DEAD, FIRST_OVER
-from streams.wire.commands import Command, encode_command
+from streams.wire.commands import Command
 
 if TYPE_CHECKING:
     from streams.console.bulk import Bulk
@@ -51,21 +50,19 @@ class Cancellation:
 async def cancel_all(console: Console, bulk: Bulk, order: Cancellation) -> None:
     """Ask for each, and count; with `dry_run` count alone."""
     if order.dry_run:
-        async for rows, kinds in _pages(console, order):
-            bulk.matching += len(rows)
-            bulk.jobs += [_job(row, kinds) for row in rows[: _SAMPLE - len(bulk.jobs)]]
+        async for jobs in _pages(console, order):
+            bulk.matching += len(jobs)
+            bulk.jobs += [job.key for job in jobs[: _SAMPLE - len(bulk.jobs)]]
         return
     async with on_record(console, bulk.who, order.what, order.on, order.reason, id=bulk.id) as note:
-        async for rows, kinds in _pages(console, order):
-            bulk.matching += len(rows)
-            await asyncio.gather(*(_ask(console, row, kinds, order, bulk.who) for row in rows))
-            bulk.result.resolved += len(rows)
+        async for jobs in _pages(console, order):
+            bulk.matching += len(jobs)
+            await asyncio.gather(*(_ask(console, job, order, bulk.who) for job in jobs))
+            bulk.result.resolved += len(jobs)
             note |= {"matching": bulk.matching, "cancelled": bulk.result.resolved}
 
 
-async def _pages(
-    console: Console, order: Cancellation
-) -> AsyncIterator[tuple[Sequence[Row], Kinds]]:
+async def _pages(console: Console, order: Cancellation) -> AsyncIterator[Sequence[Job]]:
     """The latest first, so that what changes meanwhile is in front of what is looked at."""
     wanted = order.open
     if not wanted.states:
@@ -74,27 +71,17 @@ async def _pages(
     while True:
         behind = cursor
 
-        def read(db: Connection, behind: Cursor | None = behind) -> tuple[Page, Kinds]:
+        def read(db: Connection, behind: Cursor | None = behind) -> tuple[list[Job], Cursor | None]:
             page = Listing(db).page(wanted, limit=_AT_ONCE, cursor=behind)
-            return page, Kinds.read(db)
+            kinds = Kinds.read(db)
+            return [Job.of(row, kinds) for row in page.rows], page.cursor
 
-        page, kinds = await console.ask(read)
-        yield page.rows, kinds
-        cursor = page.cursor
+        jobs, cursor = await console.ask(read)
+        yield jobs
         if cursor is None:
             return
 
 
-async def _ask(console: Console, row: Row, kinds: Kinds, order: Cancellation, who: str) -> None:
-    queue, _ = kinds.names[row.kind]
-    command = Command(
-        kind="cancel", job=_job(row, kinds), reason=order.reason or f"cancelled by {who}"
-    )
-    key, value = encode_command(command)
-    await console.client.delivery.append(
-        console.names.commands(queue), key=key, value=value, partition=row.partition, job_id=row.id
-    )
-
-
-def _job(row: Row, kinds: Kinds) -> JobKey:
-    return JobKey(name=kinds.names[row.kind][1], ordering_key=row.key, id=row.id)
+async def _ask(console: Console, job: Job, order: Cancellation, who: str) -> None:
+    reason = order.reason or f"cancelled by {who}"
+    await ask(console, job, Command(kind="cancel", job=job.key, reason=reason))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
+from streams.projection.job import Job
+from streams.projection.kinds import Kinds
 from streams.projection.row import Row
 
 WAITING_MAX: Final = 256
@@ -14,66 +16,59 @@ WAITING_MAX: Final = 256
 
 
 class Listener:
-    """One that waits for changes: `get` gives the next; None: it was too slow, and is dropped."""
+    """One that waits for changes of a job.
 
-    def __init__(self, wants: Callable[[Row], bool]) -> None:
-        self.wants = wants
+    `get` gives the next; None: it was too slow, and is dropped.
+    """
+
+    def __init__(self, of: Job) -> None:
+        self._identity = of.identity
         self.is_dropped = False
-        self._rows: asyncio.Queue[Row | None] = asyncio.Queue()
+        self._jobs: asyncio.Queue[Job | None] = asyncio.Queue()
 
-    def put(self, row: Row) -> None:
-        """A change that it may want."""
-        if self.is_dropped or not self.wants(row):
+    def put(self, job: Job) -> None:
+        """A change that may be of its job."""
+        if self.is_dropped or job.identity != self._identity:
             return
-        if self._rows.qsize() >= WAITING_MAX:
+        if self._jobs.qsize() >= WAITING_MAX:
             self.is_dropped = True
-            while not self._rows.empty():
-                self._rows.get_nowait()
-            self._rows.put_nowait(None)
+            while not self._jobs.empty():
+                self._jobs.get_nowait()
+            self._jobs.put_nowait(None)
         else:
-            self._rows.put_nowait(row)
+            self._jobs.put_nowait(job)
 
-    async def get(self) -> Row | None:
+    async def get(self) -> Job | None:
         """The next change."""
-        return await self._rows.get()
+        return await self._jobs.get()
 
 
 class Changes:
     """Passes each change on to all that want it."""
 
     def __init__(self) -> None:
-        self._of_id: dict[int, set[Listener]] = {}
-        self._of_all: set[Listener] = set()
+        self._of_id: dict[int, set[Listener]] = {}  # by the hash of an id
 
-    def publish(self, rows: Sequence[Row]) -> None:
-        """Pass on what has changed."""
-        if not self._of_id and not self._of_all:
+    def publish(self, rows: Sequence[Row], kinds: Kinds) -> None:
+        """Pass on what has changed; `kinds` are of the file that the rows are in."""
+        if not self._of_id:
             return
         for row in rows:
-            for listener in self._of_id.get(row.hash, ()):
-                listener.put(row)
-            for listener in self._of_all:
-                listener.put(row)
+            if listeners := self._of_id.get(row.hash):
+                job = Job.of(row, kinds)
+                for listener in listeners:
+                    listener.put(job)
 
     @contextmanager
-    def of_job(self, row: Row) -> Iterator[Listener]:
+    def of_job(self, job: Job) -> Iterator[Listener]:
         """Hear of one job."""
-        listener = Listener(lambda other: other.n == row.n)
-        self._of_id.setdefault(row.hash, set()).add(listener)
+        listener = Listener(job)
+        hash = job.row.hash
+        self._of_id.setdefault(hash, set()).add(listener)
         try:
             yield listener
         finally:
-            listeners = self._of_id[row.hash]
+            listeners = self._of_id[hash]
             listeners.discard(listener)
             if not listeners:
-                del self._of_id[row.hash]
-
-    @contextmanager
-    def of_all(self, wants: Callable[[Row], bool] = lambda row: True) -> Iterator[Listener]:
-        """Hear of all that are wanted."""
-        listener = Listener(wants)
-        self._of_all.add(listener)
-        try:
-            yield listener
-        finally:
-            self._of_all.discard(listener)
+                del self._of_id[hash]

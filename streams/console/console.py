@@ -19,9 +19,8 @@ from streams.console.secret import read_secret
 from streams.jobs.registry import Registry
 from streams.projection.feed import Feed
 from streams.projection.file import claim
-from streams.projection.listing import Listing
+from streams.projection.job import Job, jobs_with_id
 from streams.projection.retention import Retention
-from streams.projection.row import Row
 from streams.projection.store import connect
 from streams.schedules.caller import Caller
 from streams.settings import Settings
@@ -139,27 +138,23 @@ class Console:
             loop.call_later(_ONCE_S, self._asked.pop, key, None)
         return await asyncio.shield(asking)
 
-    async def find(self, id: str, name: str | None = None) -> Sequence[Row]:
+    async def find(self, id: str, name: str | None = None) -> Sequence[Job]:
         """All jobs with this id; what was accepted before this call is among them.
 
         Raises:
             Problem: it can't be said whether there is one, as not all was read yet.
         """
 
-        def look(db: Connection) -> list[tuple[Row, str]]:
-            kinds = dict(db.execute("select kind, name from kinds"))
-            return [(row, kinds[row.kind]) for row in Listing(db).with_id(id)]
+        def look(db: Connection) -> list[Job]:
+            return [job for job in jobs_with_id(db, id) if name is None or job.name == name]
 
-        def fitting(found: list[tuple[Row, str]]) -> list[Row]:
-            return [row for row, its in found if name is None or its == name]
-
-        found = fitting(await self.ask(look))
+        found = await self.ask(look)
         if not found:
             if not await self.feed.reach_end(_CATCH_UP_S):
                 raise unavailable(
                     "not all jobs were read yet, so that it can't be said whether this one is there"
                 )
-            found = fitting(await self.ask(look))
+            found = await self.ask(look)
         return found
 
 

@@ -11,21 +11,21 @@ from streams.client_request import bounded, read_json
 from streams.console.console import Console
 from streams.console.story import tell
 from streams.errors import PayloadInvalid
-from streams.projection.row import Row
+from streams.projection.job import Job
 from streams.sensitive import MASK
 from streams.wire.topics import MAX_PAYLOAD_BYTES
 
 _NOTHING: Final = object()
 
 
-async def edited(console: Console, row: Row, text: str) -> bytes:
+async def edited(console: Console, job: Job, text: str) -> bytes:
     """The payload that `text` is, with what is masked in it as it was; as it travels.
 
     Raises:
         PayloadInvalid: it is no JSON, does not fit its contract, or has another key.
         PayloadTooLarge: it is over the limit.
     """
-    told = await tell(console, row)
+    told = await tell(console, job)
     entry = told.found.story.entry
     name = told.found.job.name
     if entry is None:
@@ -43,9 +43,9 @@ async def edited(console: Console, row: Row, text: str) -> bytes:
     if definition is not None:
         key = definition.ordering_key(read_json(definition.payload_type, payload))
         scoped = None if key is None else f"{definition.key_scope}:{key}"
-        if scoped != row.key:
+        if scoped != job.row.key:
             raise PayloadInvalid(
-                f"its key would be {scoped!r} instead of {row.key!r}, which is another order: "
+                f"its key would be {scoped!r} instead of {job.row.key!r}, which is another order: "
                 "enqueue it as another job, and discard this one",
                 field="",
             )

@@ -10,6 +10,7 @@ from streams.console.console import Console
 from streams.console.groups import deaths
 from streams.console.problems import Problem
 from streams.projection.filter import Cursor, Filter
+from streams.projection.job import Job
 from streams.projection.listing import Kinds, Listing
 from streams.projection.numbers import counts
 from streams.projection.states import DEAD
@@ -34,7 +35,7 @@ async def listed(
         page = Listing(db).page(wanted, limit=limit, cursor=behind)
         kinds = Kinds.read(db)
         return {
-            "data": [views.job(row, kinds) for row in page.rows],
+            "data": [views.job(Job.of(row, kinds)) for row in page.rows],
             "cursor": None if page.cursor is None else page.cursor.text(),
             "partial": page.is_partial,
         }

@@ -14,9 +14,10 @@ from streams.console import views
 from streams.console.console import Console
 from streams.console.problems import Problem
 from streams.errors import UndecodableRecord
-from streams.jobs.identity import JobKey
 from streams.projection.filter import Filter
-from streams.projection.listing import Kinds, Listing
+from streams.projection.job import Job, jobs_with_id
+from streams.projection.kinds import Kinds
+from streams.projection.listing import Listing
 from streams.projection.row import LEDGER, NOWHERE, RETRY, Row
 from streams.projection.states import COMPLETED, DEAD, FIRST_OVER
 from streams.redaction import redacted
@@ -36,95 +37,96 @@ SHOWN_MAX: Final = 256 * 1024
 class Told:
     """A job as the projection and its records tell it."""
 
-    row: Row
-    kinds: Kinds
+    job: Job
     found: Found
-    children: tuple[Row, ...] = ()
+    children: tuple[Job, ...] = ()
     has_more_children: bool = False
 
     @property
     def is_over(self) -> bool:
         """Whether nothing more is to come: dead ones are over until somebody replays them."""
-        return is_over(self.row)
+        return is_over(self.job)
+
+    @property
+    def row(self) -> Row:
+        """Its row."""
+        return self.job.row
 
 
-def is_over(row: Row) -> bool:
+def is_over(job: Job) -> bool:
     """Whether a job waits for nothing any more but for people."""
-    return row.state >= FIRST_OVER or row.state == DEAD
+    return job.row.state >= FIRST_OVER or job.row.state == DEAD
 
 
-async def one(console: Console, id: str, name: str | None = None) -> Row:
-    """The row of the one job with this id.
+async def one(console: Console, id: str, name: str | None = None) -> Job:
+    """The one job with this id.
 
     Raises:
         Problem: there is none, or more than one.
     """
-    rows = await console.find(id, name)
-    if not rows:
+    jobs = await console.find(id, name)
+    if not jobs:
         named = "" if name is None else f" named {name}"
         raise Problem(404, f"there is no job {id}{named}")
-    if len(rows) > 1:
-        kinds = await console.ask(Kinds.read)
-        candidates = [views.job(row, kinds) for row in rows]
+    if len(jobs) > 1:
+        candidates = [views.job(job) for job in jobs]
         hint = "add ?name=" if name is None else "they are in several queues, or of several keys"
-        raise Problem(409, f"{len(rows)} jobs have the id {id}: {hint}", candidates=candidates)
-    return rows[0]
+        raise Problem(409, f"{len(jobs)} jobs have the id {id}: {hint}", candidates=candidates)
+    return jobs[0]
 
 
-async def tell(console: Console, row: Row) -> Told:
+async def tell(console: Console, job: Job) -> Told:
     """All that there is about one job.
 
     Raises:
         BrokerUnavailable: Kafka did not answer in time.
     """
     for _ in range(_TRIES):
-        kinds = await console.ask(Kinds.read)
-        story = await _story(console, row, kinds)
-        latest = await again(console, row)
-        if story is not None or latest is None or latest.seen_offset == row.seen_offset:
+        story = await _story(console, job)
+        latest = await again(console, job)
+        if story is not None or latest is None or latest.row.seen_offset == job.row.seen_offset:
             break
-        row = latest  # what it was is compacted away: it went on
-    queue, name = kinds.names[row.kind]
+        job = latest  # what it was is compacted away: it went on
     found = Found(
-        queue=queue,
-        job=JobKey(name=name, ordering_key=row.key, id=row.id),
-        partition=row.partition,
-        sent=await _sent(console, row, queue),
+        queue=job.queue,
+        job=job.key,
+        partition=job.row.partition,
+        sent=await _sent(console, job),
         story=story or Story(),
     )
-    children, kinds = await console.ask(lambda db: _children(db, row.id))
+    children = await console.ask(lambda db: _children(db, job.id))
     return Told(
-        row=row,
-        kinds=kinds,
+        job=job,
         found=found,
         children=tuple(children[:_CHILDREN]),
         has_more_children=len(children) > _CHILDREN,
     )
 
 
-def _children(db: Connection, id: str) -> tuple[list[Row], Kinds]:
-    """The latest children, with kinds that they are among."""
+def _children(db: Connection, id: str) -> list[Job]:
+    """The latest children."""
     rows = Listing(db).page(Filter(parent=id), limit=_CHILDREN + 1).rows
-    return rows, Kinds.read(db)
+    kinds = Kinds.read(db)
+    return [Job.of(row, kinds) for row in rows]
 
 
-async def again(console: Console, row: Row) -> Row | None:
-    """The row as it is now; None if it is forgotten."""
-    rows = await console.ask(lambda db: Listing(db).with_id(row.id))
-    return next((each for each in rows if each.n == row.n), None)
+async def again(console: Console, job: Job) -> Job | None:
+    """The job as it is now; None if it is forgotten."""
+    jobs = await console.ask(lambda db: jobs_with_id(db, job.id))
+    return next((each for each in jobs if each.identity == job.identity), None)
 
 
-async def _story(console: Console, row: Row, kinds: Kinds) -> Story | None:
+async def _story(console: Console, job: Job) -> Story | None:
     """Its latest record of state; None if it is not there any more."""
+    row, names = job.row, console.names
     if row.seen_in == NOWHERE:
         return Story()
-    queue, name = kinds.names[row.kind]
-    topic = console.names.retry(queue) if row.seen_in == RETRY else console.names.ledger(queue)
+    topic = names.retry(job.queue) if row.seen_in == RETRY else names.ledger(job.queue)
     record = await console.records.get(topic, row.partition, row.seen_offset)
     if record is None or record.value is None:
         return None
     key = record.key or b""
-    if key != JobKey(name=name, ordering_key=row.key, id=row.id).encode():
+    if key != job.key.encode():
         return None  # another job's: its place is not what it was
     try:
         if row.seen_in == LEDGER:
@@ -134,11 +136,14 @@ async def _story(console: Console, row: Row, kinds: Kinds) -> Story | None:
         return Story()
 
 
-async def _sent(console: Console, row: Row, queue: str) -> Envelope | None:
+async def _sent(console: Console, job: Job) -> Envelope | None:
     """As it was enqueued, if its queue still has it."""
+    row = job.row
     if row.sent_offset < 0:
         return None
-    record = await console.records.get(console.names.queue(queue), row.partition, row.sent_offset)
+    record = await console.records.get(
+        console.names.queue(job.queue), row.partition, row.sent_offset
+    )
     try:
         sent = None if record is None else decode(record)
     except UndecodableRecord:
@@ -155,7 +160,7 @@ def contract_of(console: Console, name: str) -> type[BaseModel] | None:
 def shown(told: Told, contract: type[BaseModel] | None) -> dict[str, Any]:
     """The whole of it as JSON values, without what is sensitive."""
     row, story = told.row, told.found.story
-    data = views.job(row, told.kinds)
+    data = views.job(told.job)
     latest: OpenEntry | LedgerRecord | None = story.entry or story.ledger
     raw = _payload(told)
     payload = None if raw is None else views.parsed(raw)
@@ -196,7 +201,7 @@ def shown(told: Told, contract: type[BaseModel] | None) -> dict[str, Any]:
             "message": redacted(latest.failure.message, secrets),
             "trace": redacted(latest.failure.trace, secrets),
         }
-    data["children"] = [views.job(child, told.kinds) for child in told.children]
+    data["children"] = [views.job(child) for child in told.children]
     data["hasMoreChildren"] = told.has_more_children
     return data
 

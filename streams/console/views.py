@@ -10,7 +10,8 @@ from typing import Any
 from pydantic_core import from_json
 
 from streams.projection.hashes import bare
-from streams.projection.listing import Kinds
+from streams.projection.job import Job
+from streams.projection.kinds import Kinds
 from streams.projection.numbers import Count
 from streams.projection.row import Row
 from streams.projection.states import GROUPS, NAMES
@@ -45,13 +46,13 @@ def _finite(value: Any) -> Any:
     return value
 
 
-def job(row: Row, kinds: Kinds) -> dict[str, Any]:
+def job(job: Job) -> dict[str, Any]:
     """One job of a listing."""
-    queue, name = kinds.names[row.kind]
+    row = job.row
     shown: dict[str, Any] = {
         "id": row.id,
-        "name": name,
-        "queue": queue,
+        "name": job.name,
+        "queue": job.queue,
         "key": row.key,
         "state": NAMES[row.state],
         "since": time(row.at),
@@ -62,7 +63,7 @@ def job(row: Row, kinds: Kinds) -> dict[str, Any]:
     if row.due is not None:
         shown["due"] = time(row.due)
     if row.error is not None:
-        shown["error"] = kinds.errors.get(row.error)
+        shown["error"] = job.error
     if row.message is not None:
         shown["message"] = row.message
     if row.done is not None:

@@ -10,36 +10,37 @@ from typing import Final
 from streams.console.changes import Listener
 from streams.console.console import Console
 from streams.console.story import again, is_over
-from streams.projection.row import Row
+from streams.projection.job import Job
 
 _LOOK_AGAIN_S: Final = 10.0  # what is over without a record is noted, and nobody is told
 
 
-def version(row: Row) -> str:
+def version(job: Job) -> str:
     """What differs between any two states of a job, and is the same on every console."""
+    row = job.row
     parts = (row.generation, row.run, row.state, row.seen_in, row.seen_offset, row.sent_offset)
     return "-".join(map(str, parts))
 
 
-async def until_over(console: Console, row: Row, wait_s: float) -> Row:
-    """The row once its job is over, or as it is after so many seconds."""
+async def until_over(console: Console, job: Job, wait_s: float) -> Job:
+    """The job once it is over, or as it is after so many seconds."""
     with suppress(TimeoutError):
-        async with asyncio.timeout(wait_s), aclosing(changes(console, row)) as changed:
+        async with asyncio.timeout(wait_s), aclosing(changes(console, job)) as changed:
             async for each in changed:
-                row = each
-    return row
+                job = each
+    return job
 
 
-async def changes(console: Console, row: Row) -> AsyncGenerator[Row, None]:
-    """The row as it is now, then as it is after each change, up to the last one.
+async def changes(console: Console, job: Job) -> AsyncGenerator[Job, None]:
+    """The job as it is now, then as it is after each change, up to the last one.
 
     Whoever reads slowly is given what is the latest by then. Ends too if the console is to end.
     """
     told = ""
     while not console.ending.is_set():
-        with console.changes.of_job(row) as listener:
+        with console.changes.of_job(job) as listener:
             # Read once it listens, so that nothing falls between the two.
-            latest = await again(console, row)
+            latest = await again(console, job)
             while latest is not None:
                 if version(latest) != told:
                     told = version(latest)
@@ -47,11 +48,11 @@ async def changes(console: Console, row: Row) -> AsyncGenerator[Row, None]:
                 if is_over(latest):
                     return
                 latest = await _next(console, listener)
-            if await again(console, row) is None:
+            if await again(console, job) is None:
                 return
 
 
-async def _next(console: Console, listener: Listener) -> Row | None:
+async def _next(console: Console, listener: Listener) -> Job | None:
     """The next change; None: look again, as there was none for a while, or too many."""
     hearing = asyncio.ensure_future(listener.get())
     ending = asyncio.ensure_future(console.ending.wait())

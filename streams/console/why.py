@@ -13,6 +13,8 @@ from streams.console.story import Told, contract_of, secrets_of, tell
 from streams.errors import UndecodableRecord
 from streams.jobs.identity import JobKey
 from streams.projection.filter import Filter
+from streams.projection.job import Job
+from streams.projection.kinds import Kinds
 from streams.projection.listing import Listing
 from streams.projection.row import RETRY, Row
 from streams.projection.states import CODES, NAMES
@@ -39,9 +41,9 @@ async def answer_for(console: Console, told: Told) -> tuple[Answer, Evidence]:
     return replace(answer, text=redacted(answer.text, secrets)), evidence
 
 
-async def why(console: Console, row: Row) -> dict[str, Any]:
+async def why(console: Console, job: Job) -> dict[str, Any]:
     """The same as JSON values."""
-    told = await tell(console, row)
+    told = await tell(console, job)
     answer, evidence = await answer_for(console, told)
     return _shown(told, evidence, answer)
 
@@ -83,17 +85,19 @@ async def _blockers(console: Console, told: Told) -> Sequence[OpenEntry]:
     if key is None:
         return []
 
-    def read(db: Connection) -> list[Row]:
+    def read(db: Connection) -> list[Job]:
         listing = Listing(db)
-        rows = []
+        rows: list[Row] = []
         for states in (_STARTED, _PARKED):  # what has started is before what waits
             wanted = Filter(states=states, queue=queue, key=key)
             rows += listing.page(wanted, limit=_BLOCKERS, newest_first=False).rows
-        return rows
+        kinds = Kinds.read(db)
+        return [Job.of(row, kinds) for row in rows[:_BLOCKERS]]
 
     entries = []
-    for row in (await console.ask(read))[:_BLOCKERS]:
-        if row.n == told.row.n or row.key != key or row.seen_in != RETRY:
+    for job in await console.ask(read):
+        row = job.row
+        if job.identity == told.job.identity or row.key != key or row.seen_in != RETRY:
             continue
         topic = console.names.retry(queue)
         record = await console.records.get(topic, row.partition, row.seen_offset)

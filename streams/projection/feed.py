@@ -21,6 +21,7 @@ from streams.projection.board import Board
 from streams.projection.file import now_ms
 from streams.projection.kafka import ANSWER_S, POLL_MS, begins_of, ends_of, look, make_consumer
 from streams.projection.keeping import Keeper
+from streams.projection.kinds import Kinds
 from streams.projection.own_file import Outdated, OwnFile
 from streams.projection.progress import Partition, Progress
 from streams.projection.retention import Floors, Retention
@@ -58,7 +59,7 @@ class Feed:
         path: Path,
         *,
         retention: Retention | None = None,
-        on_rows: Callable[[Sequence[Row]], None] | None = None,
+        on_rows: Callable[[Sequence[Row], Kinds], None] | None = None,
         kafka: Mapping[str, Any] | None = None,
     ) -> None:
         self.names = names
@@ -71,7 +72,7 @@ class Feed:
         self.opened = asyncio.Event()  # there is a file to read from
         self.records = 0  # that were read since the start
         self._bootstrap = bootstrap
-        self._on_rows = on_rows or (lambda rows: None)
+        self._on_rows = on_rows or (lambda rows, kinds: None)
         self._kafka = kafka or {}
         self._writer = ThreadPoolExecutor(1, "projection")
         self._store: Store | None = None
@@ -287,7 +288,7 @@ class Feed:
         rows = await self._in_writer(self._store.apply, batch)
         for of, (position, _) in batch.places.items():
             self._progress.moved(of, position)
-        self._on_rows(rows)
+        self._publish(self._store, rows)
         await self._tell_moved()
 
     async def _tell_moved(self) -> None:
@@ -310,8 +311,13 @@ class Feed:
         await self._tell_moved()
         kept = await self._in_writer(self._keeper.keep, store, progress, commits, ends, now)
         self.floors = kept.floors
-        self._on_rows(kept.rows)
+        self._publish(store, kept.rows)
         return kept.is_done
+
+    def _publish(self, store: Store, rows: Sequence[Row]) -> None:
+        """Pass on what has changed; nothing is written meanwhile."""
+        if rows:
+            self._on_rows(rows, Kinds.of_writer(store.kinds, store.errors))
 
     async def _look_again(self) -> None:
         """End this connection if a topic is there that was missing."""

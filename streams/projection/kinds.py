@@ -17,6 +17,14 @@ class Kinds:
     errors: Mapping[int, str]
 
     @classmethod
+    def of_writer(cls, kinds: Mapping[tuple[str, str], int], errors: Mapping[str, int]) -> Kinds:
+        """As whoever writes the file has them, the other way around."""
+        return cls(
+            {number: kind for kind, number in kinds.items()},
+            {number: type_ for type_, number in errors.items()},
+        )
+
+    @classmethod
     def read(cls, db: sqlite3.Connection) -> Kinds:
         """As they are now; there are few."""
         return cls(

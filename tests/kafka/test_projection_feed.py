@@ -155,7 +155,7 @@ async def test_it_is_built_follows_and_goes_on_where_it_was(
     await writer.entry("1", State.RETRYING)
     changed: list[str] = []
     async with projecting(
-        kafka, prefix, path, on_rows=lambda rows: changed.extend(row.id for row in rows)
+        kafka, prefix, path, on_rows=lambda rows, _: changed.extend(row.id for row in rows)
     ) as feed:
         # when a projection is made, then it has all of them
         await until(lambda: feed.is_built)
@@ -198,7 +198,7 @@ async def test_a_job_without_a_record_is_over_when_its_queue_has_passed_it(
 ) -> None:
     changed: list[str] = []
 
-    def note(rows: Any) -> None:
+    def note(rows: Any, _: Any) -> None:
         changed.extend(f"{row.id} {NAMES[row.state]}" for row in rows)
 
     async with projecting(kafka, prefix, path, on_rows=note):
@@ -409,7 +409,7 @@ async def test_a_mistake_of_its_own_is_told_whole_and_does_not_end_it(
 ) -> None:
     mistakes = [ZeroDivisionError("odd")]
 
-    def on_rows(rows: Any) -> None:
+    def on_rows(rows: Any, _: Any) -> None:
         if mistakes:
             raise mistakes.pop()
 

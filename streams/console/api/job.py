@@ -20,8 +20,7 @@ from streams.console.streaming import EventStream
 from streams.console.waiting import changes, until_over, version
 from streams.console.why import why as ask_why
 from streams.errors import BrokerUnavailable
-from streams.projection.listing import Kinds
-from streams.projection.row import Row
+from streams.projection.job import Job
 from streams.wire.times import show_time
 
 router = APIRouter(prefix="/jobs/{id}", tags=["jobs"], route_class=Route)
@@ -44,15 +43,15 @@ async def get_job(
     Straight after a 202 it is there, whichever console is asked.
     """
     wait_s = read_wait(wait)
-    row = await story.one(console, id, name)
-    if wait_s and not story.is_over(row):
-        row = await until_over(console, row, wait_s)
-    return {"data": await whole(console, row)}
+    job = await story.one(console, id, name)
+    if wait_s and not story.is_over(job):
+        job = await until_over(console, job, wait_s)
+    return {"data": await whole(console, job)}
 
 
-async def whole(console: Console, row: Row) -> dict[str, Any]:
+async def whole(console: Console, job: Job) -> dict[str, Any]:
     """A job as answers show it."""
-    told = await story.tell(console, row)
+    told = await story.tell(console, job)
     return story.shown(told, story.contract_of(console, told.found.job.name))
 
 
@@ -81,20 +80,20 @@ async def job_events(
 
     With `Last-Event-ID` it goes on behind that state, on any console.
     """
-    row = await story.one(console, id, name)
-    if story.is_over(row) and version(row) == last_event_id:
+    job = await story.one(console, id, name)
+    if story.is_over(job) and version(job) == last_event_id:
         return Response(status_code=204)  # by which readers know not to come again
     if console.readers >= _MOST_READERS:
         raise BrokerUnavailable("too many follow jobs on this console; ask again later")
-    return EventStream(_events(console, row, last_event_id))
+    return EventStream(_events(console, job, last_event_id))
 
 
 async def _events(
-    console: Console, row: Row, last_event_id: str | None
+    console: Console, job: Job, last_event_id: str | None
 ) -> AsyncIterator[dict[str, Any]]:
     console.readers += 1
     try:
-        async with aclosing(changes(console, row)) as changed:
+        async with aclosing(changes(console, job)) as changed:
             async for each in changed:
                 if version(each) == last_event_id:
                     continue
@@ -108,13 +107,13 @@ async def _events(
         console.readers -= 1
 
 
-async def _data(console: Console, row: Row, is_end: bool) -> dict[str, Any]:
+async def _data(console: Console, job: Job, is_end: bool) -> dict[str, Any]:
     if is_end:
         try:
-            return await console.once((row.n, version(row)), lambda: whole(console, row))
+            return await console.once((job.identity, version(job)), lambda: whole(console, job))
         except BrokerUnavailable:
             pass  # how it ended is known nevertheless
-    return views.job(row, await console.ask(Kinds.read))
+    return views.job(job)
 
 
 @router.get("/why", response_model=None, responses=forms.ok(forms.Why, 404, 409))
@@ -130,9 +129,9 @@ async def cancel(
     console: Served, who: Who, id: Name, name: JobName = None, body: Reasoned | None = None
 ) -> dict[str, Any]:
     """Ask its worker to end it; one that runs is interrupted, and may finish first."""
-    row = await story.one(console, id, name)
-    await acting.cancel(console, row, who, "" if body is None else body.reason)
-    return {"jobId": row.id, "asked": "cancel"}
+    job = await story.one(console, id, name)
+    await acting.cancel(console, job, who, "" if body is None else body.reason)
+    return {"jobId": job.id, "asked": "cancel"}
 
 
 @router.post(
@@ -142,9 +141,9 @@ async def replay(
     console: Served, who: Who, id: Name, name: JobName = None, body: Reasoned | None = None
 ) -> dict[str, Any]:
     """Run a dead job again."""
-    row = await story.one(console, id, name)
-    await acting.replay(console, row, who, "" if body is None else body.reason)
-    return {"jobId": row.id, "asked": "replay"}
+    job = await story.one(console, id, name)
+    await acting.replay(console, job, who, "" if body is None else body.reason)
+    return {"jobId": job.id, "asked": "replay"}
 
 
 @router.post(
@@ -154,9 +153,9 @@ async def discard(
     console: Served, who: Who, id: Name, name: JobName = None, body: Reasoned | None = None
 ) -> dict[str, Any]:
     """End a dead job for good; the reason is kept with it."""
-    row = await story.one(console, id, name)
-    await acting.discard(console, row, who, "" if body is None else body.reason)
-    return {"jobId": row.id, "asked": "discard"}
+    job = await story.one(console, id, name)
+    await acting.discard(console, job, who, "" if body is None else body.reason)
+    return {"jobId": job.id, "asked": "discard"}
 
 
 @router.post(
@@ -166,8 +165,8 @@ async def reschedule(
     console: Served, who: Who, id: Name, body: Rescheduled, name: JobName = None
 ) -> dict[str, Any]:
     """Start a job that waits at another time."""
-    row = await story.one(console, id, name)
+    job = await story.one(console, id, name)
     due = await acting.reschedule(
-        console, row, who, delay=body.delay, run_at=body.run_at, reason=body.reason
+        console, job, who, delay=body.delay, run_at=body.run_at, reason=body.reason
     )
-    return {"jobId": row.id, "asked": "reschedule", "due": show_time(due)}
+    return {"jobId": job.id, "asked": "reschedule", "due": show_time(due)}

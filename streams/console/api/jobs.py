@@ -12,6 +12,7 @@ from streams.console.api import forms
 from streams.console.api.body import Route
 from streams.console.api.shared import PAGE, Filtered, Limit, Served, read_moment
 from streams.projection.filter import Cursor, Filter, read_states
+from streams.projection.job import Job
 from streams.projection.listing import Kinds, Listing, Page
 
 router = APIRouter(prefix="/jobs", tags=["jobs"], route_class=Route)
@@ -62,7 +63,7 @@ async def list_jobs(
 
     page, kinds = await console.ask(read)
     return {
-        "data": [views.job(row, kinds) for row in page.rows],
+        "data": [views.job(Job.of(row, kinds)) for row in page.rows],
         "cursor": None if page.cursor is None else page.cursor.text(),
         "partial": page.is_partial,
     }

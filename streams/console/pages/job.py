@@ -15,8 +15,7 @@ from streams.console.pages.render import job_link, page
 from streams.console.paths import job_path, name_in
 from streams.console.story import Told, contract_of, shown, tell
 from streams.console.why import answer_for
-from streams.projection.listing import Kinds
-from streams.projection.row import Row
+from streams.projection.job import Job
 from streams.projection.states import FIRST_OVER, NAMES
 from streams.wire.times import parse_time
 
@@ -37,28 +36,24 @@ async def job(
 ) -> HTMLResponse:
     """The page, or (`part`) what changes of it."""
     id, name, queue = name_in(id), name_in(name), name_in(queue)
-    row = await find(console, queue, name, id, key)
-    if row is None:
+    found = await find(console, queue, name, id, key)
+    if found is None:
         template = "job_missing_part.html" if part else "job_missing.html"
         return page(request, template, status=404, id=id, name=name, queue=queue)
-    values = await _told(request, console, row)
+    values = await _told(request, console, found)
     return page(request, "job_part.html" if part else "job.html", **values)
 
 
-async def find(console: Console, queue: str, name: str, id: str, key: str | None) -> Row | None:
+async def find(console: Console, queue: str, name: str, id: str, key: str | None) -> Job | None:
     """The one job that an address names; None if it is not there."""
-    rows = await console.find(id, name)
-    kinds = await console.ask(Kinds.read)
-    fitting = [
-        row for row in rows if kinds.names[row.kind][0] == queue and (key is None or row.key == key)
-    ]
+    jobs = await console.find(id, name)
+    fitting = [job for job in jobs if job.queue == queue and (key is None or job.row.key == key)]
     return fitting[0] if fitting else None
 
 
-async def _told(request: Request, console: Console, row: Row) -> dict[str, Any]:
-    told = await tell(console, row)
-    row = told.row
-    queue, name = told.kinds.names[row.kind]
+async def _told(request: Request, console: Console, found: Job) -> dict[str, Any]:
+    told = await tell(console, found)
+    row, queue, name = told.row, told.job.queue, told.job.name
     contract = contract_of(console, name)
     job = shown(told, contract)
     for attempt in job["history"]:

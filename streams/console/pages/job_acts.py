@@ -34,15 +34,15 @@ async def edit(
 ) -> HTMLResponse:
     """A dead job's payload, to be changed before it is run again."""
     queue, name, id = name_in(queue), name_in(name), name_in(id)
-    row = await find(console, queue, name, id, key)
-    if row is None:
+    job = await find(console, queue, name, id, key)
+    if job is None:
         raise Problem(404, f"there is no job {id} named {name} in {queue}")
-    told = await tell(console, row)
+    told = await tell(console, job)
     payload = shown(told, contract_of(console, name)).get("payload")
     if payload is None or payload == MASK:
         raise Problem(409, "its payload is too large, or no JSON: it can't be edited here")
     text = json.dumps(payload, indent=2, ensure_ascii=False)
-    return _form(request, queue, name, id, row.key, text, None)
+    return _form(request, queue, name, id, job.row.key, text, None)
 
 
 @router.post("/ui/jobs/{queue}/{name}/{id}/edit", response_model=None)
@@ -60,14 +60,14 @@ async def send_edited(
 ) -> Response:
     """Run it again with another payload; one that does not fit is shown with what is wrong."""
     queue, name, id = name_in(queue), name_in(name), name_in(id)
-    row = await find(console, queue, name, id, key or None)
-    if row is None:
+    job = await find(console, queue, name, id, key or None)
+    if job is None:
         raise Problem(404, f"there is no job {id} named {name} in {queue}")
     try:
-        await acting.replay_edited(console, row, who, payload, reason)
+        await acting.replay_edited(console, job, who, payload, reason)
     except (PayloadInvalid, PayloadTooLarge) as error:
-        return _form(request, queue, name, id, row.key, payload, str(error))
-    return back(job_link(queue, name, id), "edit", key=row.key)
+        return _form(request, queue, name, id, job.row.key, payload, str(error))
+    return back(job_link(queue, name, id), "edit", key=job.row.key)
 
 
 @router.post("/ui/jobs/{queue}/{name}/{id}/{verb}")
@@ -86,19 +86,19 @@ async def act(
     if verb not in _VERBS:
         raise Problem(404, f"nothing can be done that is called {verb!r}")
     queue, name, id = name_in(queue), name_in(name), name_in(id)
-    row = await find(console, queue, name, id, key or None)
-    if row is None:
+    job = await find(console, queue, name, id, key or None)
+    if job is None:
         raise Problem(404, f"there is no job {id} named {name} in {queue}")
     match verb:
         case "cancel":
-            await acting.cancel(console, row, who, reason)
+            await acting.cancel(console, job, who, reason)
         case "run":
-            await acting.reschedule(console, row, who, delay="0s", reason=reason)
+            await acting.reschedule(console, job, who, delay="0s", reason=reason)
         case "replay":
-            await acting.replay(console, row, who, reason)
+            await acting.replay(console, job, who, reason)
         case _:
-            await acting.discard(console, row, who, reason)
-    return back(job_link(queue, name, id), verb, key=row.key)
+            await acting.discard(console, job, who, reason)
+    return back(job_link(queue, name, id), verb, key=job.row.key)
 
 
 def _form(

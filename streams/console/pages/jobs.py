@@ -179,9 +179,8 @@ async def search(console: Served, q: Text = "") -> RedirectResponse:
         return RedirectResponse("/ui/jobs", 303)
 
     try:
-        rows = await console.find(sought)  # what was accepted a moment ago is found as well
+        jobs = await console.find(sought)  # what was accepted a moment ago is found as well
     except Problem:
-        rows = []
-    kinds = await console.ask(Kinds.read)
-    found = [job_link(*kinds.names[row.kind], row.id, row.key) for row in rows]
+        jobs = []
+    found = [job_link(job.queue, job.name, job.id, job.row.key) for job in jobs]
     return RedirectResponse(found[0] if len(found) == 1 else link("/ui/jobs", q=sought), 303)

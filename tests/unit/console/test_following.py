@@ -11,17 +11,20 @@ from streams.console.changes import WAITING_MAX, Changes, Listener
 from streams.console.paths import Message
 from streams.console.streaming import EventStream
 from streams.console.waiting import changes, until_over, version
-from streams.projection.listing import Kinds
+from streams.projection.job import Job
+from streams.projection.kinds import Kinds
 from streams.projection.row import Row
 from streams.projection.states import CODES
 
+KINDS = Kinds({1: ("default", "charge")}, {})
 
-def row(state: str = "queued", offset: int = 0) -> Row:
+
+def job(state: str = "queued", offset: int = 0) -> Job:
     made = Row(1, 1, 0, "j1", None, None)
     made.n = 1
     made.state, made.seen_offset = CODES[state], offset
     made.at = made.time = 0
-    return made
+    return Job.of(made, KINDS)
 
 
 class FakeConsole:
@@ -31,75 +34,73 @@ class FakeConsole:
         self.changes = Changes()
         self.ending = asyncio.Event()
         self.readers = 0
-        self.row: Row | None = row()
+        self.job: Job | None = job()
 
     async def ask(self, question: Any) -> Any:
-        if question == Kinds.read:
-            return Kinds({1: ("default", "charge")}, {})
-        return [] if self.row is None else [self.row]
+        return [] if self.job is None else [self.job]
 
-    def become(self, *rows: Row) -> None:
-        self.row = rows[-1]
-        self.changes.publish(rows)
+    def become(self, *jobs: Job) -> None:
+        self.job = jobs[-1]
+        self.changes.publish([job.row for job in jobs], KINDS)
 
 
 async def test_a_change_that_comes_while_the_first_is_told_is_not_lost() -> None:
     console: Any = FakeConsole()
     told = []
-    async with asyncio.timeout(5), aclosing(changes(console, row())) as following:
+    async with asyncio.timeout(5), aclosing(changes(console, job())) as following:
         async for each in following:
-            told.append(each.seen_offset)
+            told.append(each.row.seen_offset)
             if len(told) == 1:
-                console.become(row("running", 1), row("running", 2))
-                console.become(row("completed", 3))
+                console.become(job("running", 1), job("running", 2))
+                console.become(job("completed", 3))
     assert told == [0, 1, 2, 3]
 
 
 async def test_who_is_too_slow_goes_on_with_the_latest() -> None:
     console: Any = FakeConsole()
     told = []
-    async with asyncio.timeout(5), aclosing(changes(console, row())) as following:
+    async with asyncio.timeout(5), aclosing(changes(console, job())) as following:
         async for each in following:
-            told.append(each.seen_offset)
+            told.append(each.row.seen_offset)
             if len(told) == 1:
-                many = [row("running", number) for number in range(1, WAITING_MAX + 10)]
+                many = [job("running", number) for number in range(1, WAITING_MAX + 10)]
                 console.become(*many)
-                console.row = row("completed", 9_999)
+                console.job = job("completed", 9_999)
     assert told == [0, 9_999]
 
 
 async def test_a_wait_ends_with_the_job_with_its_time_and_with_the_console() -> None:
     console: Any = FakeConsole()
-    assert (await until_over(console, row(), 0.01)).state == CODES["queued"]
-    asyncio.get_running_loop().call_soon(console.become, row("dead", 5))
-    assert (await until_over(console, row(), 5)).seen_offset == 5
-    console.row = row()
+    assert (await until_over(console, job(), 0.01)).row.state == CODES["queued"]
+    asyncio.get_running_loop().call_soon(console.become, job("dead", 5))
+    assert (await until_over(console, job(), 5)).row.seen_offset == 5
+    console.job = job()
     asyncio.get_running_loop().call_soon(console.ending.set)
     async with asyncio.timeout(1):
-        assert (await until_over(console, row(), 60)).state == CODES["queued"]
-    console.row = None
+        assert (await until_over(console, job(), 60)).row.state == CODES["queued"]
+    console.job = None
     console.ending.clear()
     async with asyncio.timeout(1):
-        await until_over(console, row(), 60)
+        await until_over(console, job(), 60)
 
 
 def test_a_listener_that_is_full_keeps_nothing() -> None:
-    listener = Listener(lambda _: True)
+    listener = Listener(job())
     for number in range(WAITING_MAX + 1):
-        listener.put(row("running", number))
+        listener.put(job("running", number))
     assert listener.is_dropped
-    assert listener._rows.qsize() == 1
+    assert listener._jobs.qsize() == 1
 
 
 def test_versions_differ_with_each_change() -> None:
-    versions = {version(each) for each in (row(), row("running"), row("running", 1))}
+    versions = {version(each) for each in (job(), job("running"), job("running", 1))}
     assert len(versions) == 3
 
 
 async def test_a_reader_that_takes_nothing_is_dropped() -> None:
     # given one that has followed, and takes no more
     console: Any = FakeConsole()
-    response = EventStream(_events(console, row(), None), send_s=0.05)
+    response = EventStream(_events(console, job(), None), send_s=0.05)
     sent: list[Message] = []
 
     async def send(message: Message) -> None:
