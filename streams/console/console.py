@@ -16,6 +16,7 @@ from streams.console.changes import Changes
 from streams.console.problems import unavailable
 from streams.console.records import Records
 from streams.console.secret import read_secret
+from streams.console.which import Which
 from streams.jobs.registry import Registry
 from streams.projection.feed import Feed
 from streams.projection.file import claim
@@ -138,15 +139,15 @@ class Console:
             loop.call_later(_ONCE_S, self._asked.pop, key, None)
         return await asyncio.shield(asking)
 
-    async def find(self, id: str, name: str | None = None) -> Sequence[Job]:
-        """All jobs with this id; what was accepted before this call is among them.
+    async def find(self, which: Which) -> Sequence[Job]:
+        """All jobs that may be meant; what was accepted before this call is among them.
 
         Raises:
             Problem: it can't be said whether there is one, as not all was read yet.
         """
 
         def look(db: Connection) -> list[Job]:
-            return [job for job in jobs_with_id(db, id) if name is None or job.name == name]
+            return [job for job in jobs_with_id(db, which.id) if which.fits(job)]
 
         found = await self.ask(look)
         if not found:

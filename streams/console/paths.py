@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Annotated, Any
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, urlencode
 
 from fastapi import Path
 from pydantic import AfterValidator
@@ -33,10 +33,10 @@ Name = Annotated[str, Path(max_length=2_000), AfterValidator(name_in)]
 """A parameter of a path: an id, a queue, a schedule."""
 
 
-def job_path(id: str, name: str | None = None) -> str:
-    """Where a job is to be read."""
+def job_path(id: str, **which: str) -> str:
+    """Where a job is to be read; `which` tells it from others with its id."""
     path = f"/jobs/{quote(id, safe='')}"
-    return path if name is None else f"{path}?name={quote(name, safe='')}"
+    return f"{path}?{urlencode(which)}" if which else path
 
 
 class NamesInPaths:

@@ -30,6 +30,7 @@ QUEUED: Final = CODES["queued"]
 SCHEDULED: Final = CODES["scheduled"]
 DEAD: Final = CODES["dead"]
 COMPLETED: Final = CODES["completed"]
+DISCARDED: Final = CODES["discarded"]
 UNTOLD_CODE: Final = CODES[UNTOLD]
 FIRST_OVER: Final = COMPLETED  # all from here on are over
 

@@ -159,6 +159,15 @@ class LedgerRecord:
         """Whether it was dead, and a later job with its id comes in its place."""
         return self.state is State.DISCARDED and self.reason == REPLACED
 
+    def was_sent_to(self, queue: str, name: str) -> bool:
+        """Whether it was dead, and goes on there under this name, with the same id."""
+        return self.state is State.DISCARDED and self.reason == sent_to(queue, name)
+
+
+def sent_to(queue: str, name: str) -> str:
+    """Why a dead job is over that goes on elsewhere."""
+    return f"sent to queue {queue} as {name}"
+
 
 def _history(entries: tuple[AttemptRecord, ...]) -> list[list[Any]]:
     kept = entries[-HISTORY_KEPT:]

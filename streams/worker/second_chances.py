@@ -8,7 +8,7 @@ from dataclasses import replace
 from streams.wire import headers as h
 from streams.wire.commands import Command
 from streams.wire.envelope import decode, encode
-from streams.wire.state import OpenEntry
+from streams.wire.state import OpenEntry, sent_to
 from streams.worker import open_jobs
 from streams.worker.admission import entry_record
 from streams.worker.dead_hooks import due_by_policy, fits, policy_of, policy_since
@@ -94,6 +94,6 @@ def send_on(
         logger.warning("move of %s: it is too large to be sent again", entry.job.id)
         return
     settlement.followers.append(follower)
-    reason = f"sent to queue {command.queue} as {command.name}"
+    reason = sent_to(command.queue, command.name)
     unique_for_ms = owned.unique_for_ms(entry.job)
     open_jobs.discard(entry, reason, settlement, owned.place, now, unique_for_ms)

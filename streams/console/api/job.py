@@ -13,9 +13,8 @@ from streams.console import acting, story, views
 from streams.console.api import forms
 from streams.console.api.asked import Reasoned, Rescheduled
 from streams.console.api.body import Route
-from streams.console.api.shared import JobName, Served, Who, read_wait
+from streams.console.api.shared import Served, TheJob, Who, read_wait
 from streams.console.console import Console
-from streams.console.paths import Name
 from streams.console.streaming import EventStream
 from streams.console.waiting import changes, until_over, version
 from streams.console.why import why as ask_why
@@ -31,8 +30,7 @@ _MOST_READERS: Final = 2_000
 @router.get("", response_model=None, responses=forms.ok(forms.OneJob, 404, 409))
 async def get_job(
     console: Served,
-    id: Name,
-    name: JobName = None,
+    job: TheJob,
     wait: Annotated[
         str | None,
         Query(max_length=20, description="Answer once it is over, or after so long: 30s."),
@@ -43,7 +41,6 @@ async def get_job(
     Straight after a 202 it is there, whichever console is asked.
     """
     wait_s = read_wait(wait)
-    job = await story.one(console, id, name)
     if wait_s and not story.is_over(job):
         job = await until_over(console, job, wait_s)
     return {"data": await whole(console, job)}
@@ -72,15 +69,13 @@ async def whole(console: Console, job: Job) -> dict[str, Any]:
 async def job_events(
     console: Served,
     request: Request,
-    id: Name,
-    name: JobName = None,
+    job: TheJob,
     last_event_id: Annotated[str | None, Header(max_length=200)] = None,
 ) -> Response:
     """Follow one job: its latest state now, then each change, up to its end.
 
     With `Last-Event-ID` it goes on behind that state, on any console.
     """
-    job = await story.one(console, id, name)
     if story.is_over(job) and version(job) == last_event_id:
         return Response(status_code=204)  # by which readers know not to come again
     if console.readers >= _MOST_READERS:
@@ -117,19 +112,18 @@ async def _data(console: Console, job: Job, is_end: bool) -> dict[str, Any]:
 
 
 @router.get("/why", response_model=None, responses=forms.ok(forms.Why, 404, 409))
-async def why(console: Served, id: Name, name: JobName = None) -> dict[str, Any]:
+async def why(console: Served, job: TheJob) -> dict[str, Any]:
     """Why it is not done yet: its turn, its time, its key, a limit, a pause, no worker."""
-    return {"data": await ask_why(console, await story.one(console, id, name))}
+    return {"data": await ask_why(console, job)}
 
 
 @router.post(
     "/cancel", status_code=202, response_model=None, responses=forms.ok(forms.Asked, 404, 409)
 )
 async def cancel(
-    console: Served, who: Who, id: Name, name: JobName = None, body: Reasoned | None = None
+    console: Served, who: Who, job: TheJob, body: Reasoned | None = None
 ) -> dict[str, Any]:
     """Ask its worker to end it; one that runs is interrupted, and may finish first."""
-    job = await story.one(console, id, name)
     await acting.cancel(console, job, who, "" if body is None else body.reason)
     return {"jobId": job.id, "asked": "cancel"}
 
@@ -138,10 +132,9 @@ async def cancel(
     "/replay", status_code=202, response_model=None, responses=forms.ok(forms.Asked, 404, 409)
 )
 async def replay(
-    console: Served, who: Who, id: Name, name: JobName = None, body: Reasoned | None = None
+    console: Served, who: Who, job: TheJob, body: Reasoned | None = None
 ) -> dict[str, Any]:
     """Run a dead job again."""
-    job = await story.one(console, id, name)
     await acting.replay(console, job, who, "" if body is None else body.reason)
     return {"jobId": job.id, "asked": "replay"}
 
@@ -150,10 +143,9 @@ async def replay(
     "/discard", status_code=202, response_model=None, responses=forms.ok(forms.Asked, 404, 409)
 )
 async def discard(
-    console: Served, who: Who, id: Name, name: JobName = None, body: Reasoned | None = None
+    console: Served, who: Who, job: TheJob, body: Reasoned | None = None
 ) -> dict[str, Any]:
     """End a dead job for good; the reason is kept with it."""
-    job = await story.one(console, id, name)
     await acting.discard(console, job, who, "" if body is None else body.reason)
     return {"jobId": job.id, "asked": "discard"}
 
@@ -161,11 +153,8 @@ async def discard(
 @router.post(
     "/reschedule", status_code=202, response_model=None, responses=forms.ok(forms.Asked, 404, 409)
 )
-async def reschedule(
-    console: Served, who: Who, id: Name, body: Rescheduled, name: JobName = None
-) -> dict[str, Any]:
+async def reschedule(console: Served, who: Who, job: TheJob, body: Rescheduled) -> dict[str, Any]:
     """Start a job that waits at another time."""
-    job = await story.one(console, id, name)
     due = await acting.reschedule(
         console, job, who, delay=body.delay, run_at=body.run_at, reason=body.reason
     )

@@ -8,9 +8,13 @@ from typing import Annotated, Final
 from fastapi import Depends, Query, Request
 
 from streams.console.console import Console
+from streams.console.paths import Name
+from streams.console.story import one
+from streams.console.which import Which
 from streams.durations import to_ms
 from streams.errors import PayloadInvalid
 from streams.projection.file import now_ms
+from streams.projection.job import Job
 from streams.wire.times import EARLIEST, LATEST, to_epoch_ms
 
 PAGE_MAX: Final = 500
@@ -33,10 +37,32 @@ Served = Annotated[Console, Depends(the_console)]
 Who = Annotated[str, Depends(who_asks)]
 Limit = Annotated[int, Query(ge=1, le=PAGE_MAX, description="How many at most.")]
 Filtered = Annotated[str | None, Query(max_length=500)]
-JobName = Annotated[
-    str | None,
-    Query(alias="name", max_length=500, description="The job's name, where two have the id."),
-]
+
+
+async def the_job(
+    console: Served,
+    id: Name,
+    name: Annotated[
+        str | None, Query(max_length=500, description="The job's name, where several have the id.")
+    ] = None,
+    queue: Annotated[str | None, Query(max_length=500, description="Likewise its queue.")] = None,
+    key: Annotated[
+        str | None,
+        Query(
+            max_length=2_000,
+            description="Likewise its key, with its scope; empty: the one without a key.",
+        ),
+    ] = None,
+) -> Job:
+    """The one job that a request is about.
+
+    Raises:
+        Problem: there is none, or more than one.
+    """
+    return await one(console, Which(id=id, name=name, queue=queue, key=key))
+
+
+TheJob = Annotated[Job, Depends(the_job)]
 
 
 def read_moment(name: str, text: str | None) -> int | None:

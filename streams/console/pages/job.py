@@ -13,7 +13,9 @@ from streams.console.api.shared import Served
 from streams.console.console import Console
 from streams.console.pages.render import job_link, page
 from streams.console.paths import job_path, name_in
+from streams.console.problems import Problem
 from streams.console.story import Told, contract_of, shown, tell
+from streams.console.which import Which, how_to_choose, told_apart
 from streams.console.why import answer_for
 from streams.projection.job import Job
 from streams.projection.states import FIRST_OVER, NAMES
@@ -45,10 +47,18 @@ async def job(
 
 
 async def find(console: Console, queue: str, name: str, id: str, key: str | None) -> Job | None:
-    """The one job that an address names; None if it is not there."""
-    jobs = await console.find(id, name)
-    fitting = [job for job in jobs if job.queue == queue and (key is None or job.row.key == key)]
-    return fitting[0] if fitting else None
+    """The one job that an address names; None if it is not there.
+
+    Raises:
+        Problem: there are several, each of another key.
+    """
+    jobs = await console.find(Which(id=id, name=name, queue=queue, key=key or None))
+    if len(jobs) > 1:  # of several keys; the one without a key has none in its address
+        keyless = [job for job in jobs if job.row.key is None]
+        if not keyless:
+            raise Problem(409, f"{len(jobs)} jobs are called so: {how_to_choose(jobs)}")
+        return keyless[0]
+    return jobs[0] if jobs else None
 
 
 async def _told(request: Request, console: Console, found: Job) -> dict[str, Any]:
@@ -74,7 +84,7 @@ async def _told(request: Request, console: Console, found: Job) -> dict[str, Any
         "result": _pretty(job.get("result")) if "result" in job else None,
         "result_command": f"streams jobs result {_quoted(row.id)} --name {_quoted(name)}",
         "commands": _commands(row.id, name, queue, is_dead=state == "dead"),
-        "api": job_path(row.id, name),
+        "api": job_path(row.id, **told_apart(told.job, await console.find(Which(id=row.id)))),
         "origin": str(request.base_url).rstrip("/"),
         "address": job_link(queue, name, row.id, row.key),
     }

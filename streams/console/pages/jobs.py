@@ -14,6 +14,7 @@ from streams.console.api.shared import PAGE, Served
 from streams.console.console import Console
 from streams.console.pages.render import job_link, link, page
 from streams.console.problems import Problem
+from streams.console.which import Which
 from streams.projection.filter import BadFilter, Cursor, Filter, read_states
 from streams.projection.listing import Kinds, Listing, Page
 from streams.projection.numbers import Count, counts
@@ -179,7 +180,8 @@ async def search(console: Served, q: Text = "") -> RedirectResponse:
         return RedirectResponse("/ui/jobs", 303)
 
     try:
-        jobs = await console.find(sought)  # what was accepted a moment ago is found as well
+        # What was accepted a moment ago is found as well.
+        jobs = await console.find(Which(id=sought))
     except Problem:
         jobs = []
     found = [job_link(job.queue, job.name, job.id, job.row.key) for job in jobs]

@@ -16,6 +16,7 @@ from streams.console.app import make_app
 from streams.console.console import Console
 from streams.errors import BrokerUnavailable
 from streams.jobs.registry import Registry
+from streams.projection.feed import Feed
 from streams.projection.job import Job
 from streams.projection.kinds import Kinds
 from streams.settings import Settings
@@ -62,7 +63,8 @@ class SmallConsole(Console):
         self.lists = Lists(self.topics)
         self.records: Any = self.lists
         self.client: Any = type("Client", (), {"delivery": self.lists})()
-        self.feed: Any = type("Feed", (), {"reach_end": self._reach_end})()
+        self.feed: Any = Feed("nowhere", self.names, QUEUES, folder / "unused")
+        self.feed.reach_end = self._reach_end
         self.before_answer: Callable[[], None] = lambda: None
         self._read = 0
 
