@@ -34,19 +34,23 @@ async def until_over(console: Console, job: Job, wait_s: float) -> Job:
 async def changes(console: Console, job: Job) -> AsyncGenerator[Job, None]:
     """The job as it is now, then as it is after each change, up to the last one.
 
-    Whoever reads slowly is given what is the latest by then. Ends too if the console is to end.
+    Whoever reads slowly is given what is the latest by then, and nobody what is earlier than what
+    was told. Ends too if the console is to end.
     """
-    told = ""
+    told, rank = "", tuple[int, ...]()
     while not console.ending.is_set():
         with console.changes.of_job(job) as listener:
             # Read once it listens, so that nothing falls between the two.
             latest = await again(console, job)
             while latest is not None:
-                if version(latest) != told:
-                    told = version(latest)
-                    yield latest
-                if is_over(latest):
-                    return
+                # What the listener had before it was read may be earlier than that.
+                if latest.row.rank >= rank:
+                    rank = latest.row.rank
+                    if version(latest) != told:
+                        told = version(latest)
+                        yield latest
+                    if is_over(latest):
+                        return
                 latest = await _next(console, listener)
             if await again(console, job) is None:
                 return

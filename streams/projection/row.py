@@ -160,6 +160,12 @@ class Row:
         ) = values
         return row
 
+    @property
+    def rank(self) -> tuple[int, ...]:
+        """How far it is: of two rows of one job the greater one is the later."""
+        seen = (self.seen_time, self.generation, self.run, self.seen_in, self.seen_offset)
+        return (*seen, self.sent_time, -self.sent_offset, self.sent_is_past, self.entry)
+
     def take_sent(self, sent: Sent, offset: int) -> None:
         """What the queue says; of copies the first counts."""
         if sent.time < self.sent_time or (

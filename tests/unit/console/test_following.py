@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
+from pathlib import Path
 from typing import Any
+
+from small_console import SmallConsole, calling
+from told import NOW
 
 from streams.console.api.job import _events
 from streams.console.changes import WAITING_MAX, Changes, Listener
 from streams.console.paths import Message
 from streams.console.streaming import EventStream
 from streams.console.waiting import changes, until_over, version
+from streams.jobs.states import State
 from streams.projection.job import Job
 from streams.projection.kinds import Kinds
 from streams.projection.row import Row
 from streams.projection.states import CODES
+from streams.projection.states import NAMES as STATES
 
 KINDS = Kinds({1: ("default", "charge")}, {})
 
@@ -54,6 +60,63 @@ async def test_a_change_that_comes_while_the_first_is_told_is_not_lost() -> None
                 console.become(job("running", 1), job("running", 2))
                 console.become(job("completed", 3))
     assert told == [0, 1, 2, 3]
+
+
+async def test_a_change_that_is_older_than_what_was_read_is_not_told(tmp_path: Path) -> None:
+    # given one who follows a job that dies and is replayed while it is read for the first time
+    console = SmallConsole(tmp_path)
+    console.topics.sent("1")
+    console.read()
+    followed = console.job("1")
+
+    def meanwhile() -> None:
+        console.before_answer = lambda: None
+        console.topics.entry("1", State.RUNNING, run=1)
+        console.read()
+        console.topics.entry("1", State.DEAD, run=1)
+        console.read()
+        console.topics.entry("1", State.RUNNING, generation=1, run=2)
+        console.read()
+
+    console.before_answer = meanwhile
+    told = []
+    async with asyncio.timeout(5), aclosing(changes(console, followed)) as following:
+        async for each in following:
+            told.append((each.row.generation, STATES[each.row.state]))
+            if len(told) == 1:  # then what it is told is never earlier than that
+                console.topics.entry("1", State.DEAD, generation=1, run=2)
+                console.read()
+    assert told == [(1, "running"), (1, "dead")]
+
+
+async def test_a_dead_job_that_is_replayed_or_comes_again_is_told_as_it_is(
+    tmp_path: Path,
+) -> None:
+    # given one that waited, ran and is replayed
+    console = SmallConsole(tmp_path)
+    told = []
+
+    async def follow(last: str) -> None:
+        async with asyncio.timeout(5), calling(console) as client:
+            said = await client.get("/jobs/1/events", headers={"Last-Event-ID": last})
+            told.append([line for line in said.text.splitlines() if line.startswith("id: ")])
+
+    console.topics.sent("1", due=NOW + 1)
+    console.read()
+    first = version(console.job("1"))
+    console.topics.entry("1", State.DEAD, run=7)
+    console.read()
+    dead = version(console.job("1"))
+    # when one who saw it wait comes again, then the latest is told
+    await follow(first)
+    assert told == [[f"id: {dead}"]]
+    # when one who saw it dead comes again after it was replayed, then its end is told
+    console.topics.entry("1", State.RUNNING, generation=1, run=8)
+    console.topics.over("1", generation=1, run=8)
+    console.read()
+    await follow(dead)
+    over = version(console.job("1"))
+    assert told[1:] == [[f"id: {over}"]]
 
 
 async def test_who_is_too_slow_goes_on_with_the_latest() -> None:
