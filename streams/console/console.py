@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 from streams.client import JobClient
 from streams.console.changes import Changes
 from streams.console.problems import unavailable
+from streams.console.readers import Readers
 from streams.console.records import Records
 from streams.console.secret import read_secret
 from streams.console.which import Which
@@ -57,7 +58,7 @@ class Console:
             delivery_timeout=f"{_DELIVERY_S}s",
             connects_late=True,  # Kafka may be away
         )
-        self.readers = 0  # who follow jobs now
+        self.readers = Readers()
         self.ending = asyncio.Event()  # it is about to be left: who waits is let go
         self.caller = Caller(settings.bootstrap_servers, settings.prefix, registry)
         self.cron_secret = read_secret(settings)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
 
@@ -24,8 +24,6 @@ from streams.wire.times import show_time
 
 router = APIRouter(prefix="/jobs/{id}", tags=["jobs"], route_class=Route)
 
-_MOST_READERS: Final = 2_000
-
 
 @router.get("", response_model=None, responses=forms.ok(forms.OneJob, 404, 409))
 async def get_job(
@@ -42,7 +40,9 @@ async def get_job(
     """
     wait_s = read_wait(wait)
     if wait_s and not story.is_over(job):
-        job = await until_over(console, job, wait_s)
+        console.readers.check()
+        with console.readers.one_more():
+            job = await until_over(console, job, wait_s)
     return {"data": await whole(console, job)}
 
 
@@ -78,16 +78,15 @@ async def job_events(
     """
     if story.is_over(job) and version(job) == last_event_id:
         return Response(status_code=204)  # by which readers know not to come again
-    if console.readers >= _MOST_READERS:
-        raise BrokerUnavailable("too many follow jobs on this console; ask again later")
+    console.readers.check()
     return EventStream(_events(console, job, last_event_id))
 
 
 async def _events(
     console: Console, job: Job, last_event_id: str | None
 ) -> AsyncIterator[dict[str, Any]]:
-    console.readers += 1
-    try:
+    # Counted here and not before: what has not begun is never ended.
+    with console.readers.one_more():
         async with aclosing(changes(console, job)) as changed:
             async for each in changed:
                 if version(each) == last_event_id:
@@ -98,8 +97,6 @@ async def _events(
                     "event": "end" if is_end else "change",
                     "data": json.dumps(await _data(console, each, is_end)),
                 }
-    finally:
-        console.readers -= 1
 
 
 async def _data(console: Console, job: Job, is_end: bool) -> dict[str, Any]:

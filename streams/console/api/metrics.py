@@ -46,7 +46,7 @@ class _Now:
         for name, told, value in (
             ("connected", "Whether Kafka answers.", float(feed.is_connected)),
             ("projection_lag", "Records that are not read yet.", float(feed.lag)),
-            ("readers", "Who follow jobs.", float(self._console.readers)),
+            ("readers", "Who follow jobs or wait for them.", float(self._console.readers.number)),
         ):
             yield GaugeMetricFamily(f"streams_console_{name}", told, value=value)
         jobs = GaugeMetricFamily(

@@ -7,12 +7,15 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
+import pytest
 from small_console import SmallConsole, calling
 from told import NOW
 
+from streams.console import readers
 from streams.console.api.job import _events
 from streams.console.changes import WAITING_MAX, Changes, Listener
 from streams.console.paths import Message
+from streams.console.readers import Readers
 from streams.console.streaming import EventStream
 from streams.console.waiting import changes, until_over, version
 from streams.jobs.states import State
@@ -39,7 +42,7 @@ class FakeConsole:
     def __init__(self) -> None:
         self.changes = Changes()
         self.ending = asyncio.Event()
-        self.readers = 0
+        self.readers = Readers()
         self.job: Job | None = job()
 
     async def ask(self, question: Any) -> Any:
@@ -179,4 +182,30 @@ async def test_a_reader_that_takes_nothing_is_dropped() -> None:
     async with asyncio.timeout(5):
         await response({"type": "http", "method": "GET", "path": "/"}, receive, send)
     assert [each["type"] for each in sent] == ["http.response.start", "http.response.body"]
-    assert console.readers == 0
+    assert console.readers.number == 0
+
+
+@pytest.mark.parametrize("path", ["/jobs/1?wait=1s", "/jobs/1/events"])
+async def test_who_waits_and_who_follows_is_counted_and_bounded(
+    tmp_path: Path, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readers, "READERS_MAX", 1)
+    console = SmallConsole(tmp_path)
+    console.topics.sent("1")
+    console.read()
+    async with asyncio.timeout(10), calling(console) as client:
+        # given one who waits for a job
+        waiting = asyncio.create_task(client.get("/jobs/1", params={"wait": "30s"}))
+        while console.readers.number == 0:
+            await asyncio.sleep(0)
+        # when there may be no more, then the next one is refused, and told when to come again
+        said = await client.get(path)
+        assert (said.status_code, said.headers["Retry-After"]) == (503, "5"), said.text
+        assert said.json()["detail"].startswith("too many follow jobs")
+        assert (await client.get("/jobs/1")).status_code == 200
+        # and one may come as soon as the first has gone
+        console.topics.over("1")
+        console.read()
+        assert (await waiting).json()["data"]["state"] == "completed"
+        assert (await client.get(path)).status_code == 200
+    assert console.readers.number == 0
