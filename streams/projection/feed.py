@@ -79,6 +79,7 @@ class Feed:
         self._file = OwnFile(path, self.queues)
         self._keeper = Keeper(names, self.queues, retention or Retention())
         self._consumer: AIOKafkaConsumer | None = None
+        self._is_outdated = False  # this connection does not read all topics that there are
         self._progress = Progress()
         self._moved = asyncio.Condition()
         self._roles = {
@@ -164,9 +165,10 @@ class Feed:
                 async with asyncio.timeout(ANSWER_S * 2):
                     await consumer.start()
                     places = await self._begin(consumer, partitions)
-                self._consumer = consumer
+                self._consumer, self._is_outdated = consumer, False
                 self.is_connected = True
                 self.opened.set()
+                await self._tell_moved()
                 without_jobs = [
                     (topic, number)
                     for topic in self.board.topics
@@ -243,9 +245,11 @@ class Feed:
                         writing = None
                     is_done = await self._keep(consumer, is_idle=not batch.records)
                     keep_at = time.monotonic() + (_KEEP_EVERY_S if is_done else 0)
-                if self.missing and now >= look_at:
-                    await self._look_again()
+                if now >= look_at:
+                    self._is_outdated = self._is_outdated or await self._has_come(consumer)
                     look_at = now + _LOOK_EVERY_S
+                if self._is_outdated:
+                    raise Outdated("a topic that was missing is there")
         finally:
             if writing is not None:
                 await asyncio.wait([writing])
@@ -319,11 +323,17 @@ class Feed:
         if rows:
             self._on_rows(rows, Kinds.of_writer(store.kinds, store.errors))
 
-    async def _look_again(self) -> None:
-        """End this connection if a topic is there that was missing."""
-        _, found = await look(self._bootstrap, [*self._roles, *self.board.topics], self._kafka)
-        if any(topic in found for topic in self.missing):
-            raise Outdated("a topic that was missing is there")
+    async def _has_come(self, consumer: AIOKafkaConsumer) -> bool:
+        """Whether a topic is there that was missing."""
+        return bool(self.missing) and not (await consumer.topics()).isdisjoint(self.missing)
+
+    async def _next_connection(self, before: AIOKafkaConsumer) -> AIOKafkaConsumer:
+        """Begin again, with the topics that are there by now."""
+        if self._consumer is before:
+            self._is_outdated = True
+        async with self._moved:
+            await self._moved.wait_for(lambda: self._consumer not in (None, before))
+        return self._consumer
 
     async def reach_end(self, timeout_s: float) -> bool:
         """Whether all that is in the topics at this moment is in the file, within so long."""
@@ -332,6 +342,8 @@ class Feed:
             return False
         try:
             async with asyncio.timeout(timeout_s):
+                while await self._has_come(consumer):
+                    consumer = await self._next_connection(consumer)
                 ends = await ends_of(consumer, list(self._progress.positions))
                 async with self._moved:
                     await self._moved.wait_for(lambda: self._progress.has_reached(ends))

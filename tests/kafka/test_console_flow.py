@@ -151,3 +151,27 @@ async def test_straight_after_a_202_a_job_is_there_on_any_console(
                     assert found.json()["data"]["id"] == id
 
             await asyncio.gather(*(there(number) for number in range(40)))
+
+
+async def test_straight_after_a_202_a_job_is_there_though_its_queue_was_made_a_moment_ago(
+    topics: None, kafka: str, prefix: str, tmp_path: Path
+) -> None:
+    # given two consoles that were started before one of their queues was made
+    queues = {"STREAMS_QUEUES": "critical,default,bulk,late"}
+    with (
+        ConsoleProcess(kafka, prefix, "", tmp_path / "one", **queues) as first,
+        ConsoleProcess(kafka, prefix, "", tmp_path / "two", **queues) as second,
+    ):
+        async with client_of(first) as one, client_of(second) as other:
+            for client in (one, other):
+                assert (await client.get("/jobs/nobody")).status_code == 404
+            # when that queue has a job
+            await create_topics(kafka, prefix, queues=("late",))
+            said = await one.post("/jobs", json={"name": "charge", "queue": "late"})
+            assert said.status_code == 202, said.text
+            # then both have it, or say that they can't know yet
+            async with asyncio.timeout(60):
+                for client in (other, one):
+                    while (found := await client.get(said.headers["location"])).status_code == 503:
+                        pass
+                    assert found.status_code == 200, found.text

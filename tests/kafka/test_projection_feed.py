@@ -31,6 +31,7 @@ from streams.wire.state import LedgerRecord, OpenEntry, encode_ledger, encode_op
 from streams.wire.topics import TopicNames
 
 PATIENCE_S = 30
+QUEUES = ("default", "bulk")
 NOW = now_ms()
 
 
@@ -131,6 +132,26 @@ def states(path: Path) -> dict[str, str]:
         return {}
     finally:
         db.close()
+
+
+async def test_what_came_to_a_topic_that_was_missing_is_there_at_the_next_look(
+    kafka: str, prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a projection that was begun before a queue was made, and does not look for it by itself
+    monkeypatch.setattr(feeds, "_LOOK_EVERY_S", 600.0)
+    path = tmp_path / "p.sqlite"
+    await create_topics(kafka, prefix, queues=("default",))
+    async with writing(kafka, prefix) as writer, projecting(kafka, prefix, path, *QUEUES) as feed:
+        await until(lambda: feed.is_built)
+        assert feed.missing
+        assert await feed.reach_end(PATIENCE_S)
+        # when a job is accepted by that queue
+        await create_topics(kafka, prefix, queues=QUEUES)
+        await writer.sent("1", queue="bulk")
+        # then whoever asks for the end of all topics has it
+        assert await feed.reach_end(PATIENCE_S)
+        assert states(path) == {"1": "queued"}
+        assert not feed.missing
 
 
 @pytest.fixture
