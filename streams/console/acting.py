@@ -6,9 +6,6 @@ Those who act are told apart by `who`: the name of a token, or of the operator o
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -16,57 +13,16 @@ from streams.client_handle import MAY_BE_TIMED
 from streams.client_request import new_due, now_ms
 from streams.console.console import Console
 from streams.console.editing import edited
+from streams.console.on_record import on_record
 from streams.console.problems import Problem
 from streams.console.story import is_over
-from streams.errors import StreamsError
-from streams.jobs.identity import new_id
 from streams.jobs.meant import advice
 from streams.projection.job import Job
 from streams.projection.states import DEAD, NAMES
-from streams.wire.actions import OperatorAction, encode_action
 from streams.wire.commands import Command, encode_command
 from streams.worker.control import pause_record
 
 _MAY_BE_TIMED: Final = frozenset(state.value for state in MAY_BE_TIMED)
-_TEXT_MAX: Final = 1_000
-
-
-@asynccontextmanager
-async def on_record(
-    console: Console, who: str, what: str, on: str, reason: str = "", *, id: str | None = None
-) -> AsyncIterator[dict[str, int]]:
-    """Write that something begins; then, with the counts that are put into this, that it ended.
-
-    Raises:
-        BrokerUnavailable: it can't be written: then it does not begin.
-    """
-    began = OperatorAction(
-        id=id or new_id(),
-        at=now_ms(),
-        by=who,
-        what=what,
-        on=on[:_TEXT_MAX] or "all",
-        reason=reason[:_TEXT_MAX],
-    )
-    counts: dict[str, int] = {}
-    await _keep(console, began)
-    failed = ""
-    try:
-        yield counts
-    except BaseException as error:
-        failed = type(error).__name__ if isinstance(error, Exception) else "interrupted"
-        raise
-    finally:
-        ended = replace(began, at=now_ms(), ended=True, counts=counts, failed=failed)
-        with suppress(StreamsError):
-            await _keep(console, ended)
-
-
-async def _keep(console: Console, action: OperatorAction) -> None:
-    key, value = encode_action(action)
-    await console.client.delivery.append(
-        console.names.actions, key=key, value=value, partition=0, job_id=None
-    )
 
 
 async def cancel(console: Console, job: Job, who: str, reason: str = "") -> None:

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from streams.client_request import now_ms
-from streams.console.acting import on_record
 from streams.console.cancelling import Cancellation, cancel_all
 from streams.console.console import Console
 from streams.console.letters import letter_json
+from streams.console.on_record import END_S, on_record
 from streams.console.problems import Problem
 from streams.errors import StreamsError
 from streams.jobs.identity import JobKey, new_id
@@ -127,12 +127,13 @@ class Bulks:
             await asyncio.wait((bulk.task,))
 
     async def close(self) -> None:
-        """Stop all."""
+        """Stop all, and wait until that is on record."""
         tasks = [bulk.task for bulk in self._known.values() if bulk.task and not bulk.task.done()]
         for task in tasks:
-            task.cancel()
+            if not task.cancelling():  # else it may be writing that it has ended
+                task.cancel()
         if tasks:
-            await asyncio.wait(tasks, timeout=5)
+            await asyncio.wait(tasks, timeout=END_S + 1)
 
     async def _run(self, bulk: Bulk) -> None:
         try:

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from sqlite3 import Connection
 from typing import TYPE_CHECKING, Final
 
-from streams.console.acting import ask, on_record
+from streams.console.acting import ask
 from streams.console.console import Console
+from streams.console.on_record import on_record
 from streams.projection.filter import Cursor, Filter
 from streams.projection.job import Job
 from streams.projection.kinds import Kinds
@@ -55,11 +56,19 @@ async def cancel_all(console: Console, bulk: Bulk, order: Cancellation) -> None:
             bulk.jobs += [job.key for job in jobs[: _SAMPLE - len(bulk.jobs)]]
         return
     async with on_record(console, bulk.who, order.what, order.on, order.reason, id=bulk.id) as note:
+
+        async def asked(job: Job) -> None:
+            await _ask(console, job, order, bulk.who)
+            bulk.result.resolved += 1
+            note["cancelled"] = bulk.result.resolved
+
         async for jobs in _pages(console, order):
             bulk.matching += len(jobs)
-            await asyncio.gather(*(_ask(console, job, order, bulk.who) for job in jobs))
-            bulk.result.resolved += len(jobs)
-            note |= {"matching": bulk.matching, "cancelled": bulk.result.resolved}
+            note["matching"] = bulk.matching
+            # All of them are waited for, also when one fails: what Kafka has taken counts.
+            for outcome in await asyncio.gather(*map(asked, jobs), return_exceptions=True):
+                if outcome is not None:
+                    raise outcome
 
 
 async def _pages(console: Console, order: Cancellation) -> AsyncIterator[Sequence[Job]]:

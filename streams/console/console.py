@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from streams.client import JobClient
 from streams.console.changes import Changes
+from streams.console.on_record import Ends
 from streams.console.problems import unavailable
 from streams.console.readers import Readers
 from streams.console.records import Records
@@ -59,6 +60,7 @@ class Console:
             connects_late=True,  # Kafka may be away
         )
         self.readers = Readers()
+        self.ends = Ends(self)
         self.ending = asyncio.Event()  # it is about to be left: who waits is let go
         self.caller = Caller(settings.bootstrap_servers, settings.prefix, registry)
         self.cron_secret = read_secret(settings)
@@ -88,6 +90,7 @@ class Console:
         self._stack.push_async_callback(self.records.close)
         self._stack.callback(self._readers.shutdown)
         self._stack.push_async_callback(self.caller.close)
+        self._stack.push_async_callback(self.ends.close)
         self.bulks = Bulks(self)
         self._stack.push_async_callback(self.bulks.close)
         return self

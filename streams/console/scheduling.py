@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from streams.client_request import now_ms
 from streams.console import views
-from streams.console.acting import on_record
 from streams.console.console import Console
+from streams.console.on_record import on_record
 from streams.console.problems import Problem
 from streams.console.story import contract_of
 from streams.cron.schedule import Cron, Every

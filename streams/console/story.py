@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from sqlite3 import Connection
 from typing import Any, Final
@@ -13,15 +12,13 @@ from pydantic import BaseModel
 from streams.client_story import Story
 from streams.console import views
 from streams.console.console import Console
-from streams.console.problems import Problem
-from streams.console.which import Which, how_to_choose
 from streams.errors import UndecodableRecord
 from streams.projection.filter import Filter
 from streams.projection.job import Job, jobs_with_id
 from streams.projection.kinds import Kinds
 from streams.projection.listing import Listing
 from streams.projection.row import LEDGER, NOWHERE, RETRY, Row
-from streams.projection.states import COMPLETED, DEAD, DISCARDED, FIRST_OVER
+from streams.projection.states import COMPLETED, DEAD, FIRST_OVER
 from streams.redaction import redacted
 from streams.sensitive import masked, secrets_in
 from streams.story.finding import Found
@@ -60,37 +57,6 @@ def is_over(job: Job) -> bool:
     return job.row.state >= FIRST_OVER or job.row.state == DEAD
 
 
-async def one(console: Console, which: Which) -> Job:
-    """The one job that is meant.
-
-    Raises:
-        BrokerUnavailable: Kafka did not say in time which of several went on as another one.
-        Problem: there is none, or more than one.
-    """
-    jobs = await console.find(which)
-    if not jobs:
-        raise Problem(404, f"there is no job {which.told()}")
-    left = [job for job in jobs if not await _went_on(console, job, jobs)]
-    if len(left) == 1:
-        return left[0]
-    raise Problem(
-        409,
-        f"{len(jobs)} jobs have the id {which.id}: {how_to_choose(jobs)}",
-        candidates=[views.job(job) for job in jobs],
-    )
-
-
-async def _went_on(console: Console, job: Job, among: Sequence[Job]) -> bool:
-    """Whether a job was sent to where another one of these is."""
-    if len(among) == 1 or job.row.state != DISCARDED:
-        return False
-    story = await _story(console, job)
-    ledger = None if story is None else story.ledger
-    return ledger is not None and any(
-        ledger.was_sent_to(other.queue, other.name) for other in among if other is not job
-    )
-
-
 async def tell(console: Console, job: Job) -> Told:
     """All that there is about one job.
 
@@ -98,7 +64,7 @@ async def tell(console: Console, job: Job) -> Told:
         BrokerUnavailable: Kafka did not answer in time.
     """
     for _ in range(_TRIES):
-        story = await _story(console, job)
+        story = await read_story(console, job)
         latest = await again(console, job)
         if story is not None or latest is None or latest.row.seen_offset == job.row.seen_offset:
             break
@@ -132,7 +98,7 @@ async def again(console: Console, job: Job) -> Job | None:
     return next((each for each in jobs if each.identity == job.identity), None)
 
 
-async def _story(console: Console, job: Job) -> Story | None:
+async def read_story(console: Console, job: Job) -> Story | None:
     """Its latest record of state; None if it is not there any more."""
     row, names = job.row, console.names
     if row.seen_in == NOWHERE:

@@ -8,8 +8,8 @@ from typing import Annotated, Final
 from fastapi import Depends, Query, Request
 
 from streams.console.console import Console
+from streams.console.finding import one
 from streams.console.paths import Name
-from streams.console.story import one
 from streams.console.which import Which
 from streams.durations import to_ms
 from streams.errors import PayloadInvalid
