@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final
 
+from fastapi import Depends
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from streams.client_request import JobOptions
@@ -136,6 +137,14 @@ class Reasoned(Body):
     """Why something is done; it is kept with the job, and in the record of actions."""
 
     reason: Reason = ""
+
+
+def given_reason(body: Reasoned | None = None) -> str:
+    """The reason that a request gives, or none."""
+    return "" if body is None else body.reason
+
+
+GivenReason = Annotated[str, Depends(given_reason)]
 
 
 class Rescheduled(Body):

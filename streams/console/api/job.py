@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Header, Query, Request, Response
 
 from streams.console import acting, story, views
 from streams.console.api import forms
-from streams.console.api.asked import Reasoned, Rescheduled
+from streams.console.api.asked import GivenReason, Rescheduled
 from streams.console.api.body import Route
 from streams.console.api.shared import Served, TheJob, Who, read_wait
 from streams.console.console import Console
@@ -23,6 +23,12 @@ from streams.projection.job import Job
 from streams.wire.times import show_time
 
 router = APIRouter(prefix="/jobs/{id}", tags=["jobs"], route_class=Route)
+
+_ACT: Final[Any] = {
+    "status_code": 202,
+    "response_model": None,
+    "responses": forms.ok(forms.Asked, 404, 409),
+}
 
 
 @router.get("", response_model=None, responses=forms.ok(forms.OneJob, 404, 409))
@@ -114,42 +120,28 @@ async def why(console: Served, job: TheJob) -> dict[str, Any]:
     return {"data": await ask_why(console, job)}
 
 
-@router.post(
-    "/cancel", status_code=202, response_model=None, responses=forms.ok(forms.Asked, 404, 409)
-)
-async def cancel(
-    console: Served, who: Who, job: TheJob, body: Reasoned | None = None
-) -> dict[str, Any]:
+@router.post("/cancel", **_ACT)
+async def cancel(console: Served, who: Who, job: TheJob, reason: GivenReason) -> dict[str, Any]:
     """Ask its worker to end it; one that runs is interrupted, and may finish first."""
-    await acting.cancel(console, job, who, "" if body is None else body.reason)
+    await acting.cancel(console, job, who, reason)
     return {"jobId": job.id, "asked": "cancel"}
 
 
-@router.post(
-    "/replay", status_code=202, response_model=None, responses=forms.ok(forms.Asked, 404, 409)
-)
-async def replay(
-    console: Served, who: Who, job: TheJob, body: Reasoned | None = None
-) -> dict[str, Any]:
+@router.post("/replay", **_ACT)
+async def replay(console: Served, who: Who, job: TheJob, reason: GivenReason) -> dict[str, Any]:
     """Run a dead job again."""
-    await acting.replay(console, job, who, "" if body is None else body.reason)
+    await acting.replay(console, job, who, reason)
     return {"jobId": job.id, "asked": "replay"}
 
 
-@router.post(
-    "/discard", status_code=202, response_model=None, responses=forms.ok(forms.Asked, 404, 409)
-)
-async def discard(
-    console: Served, who: Who, job: TheJob, body: Reasoned | None = None
-) -> dict[str, Any]:
+@router.post("/discard", **_ACT)
+async def discard(console: Served, who: Who, job: TheJob, reason: GivenReason) -> dict[str, Any]:
     """End a dead job for good; the reason is kept with it."""
-    await acting.discard(console, job, who, "" if body is None else body.reason)
+    await acting.discard(console, job, who, reason)
     return {"jobId": job.id, "asked": "discard"}
 
 
-@router.post(
-    "/reschedule", status_code=202, response_model=None, responses=forms.ok(forms.Asked, 404, 409)
-)
+@router.post("/reschedule", **_ACT)
 async def reschedule(console: Served, who: Who, job: TheJob, body: Rescheduled) -> dict[str, Any]:
     """Start a job that waits at another time."""
     due = await acting.reschedule(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, Final
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 
 from streams.console import acting, views
 from streams.console.api import forms
@@ -18,12 +18,26 @@ from streams.projection.numbers import counts, oldest_waiting
 
 router = APIRouter(prefix="/queues", tags=["queues"], route_class=Route)
 
+_ACT: Final[Any] = {
+    "status_code": 202,
+    "response_model": None,
+    "responses": forms.ok(forms.Told, 404),
+}
+
 
 class OfQueue(Body):
     """`job`: only the jobs of this name; `reason` is told to whoever asks why."""
 
     job: Text | None = None
     reason: Reason = ""
+
+
+def given(body: OfQueue | None = None) -> OfQueue:
+    """What a request says of it, or nothing."""
+    return body or OfQueue()
+
+
+Given = Annotated[OfQueue, Depends(given)]
 
 
 async def all_queues(console: Console) -> list[dict[str, Any]]:
@@ -48,37 +62,22 @@ async def list_queues(console: Served) -> dict[str, Any]:
     return {"data": await all_queues(console)}
 
 
-@router.post(
-    "/{name}/pause", status_code=202, response_model=None, responses=forms.ok(forms.Told, 404)
-)
-async def pause_queue(
-    console: Served, who: Who, name: Name, body: OfQueue | None = None
-) -> dict[str, Any]:
+@router.post("/{name}/pause", **_ACT)
+async def pause_queue(console: Served, who: Who, name: Name, asked: Given) -> dict[str, Any]:
     """Start nothing more of a queue, or of one job of it; what runs goes on."""
-    asked = body or OfQueue()
     await acting.pause(console, name, who, job=asked.job or "", reason=asked.reason)
     return {"queue": name, "job": asked.job, "asked": "pause"}
 
 
-@router.post(
-    "/{name}/resume", status_code=202, response_model=None, responses=forms.ok(forms.Told, 404)
-)
-async def resume_queue(
-    console: Served, who: Who, name: Name, body: OfQueue | None = None
-) -> dict[str, Any]:
+@router.post("/{name}/resume", **_ACT)
+async def resume_queue(console: Served, who: Who, name: Name, asked: Given) -> dict[str, Any]:
     """Go on with a queue, or one job of it, that was paused."""
-    asked = body or OfQueue()
     await acting.resume(console, name, who, job=asked.job or "", reason=asked.reason)
     return {"queue": name, "job": asked.job, "asked": "resume"}
 
 
-@router.post(
-    "/{name}/purge", status_code=202, response_model=None, responses=forms.ok(forms.Told, 404)
-)
-async def purge_queue(
-    console: Served, who: Who, name: Name, body: OfQueue | None = None
-) -> dict[str, Any]:
+@router.post("/{name}/purge", **_ACT)
+async def purge_queue(console: Served, who: Who, name: Name, asked: Given) -> dict[str, Any]:
     """Cancel all jobs that wait in a queue, or those of one name; dead letters stay."""
-    asked = body or OfQueue()
     await acting.purge(console, name, who, job=asked.job or "", reason=asked.reason)
     return {"queue": name, "job": asked.job, "asked": "purge"}
