@@ -218,7 +218,8 @@ def checked(model: Model) -> tuple[Model, bytes]:
     Raises:
         PayloadInvalid: naming the field at fault.
     """
-    from streams.sensitive import mistake_in, wire_json
+    from streams.revealing import wire_json
+    from streams.sensitive import mistake_in
 
     kind = type(model)
     try:

@@ -1,4 +1,4 @@
-"""Fields that nobody is to see: which they are, payloads without them, and with them on the wire.
+"""Fields that nobody is to see: payloads without them, and their texts, which messages may have.
 
 A field is sensitive if its type is `SecretStr`, `SecretBytes` or another `Secret`, if it is
 declared as `Sensitive[str]`, or with `Field(json_schema_extra={"sensitive": True})`.
@@ -7,23 +7,24 @@ declared as `Sensitive[str]`, or with `Field(json_schema_extra={"sensitive": Tru
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import lru_cache
-from types import UnionType
-from typing import Annotated, Any, Final, TypeVar, Union, get_args, get_origin
+from collections.abc import Callable, Iterable, Mapping
+from types import NoneType, UnionType
+from typing import Annotated, Any, Final, Literal, TypeVar, Union, get_args, get_origin
 
-from pydantic import (
-    BaseModel,
-    Field,
-    RootModel,
-    Secret,
-    SecretBytes,
-    SecretStr,
-    ValidationError,
+from pydantic import BaseModel, Field, ValidationError
+from pydantic_core import from_json
+
+from streams.fields import (
+    Fields,
+    JsonField,
+    Path,
+    fields_of,
+    folded,
+    is_marked,
+    plain_type,
+    root_of,
 )
-from pydantic.fields import FieldInfo
-from pydantic_core import from_json, to_json
-
+from streams.held import PLAIN, holds, is_secret
 from streams.redaction import MASK as MASK
 
 T = TypeVar("T")
@@ -37,7 +38,6 @@ _LOOKS_SECRET: Final = re.compile(
     r"passw|passphrase|pwd|secret|token|apikey|authoriz|credential|privatekey|accesskey|cookie|"
     r"cardnumber|cvv|^pin$|^iban$|^ssn$|^auth$|signature"
 )
-_SECRETS: Final = (SecretStr, SecretBytes, Secret)
 
 Replace = Callable[[Any], Any]
 
@@ -45,7 +45,8 @@ Replace = Callable[[Any], Any]
 def masked(contract: type[BaseModel] | None, value: Any) -> Any:
     """A payload as JSON values, without what is sensitive.
 
-    Without a contract, and where it leaves open what a value is, names decide.
+    Without a contract, and where it leaves open what a value is, names decide. What has another
+    form than its type, in the place of something with secrets, is masked whole.
     """
     return _replaced(contract, value, lambda _: MASK)
 
@@ -63,8 +64,9 @@ def secrets_in(contract: type[BaseModel] | None, value: Any) -> frozenset[str]:
 
 
 def secrets_of(contract: type[BaseModel], payload: bytes) -> frozenset[str]:
-    """The same of a payload's bytes; none for a contract that declares none."""
-    if not sensitive_names(contract):
+    """The same of a payload's bytes; for most contracts it is known that there are none."""
+    held = holds(contract)
+    if not held.has_secrets and not held.is_open:
         return frozenset()
     try:
         return secrets_in(contract, from_json(payload))
@@ -72,26 +74,9 @@ def secrets_of(contract: type[BaseModel], payload: bytes) -> frozenset[str]:
         return frozenset()
 
 
-@lru_cache(maxsize=1_000)
 def sensitive_names(contract: type[BaseModel]) -> frozenset[str]:
     """The names of all sensitive fields, however deep; none for most contracts."""
-    found: set[str] = set()
-    seen: set[Any] = set()
-
-    def look(annotation: Any) -> None:
-        if _is_model(annotation):
-            if annotation in seen:
-                return
-            seen.add(annotation)
-            for name, field in annotation.model_fields.items():
-                if _is_sensitive(field) or _holds_secret(field.annotation):
-                    found.update(_names(name, field))
-                look(field.annotation)
-        for part in get_args(annotation):
-            look(part)
-
-    look(contract)
-    return frozenset(found)
+    return holds(contract).names
 
 
 def mistake_in(contract: type[BaseModel], error: ValidationError) -> tuple[str, str]:
@@ -105,138 +90,153 @@ def mistake_in(contract: type[BaseModel], error: ValidationError) -> tuple[str, 
     return field, first["msg"]
 
 
-def wire_json(model: BaseModel) -> bytes:
-    """A payload as it travels: secrets are written out, which pydantic does not do.
-
-    Raises:
-        PydanticSerializationError: it holds what JSON can't.
-    """
-    if not sensitive_names(type(model)):
-        return model.model_dump_json(by_alias=True, warnings="none").encode()
-    plain = model.model_dump(mode="json", by_alias=True, warnings="none")
-    objects = model.model_dump(mode="python", by_alias=True, warnings="none")
-    return to_json(_revealed(plain, objects))
-
-
-def _revealed(plain: Any, value: Any) -> Any:
-    """The JSON of a value, with its secrets in the place of asterisks."""
-    if isinstance(value, _SECRETS):
-        secret = value.get_secret_value()
-        return secret.decode(errors="replace") if isinstance(secret, bytes) else secret
-    if isinstance(value, Mapping) and isinstance(plain, dict):
-        return {
-            name: _revealed(shown, held)
-            for (name, shown), held in zip(plain.items(), value.values(), strict=True)
-        }
-    is_many = isinstance(value, Sequence | set | frozenset) and not isinstance(value, str | bytes)
-    if is_many and isinstance(plain, list):
-        return [_revealed(shown, held) for shown, held in zip(plain, value, strict=True)]
-    return plain
-
-
 def _replaced(annotation: Any, value: Any, replace: Replace, depth: int = 0) -> Any:
     """The value, with what is sensitive in it replaced."""
     if value is None:
         return None
-    if depth > _DEEPEST:
+    kind = plain_type(annotation)
+    if depth > _DEEPEST or is_secret(kind):
         return replace(value)
-    if (isinstance(annotation, type) and issubclass(annotation, _SECRETS)) or get_origin(
-        annotation
-    ) is Secret:
-        return replace(value)
-    if _is_model(annotation):
-        return _of_model(annotation, value, replace, depth)
-    origin, parts = get_origin(annotation), get_args(annotation)
+    origin, parts = get_origin(kind), get_args(kind)
     if origin is Annotated:
-        if any(isinstance(each, FieldInfo) and _is_sensitive(each) for each in parts[1:]):
-            return replace(value)
         return _replaced(parts[0], value, replace, depth)
     if origin in (Union, UnionType):
-        for part in parts:
-            value = _replaced(part, value, replace, depth)
-        return value
+        return _of_union(kind, value, replace, depth)
+    if (root := root_of(kind)) is not None:
+        marked = is_marked(root)
+        return replace(value) if marked else _replaced(root.annotation, value, replace, depth + 1)
+    if not _has_form(kind, value) and holds(kind).has_secrets:
+        return replace(value)
+    fields = fields_of(kind)
     if isinstance(value, dict):
-        is_told = parts and isinstance(origin, type) and issubclass(origin, Mapping)
-        if is_told and parts[1] not in (Any, object):
-            return {
-                name: _replaced(parts[1], each, replace, depth + 1) for name, each in value.items()
-            }
+        if fields is not None:
+            return _of_object(fields, value, replace, depth)
+        if parts and _is_of(origin, Mapping):
+            return _by_names(value, replace, depth, parts[1])
         return _by_names(value, replace, depth)
     if isinstance(value, list):
-        of = parts[0] if parts else None
-        if origin is tuple and len(parts) == len(value) and Ellipsis not in parts:
+        return _of_array(kind, fields, value, replace, depth)
+    return value
+
+
+def _of_union(union: Any, value: Any, replace: Replace, depth: int) -> Any:
+    """By each type that it may be of: what one of them hides is hidden."""
+    kinds = [each for each in get_args(union) if each is not NoneType]
+    fitting = [each for each in kinds if _has_form(each, value)]
+    if not fitting and holds(union).has_secrets:
+        return replace(value)
+    for each in [each for each in fitting if _has_tag(each, value)] or fitting or [None]:
+        value = _replaced(each, value, replace, depth)
+    return value
+
+
+def _has_form(annotation: Any, value: Any) -> bool:
+    """Whether a value has the JSON form of a type, as far as that is known."""
+    kind = plain_type(annotation)
+    origin = get_origin(kind)
+    if value is None or is_secret(kind) or kind in (Any, object, None):
+        return True
+    if origin is Annotated:
+        return _has_form(get_args(kind)[0], value)
+    if origin in (Union, UnionType):
+        return any(_has_form(each, value) for each in get_args(kind))
+    if (root := root_of(kind)) is not None:
+        return _has_form(root.annotation, value)
+    if (fields := fields_of(kind)) is not None:
+        return isinstance(value, dict | list if fields.places else dict)
+    of = origin or kind
+    if _is_of(of, Mapping):
+        return isinstance(value, dict)
+    if _is_of(of, str | bytes) or not _is_of(of, Iterable):
+        return not isinstance(value, dict | list) or not _is_of(of, PLAIN)
+    return isinstance(value, list)
+
+
+def _has_tag(annotation: Any, value: Any) -> bool:
+    """Whether an object has the constants that its class names, by which unions tell it apart."""
+    fields = fields_of(plain_type(annotation))
+    if fields is None or not isinstance(value, dict):
+        return True
+    for field in fields.all:
+        kind = plain_type(field.type)
+        if get_origin(kind) is Literal:
+            allowed = [getattr(each, "value", each) for each in get_args(kind)]
+            if any(value[name] not in allowed for name in field.names if name in value):
+                return False
+    return True
+
+
+def _of_object(fields: Fields, value: dict[str, Any], replace: Replace, depth: int) -> Any:
+    for field in fields.all:
+        for path in field.paths:
+            value = _at(path, value, field, replace, depth)
+    held: dict[str, Any] = {}
+    for name, each in value.items():
+        own = fields.of(name)
+        if own is None:
+            held |= _by_names({name: each}, replace, depth, fields.extra)
+        else:
+            held[name] = _of_field(own, each, replace, depth)
+    return held
+
+
+def _of_field(field: JsonField, value: Any, replace: Replace, depth: int) -> Any:
+    if field.is_marked:
+        return None if value is None else replace(value)
+    return _replaced(field.type, value, replace, depth + 1)
+
+
+def _at(path: Path, value: Any, field: JsonField, replace: Replace, depth: int) -> Any:
+    """The value, with what its field takes from a place deeper in it replaced there."""
+    if not path:
+        return _of_field(field, value, replace, depth)
+    step, rest = path[0], path[1:]
+    if isinstance(value, dict) and step in value:
+        return {**value, step: _at(rest, value[step], field, replace, depth)}
+    if isinstance(value, list) and isinstance(step, int) and -len(value) <= step < len(value):
+        changed = list(value)
+        changed[step] = _at(rest, value[step], field, replace, depth)
+        return changed
+    return value
+
+
+def _of_array(
+    kind: Any, fields: Fields | None, value: list[Any], replace: Replace, depth: int
+) -> list[Any]:
+    origin, parts = get_origin(kind), get_args(kind)
+    if fields is not None and len(value) <= len(fields.places):
+        return [
+            _of_field(field, each, replace, depth)
+            for field, each in zip(fields.places, value, strict=False)
+        ]
+    of: Any = parts[0] if parts else None
+    if origin is tuple and Ellipsis not in parts:
+        if len(parts) == len(value):
             return [
                 _replaced(part, each, replace, depth + 1)
                 for part, each in zip(parts, value, strict=True)
             ]
-        return [_replaced(of, each, replace, depth + 1) for each in value]
-    return value
+        of = Union[parts] if parts else None  # noqa: UP007  # they are known here alone
+    return [_replaced(of, each, replace, depth + 1) for each in value]
 
 
-def _of_model(model: type[BaseModel], value: Any, replace: Replace, depth: int) -> Any:
-    if issubclass(model, RootModel):
-        root = model.model_fields["root"]
-        if _is_sensitive(root):
-            return replace(value)
-        return _replaced(root.annotation, value, replace, depth + 1)
-    if not isinstance(value, dict):
-        return value
-    fields = {
-        shown: field for name, field in model.model_fields.items() for shown in _names(name, field)
-    }
-    held: dict[str, Any] = {}
-    for name, each in value.items():
-        field = fields.get(name)
-        if field is None:
-            held |= _by_names({name: each}, replace, depth)
-        elif _is_sensitive(field):
-            held[name] = None if each is None else replace(each)
-        else:
-            held[name] = _replaced(field.annotation, each, replace, depth + 1)
-    return held
-
-
-def _by_names(value: dict[str, Any], replace: Replace, depth: int) -> dict[str, Any]:
-    """Of an object that nobody has described."""
+def _by_names(value: dict[str, Any], replace: Replace, depth: int, of: Any = None) -> Any:
+    """Of an object whose names nobody has described; `of` is the type of its values."""
     return {
         name: replace(each)
         if each is not None and looks_secret(name)
-        else _replaced(None, each, replace, depth + 1)
+        else _replaced(of, each, replace, depth + 1)
         for name, each in value.items()
     }
 
 
 def looks_secret(name: str) -> bool:
     """Whether something is called as secrets are."""
-    return _LOOKS_SECRET.search(re.sub(r"[^a-z0-9]", "", name.lower())) is not None
+    return _LOOKS_SECRET.search(folded(name)) is not None
 
 
-def _is_model(annotation: Any) -> bool:
-    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
-
-
-def _is_sensitive(field: FieldInfo) -> bool:
-    extra = field.json_schema_extra
-    if isinstance(extra, dict) and extra.get("sensitive") is True:
-        return True
-    return any(isinstance(each, FieldInfo) and _is_sensitive(each) for each in field.metadata)
-
-
-def _holds_secret(annotation: Any) -> bool:
-    if isinstance(annotation, type) and issubclass(annotation, _SECRETS):
-        return True
-    if get_origin(annotation) is Secret:
-        return True
-    parts = get_args(annotation)
-    if any(isinstance(each, FieldInfo) and _is_sensitive(each) for each in parts):
-        return True
-    return any(_holds_secret(part) for part in parts)
-
-
-def _names(name: str, field: FieldInfo) -> set[str]:
-    """Under which names a field may be in JSON."""
-    told = (field.alias, field.validation_alias, field.serialization_alias)
-    return {name, *(each for each in told if isinstance(each, str))}
+def _is_of(kind: Any, base: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, base)
 
 
 def _texts(value: Any) -> Iterable[str]:

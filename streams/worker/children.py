@@ -11,7 +11,7 @@ from streams.durations import to_ms
 from streams.jobs.batches import Awaits, ChildOf, When
 from streams.jobs.context import JobContext
 from streams.jobs.identity import JobKey, batch_child_id, batch_id, child_id
-from streams.sensitive import wire_json
+from streams.revealing import wire_json
 from streams.wire.envelope import Envelope, encode
 from streams.wire.topics import TopicNames
 from streams.worker.ports import Append

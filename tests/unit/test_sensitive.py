@@ -12,7 +12,8 @@ from streams.client_request import checked, read_json
 from streams.contracts import JobPayload, Sensitive
 from streams.errors import PayloadInvalid
 from streams.redaction import redacted
-from streams.sensitive import masked, secrets_in, secrets_of, sensitive_names, wire_json
+from streams.revealing import wire_json
+from streams.sensitive import masked, secrets_in, secrets_of, sensitive_names
 
 
 class Card(BaseModel):
