@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from contextvars import ContextVar
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import sentry_sdk
 
 from streams.jobs.middleware import Middleware
 from streams.jobs.outcome import Dead, Outcome, Retrying
+from streams.redaction import redacted
 
 if TYPE_CHECKING:
     from streams.contracts import Event, JobPayload
@@ -44,7 +47,7 @@ class SentryMiddleware(Middleware):
             scope.set_tag("job.id", ctx.id)
             scope.set_tag("job.attempt", ctx.attempt)
             scope.set_tag("job.outcome", type(outcome).__name__.lower())
-            scope.add_event_processor(_without_variables)
+            scope.add_event_processor(partial(_cleaned, ctx.secrets))
             error = _raised.get()
             if isinstance(error, Exception):
                 sentry_sdk.capture_exception(error)
@@ -60,8 +63,10 @@ class SentryMiddleware(Middleware):
             )
 
 
-def _without_variables(event: Any, hint: Any) -> Any:
+def _cleaned(secrets: Collection[str], event: Any, hint: Any) -> Any:
     for value in event.get("exception", {}).get("values", ()):
+        if isinstance(value.get("value"), str):
+            value["value"] = redacted(value["value"], secrets)
         for frame in (value.get("stacktrace") or {}).get("frames", ()):
             frame.pop("vars", None)
     return event

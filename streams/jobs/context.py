@@ -88,9 +88,18 @@ class JobContext:
         self._send = send
         # Where what the handler says of its job goes; for the engine.
         self.says: Says = Notebook() if says is None else says
-        self.secrets: frozenset[str] = frozenset()  # which no line of the log is to show
+        # What is sensitive in the payload is looked for when something is said; for the engine.
+        self.find_secrets: Callable[[], frozenset[str]] = frozenset
+        self._secrets: frozenset[str] | None = None
         self._log: HandlerLog | None = None
         self._sent: dict[tuple[str, bytes], set[int]] = {}
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """What no log, message or trace is to show: the sensitive texts of the payload."""
+        if self._secrets is None:
+            self._secrets = self.find_secrets()
+        return self._secrets
 
     @property
     def log(self) -> HandlerLog:

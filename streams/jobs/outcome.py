@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
 from types import CodeType, TracebackType
@@ -26,33 +26,20 @@ class Failure:
     trace: str
 
 
-def failure_of(error: BaseException) -> Failure:
-    """An exception as a bounded value; of a long trace the end is kept."""
+def failure_of(error: BaseException, secrets: Collection[str] = ()) -> Failure:
+    """An exception as a bounded value without these; of a long trace the end is kept."""
     kind = type(error)
     module = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
-    trace = trace_of(error)
     return Failure(
         type=f"{module}{kind.__qualname__}",
-        message=writable(_text(error))[:MESSAGE_KEPT],
-        trace=writable(trace)[-TRACE_KEPT:],
+        message=told(_text(error), secrets)[:MESSAGE_KEPT],
+        trace=told(trace_of(error), secrets)[-TRACE_KEPT:],
     )
 
 
-def without_secrets(outcome: Outcome, secrets: Collection[str]) -> Outcome:
-    """The outcome, with none of these in what it says."""
-    if isinstance(outcome, Discarded):
-        return replace(outcome, reason=redacted(outcome.reason, secrets))
-    if isinstance(outcome, Retrying | Dead):
-        failure = outcome.failure
-        return replace(
-            outcome,
-            failure=replace(
-                failure,
-                message=redacted(failure.message, secrets),
-                trace=redacted(failure.trace, secrets),
-            ),
-        )
-    return outcome
+def told(text: str, secrets: Collection[str]) -> str:
+    """A text as it may be kept; to be cut only then, as nobody finds half of a secret."""
+    return redacted(writable(text), secrets)
 
 
 def trace_of(error: BaseException) -> str:

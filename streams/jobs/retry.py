@@ -15,8 +15,7 @@ from streams.jobs.outcome import (
     Retrying,
     Snoozed,
     failure_of,
-    without_secrets,
-    writable,
+    told,
 )
 
 Random = Callable[[], float]  # uniform in [0, 1)
@@ -113,19 +112,12 @@ def outcome_of_error(
 
     `secrets` are kept out of what is said of it.
     """
-    outcome = _outcome(error, attempt, max_attempts, retry, random)
-    return without_secrets(outcome, secrets) if secrets else outcome
-
-
-def _outcome(
-    error: BaseException, attempt: int, max_attempts: int, retry: Retry, random: Random
-) -> Outcome:
     try:
-        return _decide(error, attempt, max_attempts, retry, random)
+        return _decide(error, attempt, max_attempts, retry, random, secrets)
     except Exception as mistake:
         # `classify`, a custom backoff and the durations in what a handler raises are the
         # application's: an error there must not leave the job without an outcome.
-        failure = failure_of(mistake)
+        failure = failure_of(mistake, secrets)
         if attempt >= max_attempts:
             return Dead(failure)
         return Retrying(next_delay_ms(Exponential(), attempt, error, random), failure)
@@ -160,14 +152,19 @@ def retry_mistakes(retry: Retry) -> list[str]:
 
 
 def _decide(
-    error: BaseException, attempt: int, max_attempts: int, retry: Retry, random: Random
+    error: BaseException,
+    attempt: int,
+    max_attempts: int,
+    retry: Retry,
+    random: Random,
+    secrets: Collection[str],
 ) -> Outcome:
     match error:
         case Snooze(for_=for_, blocks_key=blocks_key):
             return Snoozed(to_ms(for_), blocks_key)
         case Discard(reason=reason):
-            return Discarded(writable(str(reason))[:MESSAGE_KEPT])
-    failure = failure_of(error)
+            return Discarded(told(str(reason), secrets)[:MESSAGE_KEPT])
+    failure = failure_of(error, secrets)
     if is_permanent(error, retry):
         return Dead(failure, is_permanent=True)
     if attempt >= max_attempts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, TypeVar
 
@@ -10,7 +11,8 @@ from streams.contracts import Event, JobPayload
 from streams.errors import Discard, PermanentError, RetryAfter, Snooze
 from streams.jobs.context import JobContext
 from streams.jobs.middleware import Middleware
-from streams.jobs.outcome import Outcome
+from streams.jobs.outcome import Outcome, trace_of
+from streams.redaction import redacted
 
 logger = logging.getLogger(__name__)
 
@@ -88,10 +90,14 @@ async def _guarded(
 
 
 def _tell(middleware: Middleware, what: str, context: JobContext) -> None:
-    logger.exception(
-        "%s.%s failed for %s %s; the job goes on without it",
+    # What the handler raised, which may say what is sensitive, is the context of this error.
+    error = sys.exception()
+    trace = "" if error is None else redacted(trace_of(error), context.secrets)
+    logger.error(
+        "%s.%s failed for %s %s; the job goes on without it\n%s",
         type(middleware).__name__,
         what,
         context.name,
         context.id,
+        trace,
     )

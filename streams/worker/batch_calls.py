@@ -95,6 +95,8 @@ class BatchCalls:
             deadline=deadline,
         )
         group.contexts = {item.attempt.state_key: item.context for item in items}
+        for each in group.contexts.values():
+            each.find_secrets = group.find_secrets
         self._engine.watch(ticket, context, deadline)
         error: BaseException | None = None
         try:

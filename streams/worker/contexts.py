@@ -51,7 +51,8 @@ class Contexts:
                 attempt, attempt.handle.hears, asyncio.get_running_loop(), threading.get_ident()
             ),
         )
-        context.secrets = secrets_of(attempt.definition.payload_type, attempt.envelope.payload)
+        kind, payload = attempt.definition.payload_type, attempt.envelope.payload
+        context.find_secrets = partial(secrets_of, kind, payload)
         return context
 
 

@@ -24,13 +24,13 @@ from streams.jobs.outcome import Cancelled, Completed, Dead, Expired, Held, Outc
 from streams.jobs.resource import Factory
 from streams.jobs.retry import outcome_of_error
 from streams.observe.health import SlotsReading
-from streams.sensitive import secrets_of
 from streams.worker.around import call_within, tell_outcome
 from streams.worker.attempt import Attempt
 from streams.worker.batch_calls import BatchCalls
 from streams.worker.batch_calls import Engine as BatchEngine
 from streams.worker.contexts import Contexts
 from streams.worker.deadlines import Deadlines
+from streams.worker.gathering import secrets_of_call
 from streams.worker.limit import NEAR_MS
 from streams.worker.limit_looks import AskCluster, LimitLooks
 from streams.worker.limits import LEASE_MS, Limits, Paused
@@ -574,7 +574,7 @@ class LoopExecutor:
             max_attempts=attempt.retry.attempts,
             retry=attempt.retry,
             random=self._random,
-            secrets=secrets_of(attempt.definition.payload_type, attempt.envelope.payload),
+            secrets=secrets_of_call(attempt),
         )
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from streams.jobs.batching import Batch
 from streams.jobs.context import JobContext
 from streams.jobs.outcome import Outcome
+from streams.sensitive import secrets_of
 from streams.worker.attempt import Attempt
 from streams.worker.ports import Alarm, Clock
 from streams.worker.suspects import ALONE_FROM
@@ -34,11 +35,18 @@ class Group:
     outcomes: dict[bytes, Outcome] = field(default_factory=dict)  # by state key
     raised: dict[bytes, BaseException] = field(default_factory=dict)  # by which some failed
     contexts: dict[bytes, JobContext] = field(default_factory=dict)
+    secrets: frozenset[str] | None = None  # once they were looked for
 
     @property
     def has_cancelled(self) -> bool:
         """Whether somebody cancelled one of its jobs."""
         return any(member.cancelled is not None for member in self.members)
+
+    def find_secrets(self) -> frozenset[str]:
+        """What is sensitive in any of its jobs: what is said in one call may be of each."""
+        if self.secrets is None:
+            self.secrets = frozenset().union(*(_secrets_of(each) for each in self.members))
+        return self.secrets
 
     @property
     def is_gathering(self) -> bool:
@@ -138,6 +146,16 @@ class Gathering:
         if not group.is_in_line and group.members:
             group.is_in_line = True
             self._line_up(group.ticket)
+
+
+def secrets_of_call(attempt: Attempt) -> frozenset[str]:
+    """What is sensitive in a job, and in those that run in one call with it."""
+    group = attempt.group
+    return _secrets_of(attempt) if group is None else group.find_secrets()
+
+
+def _secrets_of(attempt: Attempt) -> frozenset[str]:
+    return secrets_of(attempt.definition.payload_type, attempt.envelope.payload)
 
 
 def _key_of(attempt: Attempt, batch: Batch) -> GroupKey:

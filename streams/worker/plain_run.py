@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Coroutine
+from functools import partial
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -26,7 +27,7 @@ def run_plainly(
         model = definition.payload_type.model_validate_json(payload)
     except ValidationError as error:
         return Dead(misfit(definition.payload_type, error), is_permanent=True)
-    context.secrets = secrets_of(definition.payload_type, payload)
+    context.find_secrets = partial(secrets_of, definition.payload_type, payload)
     try:
         return Completed(dumped(definition.call(model, context)))
     except BaseException as error:  # a panic of native code, say; a sys.exit() ends no process

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import sentry_sdk
+from pydantic import SecretStr
 from sentry_sdk.envelope import Envelope
 from sentry_sdk.transport import Transport
 
@@ -89,3 +90,21 @@ async def test_a_timeout_is_sent_too(sent: list[Any]):
     (event,) = sent
     (raised,) = event["exception"]["values"]
     assert raised["type"] == "TimeoutError" and "timeout of 1000 ms" in raised["value"]
+
+
+class SignIn(JobPayload, name="sign_in"):
+    password: SecretStr
+
+
+@job(retry=Retry(attempts=1))
+async def sign_in(payload: SignIn) -> None:
+    raise OSError(f"not {payload.password.get_secret_value()}")
+
+
+async def test_what_is_sensitive_is_not_sent(sent: list[Any]):
+    async with Sandbox(sign_in, middleware=[SentryMiddleware()]) as box:
+        await box.enqueue(SignIn(password=SecretStr(CARD)))
+        await box.advance("1m")
+    (event,) = sent
+    assert event["exception"]["values"][-1]["value"] == "not ***"
+    assert CARD not in json.dumps(event)
