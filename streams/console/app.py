@@ -58,6 +58,7 @@ def rules_of(settings: Settings) -> Rules:
         sessions=Sessions(session_key(settings.data_dir), tokens, lasts_s),
         hosts=frozenset(host.lower() for host in settings.console_hosts),
         operator=operator(),
+        is_behind_proxy=settings.console_behind_proxy,
     )
 
 

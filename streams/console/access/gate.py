@@ -12,9 +12,11 @@ from starlette.datastructures import Headers as Given
 from starlette.requests import cookie_parser
 from starlette.responses import RedirectResponse, Response
 
+from streams.console.access.address import address_of
 from streams.console.access.origins import host_refusal, origin_refusal
 from streams.console.access.scopes import changes_something, is_open, needed
 from streams.console.access.sessions import COOKIE, Session, Sessions
+from streams.console.access.throttle import Throttle
 from streams.console.access.tokens import Token, found
 from streams.console.paths import App, Message, Receive, Scope, Send
 from streams.console.problems import Problem, answer
@@ -32,6 +34,7 @@ class Rules:
     sessions: Sessions
     hosts: frozenset[str]
     operator: str  # who acts where no tokens are set
+    is_behind_proxy: bool = False  # whose word is believed
 
     @property
     def is_closed(self) -> bool:
@@ -45,6 +48,7 @@ class Gate:
     def __init__(self, app: App, rules: Rules) -> None:
         self._app = app
         self._rules = rules
+        self._throttle = Throttle()  # of what services send; people have another one
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -81,6 +85,8 @@ class Gate:
         if is_open(scope["path"]):
             return ("" if token is None else token.name), session
         if token is None:
+            if "authorization" in headers:
+                self._note_failure(scope)
             raise Problem(
                 401,
                 "send the header Authorization: Bearer with a token, or sign in",
@@ -96,6 +102,15 @@ class Gate:
                 },
             )
         return token.name, session
+
+    def _note_failure(self, scope: Scope) -> None:
+        """Whoever sends wrong tokens again and again is told to wait; right ones are let in."""
+        address = address_of(scope, is_behind_proxy=self._rules.is_behind_proxy)
+        now = time.monotonic()
+        if wait := self._throttle.wait_s(address, now):
+            why = f"too many wrong tokens came from this address: wait for {wait} seconds"
+            raise Problem(429, why, headers={"Retry-After": str(wait)})
+        self._throttle.failed(address, now)
 
     def _credentials(self, headers: Given) -> tuple[Token | None, Session | None]:
         given = headers.getlist("authorization")

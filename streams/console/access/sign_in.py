@@ -9,6 +9,7 @@ from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from markupsafe import escape
 
+from streams.console.access.address import address_of
 from streams.console.access.gate import Rules
 from streams.console.access.sessions import COOKIE
 from streams.console.access.throttle import Throttle
@@ -61,7 +62,8 @@ async def sign_in(
     """Begin a session; whoever guesses has to wait."""
     rules: Rules = request.app.state.rules
     throttle: Throttle = request.app.state.throttle
-    address, now = _address(request), time.monotonic()
+    address = address_of(request.scope, is_behind_proxy=rules.is_behind_proxy)
+    now = time.monotonic()
     if wait := throttle.wait_s(address, now):
         page = _page(next, f"Too many tries: wait for {wait} seconds.", 429)
         page.headers["Retry-After"] = str(wait)
@@ -107,19 +109,9 @@ def _local(next: str) -> str:
     return next if is_local and is_plain and len(next) < 2_000 else "/"
 
 
-def _trusts_proxy(request: Request) -> bool:
-    return bool(request.app.state.console.settings.console_behind_proxy)
-
-
 def _is_secure(request: Request) -> bool:
     if request.url.scheme == "https":
         return True
     told = request.headers.get("x-forwarded-proto", "").strip().lower()
-    return _trusts_proxy(request) and told == "https"
-
-
-def _address(request: Request) -> str:
-    forwarded = request.headers.get("x-forwarded-for", "")
-    if _trusts_proxy(request) and forwarded:
-        return forwarded.rpartition(",")[2].strip()[:64]  # what our own proxy has added
-    return "" if request.client is None else request.client.host
+    rules: Rules = request.app.state.rules
+    return rules.is_behind_proxy and told == "https"

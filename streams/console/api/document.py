@@ -65,7 +65,7 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
         statuses += [400, 408, 413, 415]
     responses.pop("422", None)
     if not is_open(path.replace("{", "").replace("}", "")):
-        statuses += [401, 403]
+        statuses += [401, 403, 429]
         scope = needed(method, path)
         operation["security"] = [{"token": []}, {"session": []}, {}]
         told = operation.get("description", "")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from streams.console.access.address import address_of
 from streams.console.access.origins import host_refusal, is_loopback, origin_refusal
 from streams.console.access.scopes import is_open, needed
 from streams.console.access.sessions import Sessions, session_key
@@ -129,6 +130,36 @@ def test_guesses_of_one_address_do_not_keep_others_out() -> None:
     assert throttle.wait_s("a", 5) == 56
     assert throttle.wait_s("b", 5) == 0
     assert throttle.wait_s("a", 61) == 0
-    for number in range(200):  # from everywhere: then nobody may, for a while
-        throttle.failed(f"address {number}", 100)
-    assert throttle.wait_s("b", 101) > 0
+
+
+def test_guesses_from_everywhere_lock_nobody_out() -> None:
+    throttle = Throttle()
+    for number in range(20_000):
+        throttle.failed(f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}", 100)
+    assert throttle.wait_s("192.0.2.1", 101) == 0
+    for _ in range(5):  # and who guesses is known among them
+        throttle.failed("192.0.2.2", 101)
+    assert throttle.wait_s("192.0.2.2", 102) > 0
+
+
+def test_addresses_of_one_network_are_one_party() -> None:
+    throttle = Throttle()
+    for number in range(5):
+        throttle.failed(f"2001:db8::{number}", 1)
+    assert throttle.wait_s("2001:db8::ffff", 2) > 0
+    assert throttle.wait_s("2001:db8:0:1::1", 2) == 0
+    for _ in range(5):
+        throttle.failed("::ffff:192.0.2.7", 1)
+    assert throttle.wait_s("192.0.2.7", 2) > 0
+    assert throttle.wait_s("no address", 2) == 0
+
+
+def test_a_forwarded_address_counts_behind_a_proxy_alone() -> None:
+    scope = {
+        "type": "http",
+        "client": ("192.0.2.1", 1234),
+        "headers": [(b"x-forwarded-for", b"10.1.1.1, 10.9.9.9")],
+    }
+    assert address_of(scope, is_behind_proxy=False) == "192.0.2.1"
+    assert address_of(scope, is_behind_proxy=True) == "10.9.9.9"
+    assert address_of({"type": "http", "headers": []}, is_behind_proxy=True) == ""
