@@ -10,6 +10,7 @@ from streams.console import problems
 from streams.console.access import sign_in
 from streams.console.access.bodies import Bodies
 from streams.console.access.calls import CallMetrics, Calls
+from streams.console.access.ended import EndedSessions
 from streams.console.access.gate import Gate, Rules
 from streams.console.access.headers import Headers
 from streams.console.access.sessions import Sessions, session_key
@@ -55,7 +56,9 @@ def rules_of(settings: Settings) -> Rules:
     lasts_s = to_ms(settings.console_session) // 1000
     return Rules(
         tokens=tokens,
-        sessions=Sessions(session_key(settings.data_dir), tokens, lasts_s),
+        sessions=Sessions(
+            session_key(settings.data_dir), tokens, lasts_s, EndedSessions(settings.data_dir)
+        ),
         hosts=frozenset(host.lower() for host in settings.console_hosts),
         operator=operator(),
         is_behind_proxy=settings.console_behind_proxy,

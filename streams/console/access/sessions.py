@@ -14,12 +14,12 @@ from typing import Final
 
 import orjson
 
+from streams.console.access.ended import EndedSessions
 from streams.console.access.tokens import Token
 from streams.errors import SettingsError
 
 COOKIE: Final = "streams_session"
 _COOKIE_MAX: Final = 2_000
-_ENDED_MAX: Final = 10_000
 _KEY_BYTES: Final = 32
 _DIGEST_KEPT: Final = 16
 
@@ -36,11 +36,17 @@ class Session:
 class Sessions:
     """Makes cookies, and reads those that it made. They end with their token."""
 
-    def __init__(self, key: bytes, tokens: Sequence[Token], lasts_s: int) -> None:
+    def __init__(
+        self,
+        key: bytes,
+        tokens: Sequence[Token],
+        lasts_s: int,
+        ended: EndedSessions | None = None,
+    ) -> None:
         self._key = key
         self._tokens = tokens
         self.lasts_s = lasts_s
-        self._ended: dict[str, int] = {}
+        self._ended = EndedSessions() if ended is None else ended  # else in memory alone
 
     def begin(self, token: Token, now: int) -> str:
         """The cookie of a new session; `now` in seconds since the epoch."""
@@ -73,10 +79,7 @@ class Sessions:
 
     def end(self, session: Session, now: int) -> None:
         """Nobody has it any more, whoever kept the cookie."""
-        self._ended = {id: until for id, until in self._ended.items() if until > now}
-        if len(self._ended) >= _ENDED_MAX:
-            del self._ended[min(self._ended, key=self._ended.__getitem__)]
-        self._ended[session.id] = session.until
+        self._ended.add(session.id, session.until, now)
 
     def form_token(self, session_id: str) -> str:
         """What forms of a session carry, which no page of others can know."""
