@@ -88,6 +88,7 @@ class Settings(BaseSettings):
     console_session: Time = "12h"  # how long people stay signed in
     console_hosts: Words = ()  # other names by which the console is called
     console_behind_proxy: bool = False  # whose X-Forwarded-Proto and -For are true
+    event_topics: Words = ()  # for which a console takes events, beside its handlers'; *: all
     cron_secret: SecretStr = Field(SecretStr(""), validation_alias=_OTHERS["cron_secret"])
     cron_secret_file: str = Field("", validation_alias=_OTHERS["cron_secret_file"])
     log_format: Literal["json", "console"] = "console"
@@ -142,6 +143,7 @@ class Settings(BaseSettings):
         "listed_failed",
         "console_tokens",
         "console_hosts",
+        "event_topics",
         mode="before",
     )
     @classmethod

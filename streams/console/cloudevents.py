@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from base64 import b64decode
 from binascii import Error as Base64Error
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from urllib.parse import unquote
@@ -185,6 +185,25 @@ def _time(text: str | None, where: str) -> int | None:
     except ValueError:
         why = f"{where}time: write it as 2026-12-24T18:00:00Z"
         raise PayloadInvalid(why, field=f"{where}time") from None
+
+
+def check_types(
+    events: Sequence[Incoming], known: Collection[str], allowed: Collection[str]
+) -> None:
+    """See to it that each goes where events of callers may go: topics may be of others' events.
+
+    `known` are the types that handlers here take, `allowed` those of STREAMS_EVENT_TOPICS.
+
+    Raises:
+        PayloadInvalid: one does not.
+    """
+    for event in events:
+        if event.type not in known and event.type not in allowed and "*" not in allowed:
+            raise PayloadInvalid(
+                f"type: no handler that the console knows takes {event.type}, nor is it in "
+                "STREAMS_EVENT_TOPICS: name it there, or * for all topics of events",
+                field="type",
+            )
 
 
 def envelope_of(event: Incoming, registry: Registry, now: int) -> Envelope:

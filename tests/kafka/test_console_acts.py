@@ -23,7 +23,8 @@ SECRET = "of the clock"
 
 @pytest.fixture(scope="module")
 def shop(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    with open_shop(kafka, tmp_path_factory.mktemp("acts"), CRON_SECRET=SECRET) as shop:
+    allowed = {"CRON_SECRET": SECRET, "STREAMS_EVENT_TOPICS": "foreign.event, not.there"}
+    with open_shop(kafka, tmp_path_factory.mktemp("acts"), **allowed) as shop:
         yield shop
 
 
@@ -165,6 +166,7 @@ async def test_a_batch_of_events_is_all_or_nothing(client: httpx.AsyncClient) ->
         ({"type": "__consumer_offsets"}, "type"),
         ({"type": "a b"}, "type"),
         ({"type": "nobody.knows"}, "type"),
+        ({"type": "not.there"}, "type"),
         ({"specversion": "0.3"}, "specversion"),
         ({"id": ""}, "id"),
         ({"source": None}, "source"),

@@ -62,13 +62,16 @@ _BODY: Final[dict[str, Any]] = {
 async def publish(console: Served, request: Request) -> dict[str, Any]:
     """Publish events: a structured one, a batch, or in binary mode (`ce-` headers, any body).
 
-    Their types are topics that exist; where a type's contract is known here, data must fit it.
+    Their types are topics that exist, of which handlers here take events or that
+    STREAMS_EVENT_TOPICS names; where a type's contract is known here, data must fit it.
     """
     headers = {
         name.decode("latin-1").lower(): value.decode("utf-8", "replace")
         for name, value in request.headers.raw
     }
     incoming = cloudevents.read_events(headers, await request.body())
+    allowed = console.settings.event_topics
+    cloudevents.check_types(incoming, console.registry.event_types(), allowed)
     now = now_ms()
     envelopes = [cloudevents.envelope_of(each, console.registry, now) for each in incoming]
     if not envelopes:  # a batch may be empty
