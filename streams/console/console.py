@@ -8,11 +8,12 @@ from collections.abc import Callable, Coroutine, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
-from sqlite3 import Connection, OperationalError
+from sqlite3 import Connection, DatabaseError
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from streams.client import JobClient
 from streams.console.changes import Changes
+from streams.console.faults import Faults, is_of_file
 from streams.console.on_record import Ends
 from streams.console.problems import unavailable
 from streams.console.readers import Readers
@@ -69,6 +70,7 @@ class Console:
         self._readers = ThreadPoolExecutor(_READERS, "console-read")
         self._local = threading.local()
         self._asked: dict[Hashable, asyncio.Task[Any]] = {}
+        self._faults = Faults(lambda generation: self.feed.spoil(generation))
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -121,10 +123,15 @@ class Console:
                 self._local.db = connect(self.feed.path)
                 self._local.generation = generation
             db: Connection = self._local.db
-            return question(db)
-        except OperationalError as error:  # its file has just gone
+            answer = question(db)
+        except DatabaseError as error:  # its file has just gone, say
+            if not is_of_file(error):
+                raise
             self._local.generation = None
+            self._faults.take(error, generation)
             raise unavailable("the list of jobs is being made anew") from error
+        self._faults.over()
+        return answer
 
     def running(self, queue: str, now: int) -> int:
         """How many attempts workers say that they run of a queue."""

@@ -116,6 +116,11 @@ class Feed:
         """Whether all is in it that was there when it was begun."""
         return self._progress.is_built
 
+    def spoil(self, generation: int) -> None:
+        """Who read the file found it torn: it is made anew, unless it is another one by now."""
+        if generation == self.generation:
+            self._file.spoil()
+
     async def run(self) -> None:
         """Read until cancelled; an outage is waited for, and told once."""
         failures = 0

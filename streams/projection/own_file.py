@@ -44,11 +44,13 @@ class OwnFile:
         return store, is_another
 
     def check(self) -> None:
-        """See to it that it is still there.
+        """See to it that it is still there, and whole as far as is known.
 
         Raises:
             Outdated: it is not.
         """
+        if self._is_spoilt:
+            raise Outdated(f"{self.path} is torn: it is made anew")
         try:
             is_there = self.path.stat().st_ino == self._inode
         except FileNotFoundError:
