@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import signal
@@ -15,6 +16,7 @@ from streams.settings import SUPERVISED
 logger = logging.getLogger(__name__)
 
 AFTER_GRACE = 15.0  # seconds for settling, leaving the group and closing
+LAST_WORD = 0.1  # seconds for connections that were closed last; Faust's own takes one
 
 
 class JobsWorker(faust.Worker):
@@ -43,6 +45,9 @@ class JobsWorker(faust.Worker):
         end_late(grace)
         self._flag_as_shutdown_by_signal()
         self._schedule_shutdown(number)
+
+    async def _sentinel_task(self) -> None:
+        await asyncio.sleep(LAST_WORD)
 
 
 def end_late(grace: float) -> None:

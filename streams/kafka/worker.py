@@ -32,6 +32,7 @@ from streams.kafka.signals import JobsWorker, end_late, end_now
 from streams.kafka.standby import Standbys
 from streams.kafka.startup import FAILED, MISCONFIGURED, prepare_topics
 from streams.kafka.store import RocksStore
+from streams.kafka.tables import NoTables
 from streams.kafka.transport import BatchConsumer, BatchTransport
 from streams.kafka.urgency import Urgency
 from streams.observe.health import Health, Thresholds, health
@@ -123,6 +124,7 @@ class JobsApp(faust.App):
             consumer_auto_offset_reset="earliest",
             consumer_group_instance_id=settings.instance or None,
             Worker=JobsWorker,
+            TableManager=NoTables,
             broker_commit_interval=COMMIT_INTERVAL,
             broker_session_timeout=to_ms(settings.session_timeout) / 1000,
             # A worker whose requests may take less than its session does not start.
