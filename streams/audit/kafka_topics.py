@@ -102,11 +102,11 @@ async def open_topics(
         TopicMismatch: one of the topics is not there.
     """
     names = TopicNames(prefix)
-    counts = await partition_counts(bootstrap, timeout_ms=timeout_ms)
     wanted = [names.dead, names.control]
     for queue in queues:
         wanted += [names.queue(queue), names.retry(queue), names.ledger(queue)]
         wanted.append(names.commands(queue))
+    counts = await partition_counts(bootstrap, wanted, timeout_ms=timeout_ms)
     for topic in wanted:
         if topic not in counts:
             raise missing(topic)

@@ -98,8 +98,8 @@ def check_queue(queue: str | None) -> None:
 
     if queue is None:
         return
-    counts = asyncio.run(partition_counts(Settings().bootstrap_servers))
     topics = {names().queue(queue), names().commands(queue), names().retry(queue)}
+    counts = asyncio.run(partition_counts(Settings().bootstrap_servers, topics))
     if not topics <= counts.keys():
         fail(
             f"--to-queue: there is no queue {queue!r}: add it to STREAMS_QUEUES, and create its "

@@ -113,8 +113,8 @@ async def attempts_of(letter: Letter) -> tuple[AttemptRecord, ...]:
 
     settings = Settings()
     names = TopicNames(settings.prefix)
-    counts = await partition_counts(settings.bootstrap_servers)
     retry = names.retry(letter.queue)
+    counts = await partition_counts(settings.bootstrap_servers, [retry])
     if letter.job is None or retry not in counts:
         return ()
     place = Place(

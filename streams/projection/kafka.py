@@ -9,6 +9,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from streams.projection.progress import Partition
 from streams.wire.admin import open_admin
+from streams.wire.lookup import look_up
 from streams.wire.reader import missing
 
 POLL_MS: Final = 100
@@ -30,12 +31,8 @@ async def look(
     wanted = list(topics)
     async with open_admin(bootstrap, timeout_ms=int(ANSWER_S * 1000), kafka=kafka) as admin:
         cluster = await admin.describe_cluster()
-        there = {
-            topic["topic"]: len(topic["partitions"])
-            for topic in await admin.describe_topics()
-            if topic["error_code"] == 0
-        }
-    found = {topic: there[topic] for topic in wanted if topic in there}
+        there = await look_up(admin, wanted)
+    found = {topic: len(there[topic]) for topic in wanted if topic in there}
     if not found:
         raise missing(wanted[0])
     return str(cluster.get("cluster_id")), found

@@ -155,7 +155,7 @@ async def queue_partitions(bootstrap: str, names: TopicNames, queue: str) -> int
         BrokerUnavailable: no broker answered.
         TopicMismatch: there is no such queue.
     """
-    counts = await partition_counts(bootstrap)
+    counts = await partition_counts(bootstrap, [names.queue(queue), names.ledger(queue)])
     if names.queue(queue) not in counts or names.ledger(queue) not in counts:
         raise TopicMismatch(
             f"there is no queue {queue!r} (topic {names.queue(queue)}): add it to STREAMS_QUEUES, "
@@ -173,8 +173,8 @@ async def sent_before(
     Raises:
         BrokerUnavailable: the broker did not answer, or stopped answering.
     """
-    counts = await partition_counts(bootstrap)
     topics = (names.queue(queue), names.retry(queue), names.ledger(queue))
+    counts = await partition_counts(bootstrap, topics)
     found: set[int] = set()
     ending, in_key = again.ending.encode(), f'{again.ending}"]'.encode()
     async with open_reader(bootstrap, {topic: counts[topic] for topic in topics}) as reader:

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
 from streams.errors import BrokerUnavailable, TopicMismatch
+from streams.wire.lookup import look_up
 from streams.wire.topics import TopicSpec
 
 if TYPE_CHECKING:
@@ -87,11 +88,11 @@ async def open_admin(
 
 async def plan_topics(admin: AIOKafkaAdminClient, specs: Sequence[TopicSpec]) -> list[TopicChange]:
     """What `apply_topics` would do for each of `specs`; changes nothing."""
-    found = {t["topic"]: t for t in await admin.describe_topics() if t["error_code"] == 0}
+    found = await look_up(admin, [spec.name for spec in specs])
     there = [spec for spec in specs if spec.name in found]
     configs = await _configs(admin, [spec.name for spec in there if spec.config])
     return [
-        _compare(spec, len(found[spec.name]["partitions"]), *configs.get(spec.name, ({}, {})))
+        _compare(spec, len(found[spec.name]), *configs.get(spec.name, ({}, {})))
         if spec.name in found
         else TopicChange(
             spec=spec,
@@ -251,10 +252,11 @@ async def _wait_until_visible(admin: AIOKafkaAdminClient, specs: Sequence[TopicS
     until = loop.time() + _VISIBLE_S
     names = {spec.name for spec in specs}
     while True:
+        found = await look_up(admin, names)
         ready = {
-            topic["topic"]
-            for topic in await admin.describe_topics()
-            if topic["error_code"] == 0 and all(p["leader"] >= 0 for p in topic["partitions"])
+            name
+            for name, partitions in found.items()
+            if all(partition["leader"] >= 0 for partition in partitions)
         }
         if names <= ready:
             return

@@ -14,19 +14,27 @@ from streams.errors import BrokerUnavailable, TopicMismatch
 from streams.wire.admin import open_admin
 from streams.wire.closing import close_consumer
 from streams.wire.envelope import Record
+from streams.wire.lookup import look_up
 
 _POLL_MS: Final = 100
 
 
 async def partition_counts(
-    bootstrap: str, *, timeout_ms: int = 10_000, kafka: Mapping[str, Any] | None = None
+    bootstrap: str,
+    of: Collection[str] | None = None,
+    *,
+    timeout_ms: int = 10_000,
+    kafka: Mapping[str, Any] | None = None,
 ) -> dict[str, int]:
-    """Every topic that exists, with its number of partitions; creates none.
+    """Every topic that exists, or those of some, with the number of partitions; creates none.
 
     Raises:
         BrokerUnavailable: no broker answered within `timeout_ms`.
     """
     async with open_admin(bootstrap, timeout_ms=timeout_ms, kafka=kafka) as admin:
+        if of is not None:
+            found = await look_up(admin, of)
+            return {topic: len(partitions) for topic, partitions in found.items()}
         topics = await admin.describe_topics()
     return {t["topic"]: len(t["partitions"]) for t in topics if t["error_code"] == 0}
 
@@ -38,7 +46,7 @@ async def partition_count(bootstrap: str, topic: str, *, timeout_ms: int = 10_00
         BrokerUnavailable: no broker answered within `timeout_ms`.
         TopicMismatch: there is no such topic.
     """
-    counts = await partition_counts(bootstrap, timeout_ms=timeout_ms)
+    counts = await partition_counts(bootstrap, [topic], timeout_ms=timeout_ms)
     if topic not in counts:
         raise missing(topic)
     return counts[topic]
@@ -59,7 +67,7 @@ async def read_topics(bootstrap: str, topics: Sequence[str]) -> AsyncIterator[Re
         BrokerUnavailable: the broker did not answer, or stopped answering.
         TopicMismatch: none of them exists.
     """
-    counts = await partition_counts(bootstrap)
+    counts = await partition_counts(bootstrap, topics)
     there = {topic: counts[topic] for topic in topics if topic in counts}
     if not there:
         raise missing(topics[0])
