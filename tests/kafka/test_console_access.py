@@ -58,12 +58,12 @@ JOB = {"name": "charge", "payload": {"account": 1}}
 @pytest.mark.parametrize(
     ("token", "looks", "acts", "emits"),
     [
-        (READER, 200, 403, 403),
-        (OPERATOR, 200, 202, 202),
-        (NEXT, 200, 202, 202),
-        (SENDER, 403, 403, 202),
-        ("wrong", 401, 401, 401),
-        (OPERATORS_LINE.digest, 401, 401, 401),
+        pytest.param(READER, 200, 403, 403, id="reads"),
+        pytest.param(OPERATOR, 200, 202, 202, id="acts"),
+        pytest.param(NEXT, 200, 202, 202, id="the next one of the same name"),
+        pytest.param(SENDER, 403, 403, 202, id="emits"),
+        pytest.param("wrong", 401, 401, 401, id="wrong"),
+        pytest.param(OPERATORS_LINE.digest, 401, 401, 401, id="what is kept of one"),
     ],
 )
 async def test_a_token_may_what_its_scopes_say(
