@@ -63,7 +63,7 @@ class JobMix:
                 traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
             )
             place = self._place(key or id_)
-            if self._is_settled(n):
+            if state_of(n, self.jobs) is not State.QUEUED:
                 self.settled[place] = self.settled.get(place, 0) + 1
             self.records += 1
             yield place, encode(envelope)
@@ -71,8 +71,8 @@ class JobMix:
     def over(self) -> Iterator[load.Placed]:
         """What the ledger has."""
         for n in range(self.jobs):
-            state = _OF_100[n * 37 % 100]
-            if state in _OPEN or not self._is_settled(n):
+            state = state_of(n, self.jobs)
+            if state in _OPEN or state is State.QUEUED:
                 continue
             id_, name, key, time = self.job(n)
             attempt = AttemptRecord(
@@ -95,8 +95,8 @@ class JobMix:
     def open(self) -> Iterator[load.Placed]:
         """What the retry topic has, and up to where queues are settled."""
         for n in range(self.jobs):
-            state = _OF_100[n * 37 % 100]
-            if state not in _OPEN or not self._is_settled(n):
+            state = state_of(n, self.jobs)
+            if state not in _OPEN:
                 continue
             id_, name, key, time = self.job(n)
             error = ERRORS[n // 100 % len(ERRORS)]
@@ -131,9 +131,6 @@ class JobMix:
         id_ = f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
         return id_, name, None if n % 5 == 0 else f"{name}:{n * 7919 % KEYS}", time
 
-    def _is_settled(self, n: int) -> bool:
-        return n < self.jobs - self.jobs // _WAITING_SHARE
-
     def _place(self, key: str) -> int:
         place = self._places.get(key)
         if place is None:
@@ -141,6 +138,11 @@ class JobMix:
             if len(self._places) < KEYS * len(NAMES):
                 self._places[key] = place
         return place
+
+
+def state_of(n: int, jobs: int) -> State:
+    """How job `n` of so many is: the last ones wait in their queue."""
+    return _OF_100[n * 37 % 100] if n < jobs - jobs // _WAITING_SHARE else State.QUEUED
 
 
 def some_id() -> str:
