@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from streams.errors import UndecodableRecord
+from streams.wire.closing import close_consumer
 from streams.wire.commands import Command, decode_command
 
 logger = logging.getLogger(__name__)
@@ -61,7 +62,7 @@ class CommandReader:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
         if self._consumer is not None:
-            await self._consumer.stop()
+            await close_consumer(self._consumer)
 
     def add(self, topic: str, partition: int, start: int) -> None:
         """Read a partition from `start` on."""

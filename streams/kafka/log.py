@@ -18,6 +18,7 @@ from aiokafka.protocol.produce import ProduceRequest
 
 from streams.errors import AppendFailed, BrokerUnavailable, LeaseLost
 from streams.kafka.tail import Tail
+from streams.wire.closing import close_consumer
 from streams.wire.envelope import Record
 from streams.wire.partition import partition_of
 from streams.wire.producer import abandon_producer, close_producer, is_broken, open_producer
@@ -240,7 +241,7 @@ class KafkaLog:
                         if records:  # there are none if a gap was last, and more came behind it
                             yield records
             finally:
-                await consumer.stop()
+                await close_consumer(consumer)
 
     def _new_tail_consumer(self) -> AIOKafkaConsumer:
         return self._new_consumer(fetch_max_wait_ms=1_000)  # it waits for most of its time

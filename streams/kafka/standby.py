@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from streams.kafka.log import to_record
+from streams.wire.closing import close_consumer
 from streams.worker.ports import Clock, Log
 from streams.worker.presence import Roster
 from streams.worker.recovery import AT_ONCE, Recovery
@@ -71,7 +72,7 @@ class Standbys:
                     logger.warning("following others' state failed: %s; trying again", error)
                     await asyncio.sleep(RETRY_PAUSE)
         finally:
-            await self._consumer.stop()
+            await close_consumer(self._consumer)
             for recovery in self._copies.values():
                 recovery.tables.store.close()
 

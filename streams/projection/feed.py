@@ -8,7 +8,6 @@ import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -28,6 +27,7 @@ from streams.projection.retention import Floors, Retention
 from streams.projection.row import Row
 from streams.projection.store import Store
 from streams.projection.turns import Turns
+from streams.wire.closing import close_consumer
 from streams.wire.topics import TopicNames
 
 logger = logging.getLogger(__name__)
@@ -38,7 +38,6 @@ _WRITE_AT_ONCE: Final = 12_000  # in one transaction
 _KEEP_EVERY_S: Final = 2.0
 _LOOK_EVERY_S: Final = 10.0  # for topics that were missing
 _AGAIN_S: Final = (0.5, 1.0, 2.0, 5.0)
-_CLOSE_S: Final = 2.0
 _DOUBT_S: Final = 5.0  # a broker that has just started may tell ends that are too low
 
 
@@ -183,9 +182,7 @@ class Feed:
                 await self._read(consumer, Reader(self._roles, places, partitions), turns)
             finally:
                 self._consumer = None
-                with suppress(Exception):
-                    async with asyncio.timeout(_CLOSE_S):
-                        await consumer.stop()
+                await close_consumer(consumer)
         finally:
             await self._in_writer(store.close)
 

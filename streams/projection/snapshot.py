@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -18,10 +17,10 @@ from streams.projection.file import now_ms, open_store
 from streams.projection.kafka import ANSWER_S, POLL_MS, begins_of, ends_of, look, make_consumer
 from streams.projection.progress import Partition
 from streams.projection.store import Store
+from streams.wire.closing import close_consumer
 from streams.wire.topics import TopicNames
 
 _AT_ONCE: Final = 4_000  # records in one transaction
-_CLOSE_S: Final = 2.0
 
 Tell = Callable[[int, int], None]
 """Is told how many records were read, and of how many."""
@@ -78,9 +77,7 @@ async def snapshot(
         ) from error
     finally:
         store.close()
-        with suppress(Exception):
-            async with asyncio.timeout(_CLOSE_S):
-                await consumer.stop()
+        await close_consumer(consumer)
 
 
 class _Snapshot:
