@@ -17,7 +17,7 @@ from streams.console.access.origins import host_refusal, origin_refusal
 from streams.console.access.scopes import changes_something, is_open, needed
 from streams.console.access.sessions import COOKIE, Session, Sessions
 from streams.console.access.throttle import Throttle
-from streams.console.access.tokens import Token, found
+from streams.console.access.tokens import SCOPES, Token, found
 from streams.console.paths import App, Message, Receive, Scope, Send
 from streams.console.problems import Problem, answer
 
@@ -42,8 +42,14 @@ class Rules:
         return bool(self.tokens)
 
 
+_Admitted = tuple[str, Session | None, frozenset[str]]  # who, in which session, with which scopes
+
+
 class Gate:
-    """Lets through who may; `scope["state"]` then has `who`, and the `session`, if there is one."""
+    """Lets through who may.
+
+    `scope["state"]` then has `who`, their `scopes`, and the `session`, if there is one.
+    """
 
     def __init__(self, app: App, rules: Rules) -> None:
         self._app = app
@@ -57,7 +63,7 @@ class Gate:
             return
         headers = Given(scope=scope)
         try:
-            who, session = self._admitted(scope, headers)
+            who, session, scopes = self._admitted(scope, headers)
             is_form = changes_something(scope["method"]) and scope["path"] != SIGN_IN
             if session is not None and is_form:
                 receive = await self._checked_form(session, headers, receive)
@@ -66,11 +72,11 @@ class Gate:
             await refused(scope, receive, send)
             return
         scope.setdefault("state", {}).update(
-            who=who, session=session, form_token=self._form_token(session)
+            who=who, scopes=scopes, session=session, form_token=self._form_token(session)
         )
         await self._app(scope, receive, send)
 
-    def _admitted(self, scope: Scope, headers: Given) -> tuple[str, Session | None]:
+    def _admitted(self, scope: Scope, headers: Given) -> _Admitted:
         rules, host = self._rules, headers.get("host")
         if not rules.is_closed and (why := host_refusal(host, rules.hosts)):
             raise Problem(421, why)
@@ -80,10 +86,11 @@ class Gate:
         if why and (headers.get("origin") is not None or changes_something(scope["method"])):
             raise Problem(403, why)
         if not rules.is_closed:
-            return rules.operator, None
+            return rules.operator, None, frozenset(SCOPES)
         token, session = self._credentials(headers)
         if is_open(scope["path"]):
-            return ("" if token is None else token.name), session
+            name, scopes = ("", frozenset[str]()) if token is None else (token.name, token.scopes)
+            return name, session, scopes
         if token is None:
             if "authorization" in headers:
                 self._note_failure(scope)
@@ -101,7 +108,7 @@ class Gate:
                     "WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{scope_needed}"'
                 },
             )
-        return token.name, session
+        return token.name, session, token.scopes
 
     def _note_failure(self, scope: Scope) -> None:
         """Whoever sends wrong tokens again and again is told to wait; right ones are let in."""
@@ -174,6 +181,11 @@ def _refused(scope: Scope, headers: Given, problem: Problem) -> Response:
 def csrf_token(request: Request) -> str:
     """What a form of a page has to send as the field `csrf`; empty where nobody has to sign in."""
     return str(getattr(request.state, "form_token", ""))
+
+
+def may(request: Request, scope: str) -> bool:
+    """Whether who asks has this scope: what they may not do is not offered to them."""
+    return scope in getattr(request.state, "scopes", frozenset())
 
 
 def who_signed_in(request: Request) -> str | None:

@@ -9,6 +9,8 @@ from fastapi import APIRouter, Form, Path, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from streams.console import acting
+from streams.console.access.gate import may
+from streams.console.access.tokens import ACT
 from streams.console.api.shared import Served, Who
 from streams.console.pages.forms import FromHere, back
 from streams.console.pages.job import find
@@ -33,6 +35,8 @@ async def edit(
     request: Request, console: Served, queue: Part, name: Part, id: Part, key: str | None = None
 ) -> HTMLResponse:
     """A dead job's payload, to be changed before it is run again."""
+    if not may(request, ACT):
+        raise Problem(403, f"to change it and run it again needs a token with the scope {ACT}")
     queue, name, id = name_in(queue), name_in(name), name_in(id)
     job = await find(console, queue, name, id, key)
     if job is None:

@@ -15,7 +15,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 from markupsafe import Markup, escape
 
 from streams.console import words
-from streams.console.access.gate import csrf_token, who_signed_in
+from streams.console.access.gate import csrf_token, may, who_signed_in
+from streams.console.access.tokens import ACT
 from streams.console.console import Console
 from streams.console.problems import Problem
 from streams.projection.file import now_ms
@@ -136,6 +137,7 @@ def page(request: Request, template: str, *, status: int = 200, **values: Any) -
                 "now": now,
                 "when": lambda ms: _time(ms, now),
                 "who": who_signed_in(request),
+                "may_act": may(request, ACT),
                 "csrf": lambda: _csrf(csrf_token(request)),
                 "sought": "",
                 "told": TOLD.get(request.query_params.get("told", "")),
