@@ -28,6 +28,7 @@ from streams.projection.row import Row
 from streams.projection.store import Store
 from streams.projection.turns import Turns
 from streams.wire.closing import close_consumer
+from streams.wire.lookup import look_up
 from streams.wire.topics import TopicNames
 
 logger = logging.getLogger(__name__)
@@ -327,7 +328,7 @@ class Feed:
 
     async def _has_come(self, consumer: AIOKafkaConsumer) -> bool:
         """Whether a topic is there that was missing."""
-        return bool(self.missing) and not (await consumer.topics()).isdisjoint(self.missing)
+        return bool(await look_up(consumer, self.missing))
 
     async def _next_connection(self, before: AIOKafkaConsumer) -> AIOKafkaConsumer:
         """Begin again, with the topics that are there by now."""

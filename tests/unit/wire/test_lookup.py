@@ -18,8 +18,12 @@ class Broker:
     def __init__(self, **partitions: int) -> None:
         self.partitions = partitions
         self.asked: list[str] = []
+        self._client = self
 
-    async def _send_request(self, request: MetadataRequest) -> Any:
+    def get_random_node(self) -> int:
+        return 1
+
+    async def send(self, node: int, request: MetadataRequest) -> Any:
         sent = request.build(MetadataRequest_v5)
         wanted = sent.get_item("topics")
         self.asked += self.partitions if wanted is None else wanted
