@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Callable, Coroutine, Hashable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
-from sqlite3 import Connection, DatabaseError
+from sqlite3 import Connection
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from streams.client import JobClient
 from streams.console.changes import Changes
-from streams.console.faults import Faults, is_of_file
+from streams.console.faults import Faults
 from streams.console.on_record import Ends
 from streams.console.problems import unavailable
+from streams.console.questions import Questions
 from streams.console.readers import Readers
 from streams.console.records import Records
 from streams.console.secret import read_secret
+from streams.console.sharing import Shared
 from streams.console.which import Which
 from streams.jobs.registry import Registry
 from streams.projection.feed import Feed
 from streams.projection.file import claim
 from streams.projection.job import Job, jobs_with_id
 from streams.projection.retention import Retention
-from streams.projection.store import connect
 from streams.schedules.caller import Caller
 from streams.settings import Settings
 from streams.wire.topics import TopicNames
@@ -35,11 +34,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_READERS: Final = 4
 _CATCH_UP_S: Final = 5.0
 _DELIVERY_S: Final = 8
 _OPEN_S: Final = 3.0
-_ONCE_S: Final = 2.0
 
 
 class Console:
@@ -67,10 +64,8 @@ class Console:
         self.cron_secret = read_secret(settings)
         self.feed: Feed
         self.bulks: Bulks
-        self._readers = ThreadPoolExecutor(_READERS, "console-read")
-        self._local = threading.local()
-        self._asked: dict[Hashable, asyncio.Task[Any]] = {}
-        self._faults = Faults(lambda generation: self.feed.spoil(generation))
+        self._questions = Questions(Faults(lambda generation: self.feed.spoil(generation)))
+        self._shared = Shared()
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -90,7 +85,7 @@ class Console:
         reading = asyncio.create_task(self.feed.run(), name="projection")
         self._stack.push_async_callback(_cancel, reading)
         self._stack.push_async_callback(self.records.close)
-        self._stack.callback(self._readers.shutdown)
+        self._stack.callback(self._questions.close)
         self._stack.push_async_callback(self.caller.close)
         self._stack.push_async_callback(self.ends.close)
         self.bulks = Bulks(self)
@@ -104,34 +99,14 @@ class Console:
         """Ask the projection something, beside the loop.
 
         Raises:
-            Problem: there is no projection yet.
+            Problem: there is no projection yet, too many ask, or it takes too long.
         """
         if not self.feed.opened.is_set():
             try:
                 await asyncio.wait_for(self.feed.opened.wait(), _OPEN_S)
             except TimeoutError:
                 raise unavailable("nothing was read from Kafka yet: is it running?") from None
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._readers, self._answer, question)
-
-    def _answer(self, question: Callable[[Connection], T]) -> T:
-        generation = self.feed.generation
-        try:
-            if getattr(self._local, "generation", None) != generation:
-                with suppress(AttributeError):
-                    self._local.db.close()
-                self._local.db = connect(self.feed.path)
-                self._local.generation = generation
-            db: Connection = self._local.db
-            answer = question(db)
-        except DatabaseError as error:  # its file has just gone, say
-            if not is_of_file(error):
-                raise
-            self._local.generation = None
-            self._faults.take(error, generation)
-            raise unavailable("the list of jobs is being made anew") from error
-        self._faults.over()
-        return answer
+        return await self._questions.ask(self.feed.path, self.feed.generation, question)
 
     def running(self, queue: str, now: int) -> int:
         """How many attempts workers say that they run of a queue."""
@@ -143,12 +118,7 @@ class Console:
 
     async def once(self, key: Hashable, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """What many ask for at the same moment, asked once."""
-        asking: asyncio.Task[T] | None = self._asked.get(key)
-        if asking is None:
-            asking = self._asked[key] = asyncio.create_task(ask())
-            loop = asyncio.get_running_loop()
-            loop.call_later(_ONCE_S, self._asked.pop, key, None)
-        return await asyncio.shield(asking)
+        return await self._shared.once(key, ask)
 
     async def find(self, which: Which) -> Sequence[Job]:
         """All jobs that may be meant; what was accepted before this call is among them.
