@@ -93,3 +93,4 @@ async def _keep(console: Console, action: OperatorAction) -> None:
     await console.client.delivery.append(
         console.names.actions, key=key, value=value, partition=0, job_id=None
     )
+    console.feed.board.actions.note(action)  # whoever acts sees at once that it is on record

@@ -164,6 +164,7 @@ class Feed:
         self._store = store
         if is_another:
             self._progress.start_anew()
+            self.board.forget()
         try:
             consumer = make_consumer(self._bootstrap, self._kafka)
             try:
@@ -199,11 +200,13 @@ class Feed:
         begins = await begins_of(consumer, all_)
         self._keeper.begin({of: end for of, end in ends.items() if of[0] in self._roles}, now_ms())
         for of in all_:
-            kept = places.get(of)
-            position = begins[of] if kept is None else max(kept.position, begins[of])
-            consumer.seek(TopicPartition(*of), position)
             if of[0] in self._roles:
+                kept = places.get(of)
+                position = begins[of] if kept is None else max(kept.position, begins[of])
                 self._progress.begin(position, begins[of], ends[of], of)
+            else:
+                position = self.board.begin(of, begins[of], ends[of])
+            consumer.seek(TopicPartition(*of), position)
         return places
 
     async def _ends(

@@ -12,9 +12,10 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Final
 
-from streams.errors import BrokerUnavailable, UndecodableRecord
+from streams.errors import BrokerUnavailable
 from streams.jobs.identity import new_id
-from streams.wire.actions import OperatorAction, decode_action, encode_action
+from streams.replay.actions_seen import ActionsSeen
+from streams.wire.actions import OperatorAction, encode_action
 from streams.wire.producer import close_producer, open_producer, send
 from streams.wire.reader import partition_count, read_topics
 
@@ -58,18 +59,10 @@ async def read_actions(bootstrap: str, topic: str) -> list[tuple[OperatorAction,
         BrokerUnavailable: the broker did not answer.
         TopicMismatch: there is no such topic.
     """
-    found: dict[str, tuple[OperatorAction, int | None]] = {}
+    seen = ActionsSeen()
     async for record in read_topics(bootstrap, [topic]):
-        try:
-            action = decode_action(record.value or b"")
-        except UndecodableRecord:
-            continue
-        if action.ended and action.id in found:
-            began, _ = found[action.id]
-            found[action.id] = replace(action, at=began.at), action.at
-        else:
-            found[action.id] = action, action.at if action.ended else None
-    return sorted(found.values(), key=lambda each: each[0].at, reverse=True)
+        seen.take(record.value)
+    return seen.latest()
 
 
 def operator() -> str:

@@ -11,11 +11,12 @@ from streams.console import views
 from streams.console.api import forms
 from streams.console.api.body import Route
 from streams.console.api.shared import PAGE, Limit, Served
-from streams.console.bulk import Bulk
+from streams.console.bulk import Bulk, Order
 from streams.console.console import Console
 from streams.console.paths import Name
 from streams.console.problems import Problem, unavailable
 from streams.replay.actions_log import read_actions
+from streams.replay.actions_seen import Told
 from streams.wire.actions import OperatorAction
 
 router = APIRouter(prefix="/actions", tags=["actions"], route_class=Route)
@@ -36,10 +37,7 @@ async def get_action(console: Served, id: Name) -> dict[str, Any]:
     bulk = console.bulks.get(id)
     if bulk is not None:
         return {"data": bulk_json(bulk)}
-    for action, ended in await read(console):
-        if action.id == id:
-            return {"data": action_json(action, ended)}
-    raise Problem(404, f"there is no action {id}")
+    return {"data": action_json(*await find(console, id))}
 
 
 @router.post("/{id}/cancel", response_model=None, responses=forms.ok(forms.OneAction, 404, 409))
@@ -54,16 +52,39 @@ async def cancel_action(console: Served, id: Name) -> dict[str, Any]:
     return {"data": bulk_json(bulk)}
 
 
-async def read(console: Console) -> list[tuple[OperatorAction, int | None]]:
-    """All actions that are on record, the latest first, each with when it ended.
+async def read(console: Console) -> list[Told]:
+    """The latest actions on record, the last one first.
 
     Raises:
         BrokerUnavailable: Kafka did not answer.
         Problem: it took too long.
     """
-    try:
+    board = console.feed.board
+    return board.actions.latest() if board.has_actions else await _read_all(console)
+
+
+async def find(console: Console, id: str) -> Told:
+    """One action; one that is no more among the latest is sought in its topic.
+
+    Raises:
+        BrokerUnavailable: Kafka did not answer.
+        Problem: there is none, or it took too long.
+    """
+    found = console.feed.board.actions.get(id)
+    if found is None:
+        found = next((each for each in await _read_all(console) if each[0].id == id), None)
+    if found is None:
+        raise Problem(404, f"there is no action {id}")
+    return found
+
+
+async def _read_all(console: Console) -> list[Told]:
+    async def ask() -> list[Told]:
         async with asyncio.timeout(_ANSWER_S):
             return await read_actions(console.settings.bootstrap_servers, console.names.actions)
+
+    try:
+        return await console.once("actions", ask)
     except TimeoutError:
         raise unavailable("the actions on record could not be read in time") from None
 
@@ -107,6 +128,6 @@ def bulk_json(bulk: Bulk) -> dict[str, Any]:
         "state": state,
         "failed": bulk.failed or None,
         "counts": counts,
-        "dryRun": order.dry_run,
+        "dryRun": isinstance(order, Order) and order.dry_run,
         "sample": bulk.sample,
     }

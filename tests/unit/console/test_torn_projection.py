@@ -30,7 +30,7 @@ async def console(tmp_path: Path) -> AsyncIterator[Console]:
     console.feed = Feed(settings.bootstrap_servers, console.names, QUEUES, path)
     console.feed.opened.set()
     yield console
-    console._readers.shutdown()
+    console._questions.close()
 
 
 def count(db: sqlite3.Connection) -> int:

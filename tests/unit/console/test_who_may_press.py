@@ -120,7 +120,7 @@ async def app(tmp_path: Path) -> AsyncIterator[FastAPI]:
     console.feed = Feed(settings.bootstrap_servers, names, QUEUES, path)
     console.feed.opened.set()
     yield make_app(console)
-    console._readers.shutdown()
+    console._questions.close()
 
 
 async def seen(app: FastAPI, path: str, token: str) -> httpx.Response:
