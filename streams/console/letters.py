@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from sqlite3 import Connection
 from typing import Any
 
@@ -11,12 +12,12 @@ from streams.console.groups import deaths
 from streams.console.problems import Problem
 from streams.projection.filter import Cursor, Filter
 from streams.projection.job import Job
+from streams.projection.letters import Letter as Unread
+from streams.projection.letters import Listed, letter_counts, listed_letters
 from streams.projection.listing import Kinds, Listing
 from streams.projection.numbers import counts
 from streams.projection.states import DEAD
-from streams.replay.dead_topic import open_dead_topic
 from streams.replay.letters import Letter
-from streams.replay.listing import page_of
 
 GROUPS = ("error", "job", "queue")
 
@@ -79,14 +80,12 @@ async def grouped(
         ]
 
     def by_kind(db: Connection) -> list[dict[str, Any]]:
-        found: dict[str, int] = {}
+        found: Counter[str] = Counter()
         for each in counts(db):
             is_meant = (queue is None or each.queue == queue) and name in (None, each.name)
             if each.state == "dead" and is_meant:
-                value = each.name if by == "job" else each.queue
-                found[value] = found.get(value, 0) + each.number
-        ordered = sorted(found.items(), key=lambda each: (-each[1], each[0]))
-        return [{by: value, "count": count} for value, count in ordered]
+                found[each.name if by == "job" else each.queue] += each.number
+        return _ordered(by, found)
 
     return await console.ask(by_error if by == "error" else by_kind)
 
@@ -96,24 +95,57 @@ def wanted_letters(**given: Any) -> Filter:
     return Filter(states=frozenset({DEAD}), **given)
 
 
-async def undecodable(console: Console, limit: int, cursor: str | None) -> dict[str, Any]:
-    """Letters of what nobody could read, which are no jobs; it reads the whole topic for them.
+async def undecodable(
+    console: Console, queue: str | None, error: str | None, limit: int, cursor: str | None
+) -> dict[str, Any]:
+    """Letters of what nobody could read, which are no jobs; the latest first.
 
     Raises:
-        BrokerUnavailable: Kafka did not answer in time.
-        Problem: it is no cursor.
+        BadFilter: it is no cursor.
     """
-    topic = console.names.dead
-    async with open_dead_topic(console.settings.bootstrap_servers, topic) as dead:
-        letters = dead.letters(lambda letter: letter.job is None)
-        try:
-            page = await page_of(letters, limit, cursor)
-        except ValueError as error:
-            raise Problem(422, f"cursor: {error}") from None
+    behind = None if cursor is None else Cursor.read(cursor)[:2]
+
+    def read(db: Connection) -> list[Listed]:
+        return listed_letters(db, queue=queue, error=error, before=behind, limit=limit + 1)
+
+    found = await console.ask(read)
+    last = found[limit - 1] if len(found) > limit else None
     return {
-        "data": [letter_json(letter) for letter in page.letters],
-        "cursor": page.next,
+        "data": [_unread_json(each.letter) for each in found[:limit]],
+        "cursor": None if last is None else Cursor(last.letter.at, last.n).text(),
         "partial": False,
+    }
+
+
+async def undecodable_counted(
+    console: Console, by: str, queue: str | None, error: str | None
+) -> list[dict[str, Any]]:
+    """How many of those there are of each error or queue, the most first."""
+    found: Counter[str] = Counter()
+    for its_queue, its_error, number in await console.ask(letter_counts):
+        if queue in (None, its_queue) and error in (None, its_error):
+            found[its_error if by == "error" else its_queue] += number
+    return _ordered(by, found)
+
+
+def _ordered(by: str, found: Counter[str]) -> list[dict[str, Any]]:
+    ordered = sorted(found.items(), key=lambda each: (-each[1], each[0]))
+    return [{by: value, "count": count} for value, count in ordered]
+
+
+def _unread_json(letter: Unread) -> dict[str, Any]:
+    origin = {"topic": letter.topic, "partition": letter.partition, "offset": letter.offset}
+    return {
+        "letter": f"{letter.topic}/{letter.partition}/{letter.offset}",
+        "job": None,
+        "queue": letter.queue,
+        "key": None,
+        "generation": 0,
+        "attempts": 0,
+        "error": letter.error,
+        "message": letter.message,
+        "failedAt": views.time(letter.at),
+        "origin": origin,
     }
 
 

@@ -48,7 +48,8 @@ async def list_letters(
         Query(description="How many there are of each; goes with `queue` and `job` alone."),
     ] = None,
     undecodable: Annotated[
-        bool, Query(description="What nobody could read, which is no job; goes alone.")
+        bool,
+        Query(description="What nobody could read, which is no job; with `queue`, `error`, `by`."),
     ] = False,
     cursor: Annotated[
         str | None, Query(max_length=200, description="What the page before gave.")
@@ -58,9 +59,12 @@ async def list_letters(
     """Dead letters, the latest first, or how many there are of each kind."""
     narrow = (key, error, text, since, until)
     if undecodable:
-        if by is not None or queue is not None or job is not None or any(narrow):
-            raise Problem(422, "undecodable: it goes with no filter, since nothing of it is known")
-        return await _in_time(letters.undecodable(console, limit, cursor))
+        if job is not None or by == "job" or any((key, text, since, until)):
+            raise Problem(422, "undecodable: it goes with queue and error alone, as it is no job")
+        if by is not None:
+            found = await letters.undecodable_counted(console, by, queue, error)
+            return {"data": found, "by": by}
+        return await letters.undecodable(console, queue, error, limit, cursor)
     if by is not None:
         if any(each is not None for each in narrow) or cursor is not None:
             raise Problem(422, "by: it goes with queue and job alone")
@@ -189,16 +193,3 @@ async def _begun(console: Console, order: Order, who: str, response: Response) -
         if bulk.ended is not None:
             response.status_code = 200
     return {"data": bulk_json(bulk)}
-
-
-async def _in_time(asked: Any) -> dict[str, Any]:
-    try:
-        async with asyncio.timeout(_PREVIEW_S * 2):
-            found: dict[str, Any] = await asked
-            return found
-    except TimeoutError:
-        raise Problem(
-            503,
-            "there are too many letters to look through: `streams dlq ls` takes its time",
-            headers={"Retry-After": "60"},
-        ) from None

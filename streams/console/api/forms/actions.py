@@ -52,6 +52,7 @@ class Letter(BaseModel):
     generation: int
     attempts: int
     error: str
+    message: str | None = None
     failedAt: str | None
     origin: Origin
 
