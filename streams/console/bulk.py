@@ -17,7 +17,7 @@ from streams.console.letters import letter_json
 from streams.console.on_record import END_S, on_record
 from streams.console.problems import Problem
 from streams.errors import StreamsError
-from streams.jobs.identity import JobKey, new_id
+from streams.jobs.identity import new_id
 from streams.replay.actions import Discarding, Replaying
 from streams.replay.dead_topic import open_dead_topic
 from streams.replay.letter_filter import LetterFilter
@@ -69,7 +69,6 @@ class Bulk:
     matching: int = 0
     returned: int = 0
     sample: list[dict[str, Any]] = field(default_factory=list)
-    jobs: list[JobKey] = field(default_factory=list)  # likewise, of what is no letter
     result: Resolved = field(default_factory=Resolved)
     task: asyncio.Task[None] | None = None
 

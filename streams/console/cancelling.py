@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from streams.console.bulk import Bulk
 
 _AT_ONCE: Final = 500
-_SAMPLE: Final = 5
 OPEN: Final = frozenset(code for code in CODES.values() if code < FIRST_OVER and code != DEAD)
 
 
@@ -33,7 +32,6 @@ class Cancellation:
     filter: Filter
     on: str  # the same in words
     reason: str = ""
-    dry_run: bool = False
     verb: str = "cancel"
 
     @property
@@ -49,12 +47,7 @@ class Cancellation:
 
 
 async def cancel_all(console: Console, bulk: Bulk, order: Cancellation) -> None:
-    """Ask for each, and count; with `dry_run` count alone."""
-    if order.dry_run:
-        async for jobs in _pages(console, order):
-            bulk.matching += len(jobs)
-            bulk.jobs += [job.key for job in jobs[: _SAMPLE - len(bulk.jobs)]]
-        return
+    """Ask for each, and count."""
     async with on_record(console, bulk.who, order.what, order.on, order.reason, id=bulk.id) as note:
 
         async def asked(job: Job) -> None:

@@ -12,6 +12,8 @@ _UNITS: Final = (
     ("min", 60 * _SECOND),
     ("s", _SECOND),
 )
+FAR_BEHIND: Final = 1_000
+"""Records; fewer are on their way at any time."""
 _STATES: Final = {"dead": "failed"}
 
 
@@ -87,3 +89,14 @@ def state_word(state: str) -> str:
 def short(name: str) -> str:
     """A handler's name without the modules in front of it."""
     return name.rpartition(".")[2] or name
+
+
+def following(*, connected: bool, built: bool, lag: int, share: float) -> tuple[str, str]:
+    """How a projection stands, in a word that seldom changes, and exactly."""
+    if not connected:
+        return "Kafka does not answer", ""
+    if not built:
+        return "Building the lists", f"{100 * share:.0f} %"
+    if lag > FAR_BEHIND:
+        return "Behind Kafka", several(lag, "record")
+    return "Follows Kafka", f"{several(lag, 'record')} behind" if lag else "up to date"

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from streams.projection.asking import ask
 from streams.projection.filter import Cursor, Filter
 from streams.projection.hashes import hash_of_id
 from streams.projection.job_rows import numbered, rows_with
@@ -65,6 +66,33 @@ class Listing:
         finally:
             self._db.execute("rollback")
         return Page(rows=rows, cursor=behind, is_partial=is_partial)
+
+    def count(self, wanted: Filter, *, budget_ms: float) -> tuple[int, bool]:
+        """How many rows are as wanted, and whether these are all: it looks for so long at most."""
+        self._db.execute("begin")  # one moment for all of it
+        try:
+            kinds = Kinds.read(self._db)
+            if wanted == Filter(states=wanted.states, queue=wanted.queue, name=wanted.name):
+                return self._counted(wanted, kinds), True
+            search = Search(self._db, sources(self._db, wanted, kinds, {}), newest_first=True)
+            began, number, cursor = self._clock(), 0, None
+            while True:
+                fitting, cursor = search.look(cursor, _LOOKS_MAX)
+                number += len(fitting)
+                if cursor is None or self._clock() - began >= budget_ms / 1000:
+                    return number, cursor is None
+        finally:
+            self._db.execute("rollback")
+
+    def _counted(self, wanted: Filter, kinds: Kinds) -> int:
+        """What the file has counted already."""
+        return sum(
+            number
+            for kind, state, number in ask(self._db, "kind, state, number", "from counts")
+            if (not wanted.states or state in wanted.states)
+            and (wanted.queue is None or kinds.names[kind][0] == wanted.queue)
+            and (wanted.name is None or kinds.names[kind][1] == wanted.name)
+        )
 
     def _look(
         self, search: Search, limit: int, cursor: Cursor | None, budget_s: float

@@ -5,11 +5,13 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from streams.console.pages import (
+    actions,
     acts,
     bulk_acts,
     dead,
     job,
     job_acts,
+    job_sure,
     jobs,
     overview,
     queues,
@@ -21,6 +23,7 @@ from streams.console.pages import (
 def dashboard() -> APIRouter:
     """All pages."""
     router = APIRouter(include_in_schema=False)
-    for part in (overview, jobs, job, job_acts, acts, bulk_acts, dead, schedules, queues, workers):
+    of_jobs = (jobs, job, job_acts, job_sure, bulk_acts, dead)
+    for part in (overview, *of_jobs, schedules, queues, workers, acts, actions):
         router.include_router(part.router)
     return router

@@ -1,101 +1,85 @@
-"""Many dead letters at once: how many it would be, then the order, then how far it is."""
+"""Many jobs or dead letters at once: how many it would be, then the order."""
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
+from pydantic import Field
 
-from streams.console.api.actions import action_json, bulk_json, read
 from streams.console.api.shared import Served, Who
-from streams.console.bulk import Bulk, Order
+from streams.console.bulk import Order
 from streams.console.cancelling import Cancellation
-from streams.console.console import Console
+from streams.console.counting import count
+from streams.console.pages.asked import Asked
 from streams.console.pages.forms import FromHere
-from streams.console.pages.jobs import Asked
-from streams.console.pages.render import page
-from streams.console.paths import Name
+from streams.console.pages.sure import ask_first
 from streams.console.problems import Problem
 from streams.projection.file import now_ms
+from streams.projection.states import DEAD
 from streams.replay.letter_filter import LetterFilter
 from streams.replay.letters import Letter
 from streams.wire.times import LATEST
 
 router = APIRouter(include_in_schema=False)
 
-Text = Annotated[str, Form(max_length=500)]
-
-_PREVIEW_S: Final = 10.0
 _VERBS: Final = ("replay", "discard")
-_SHOWN: Final = 100
+
+
+class Looked(Asked):
+    """Which letters, and what may become of them."""
+
+    verb: Literal["replay", "discard"]
+
+
+class Ordered(Asked):
+    """Which of them, as they were when somebody looked at how many it is; and how."""
+
+    until: int | None = Field(None, ge=0, le=LATEST)
+    reason: str = Field("", max_length=1_000)
+    rate: str = Field("", max_length=20)
 
 
 @router.post("/ui/dead-letters/preview", response_class=HTMLResponse)
 async def preview(
-    request: Request,
-    console: Served,
-    who: Who,
-    _: FromHere,
-    verb: Text,
-    queue: Text = "",
-    name: Text = "",
-    key: Text = "",
-    error: Text = "",
-    q: Text = "",
+    request: Request, console: Served, _: FromHere, wanted: Annotated[Looked, Form()]
 ) -> HTMLResponse:
     """A question with how many letters it is about, and some of them."""
-    if verb not in _VERBS:
-        raise Problem(404, f"nothing can be done that is called {verb!r}")
     until = now_ms()
-    order = _order(verb, Asked("", queue, name, key, error, q), until, dry_run=True)
-    bulk = await _previewed(console, order, who)
-    return page(
+    found = await count(console, replace(wanted.filter(), states=frozenset({DEAD})))
+    return ask_first(
         request,
-        "bulk_dialog.html",
-        verb=verb,
-        count=bulk.matching,
-        is_whole=not bulk.failed,
-        sample=bulk.sample,
+        "bulk_form.html",
+        leave=wanted.link("/ui/dead-letters"),
+        verb=wanted.verb,
+        found=found,
         until=until,
-        fields={"queue": queue, "name": name, "key": key, "error": error, "q": q},
+        fields=wanted.fields,
     )
 
 
 @router.post("/ui/dead-letters/{verb}")
 async def act(
-    console: Served,
-    who: Who,
-    _: FromHere,
-    verb: str,
-    queue: Text = "",
-    name: Text = "",
-    key: Text = "",
-    error: Text = "",
-    q: Text = "",
-    until: Annotated[int | None, Form(ge=0, le=LATEST)] = None,
-    reason: Annotated[str, Form(max_length=1_000)] = "",
-    rate: Annotated[str, Form(max_length=20)] = "",
+    console: Served, who: Who, _: FromHere, verb: str, wanted: Annotated[Ordered, Form()]
 ) -> RedirectResponse:
     """Begin, and go to where it can be followed."""
     if verb not in _VERBS:
         raise Problem(404, f"nothing can be done that is called {verb!r}")
-    if rate and not (rate.isascii() and rate.isdigit() and 0 < int(rate) <= 1_000_000):
-        raise Problem(422, "rate: write a number of letters a second")
-    order = replace(
-        _order(verb, Asked("", queue, name, key, error, q), until),
-        reason=reason,
-        rate=float(rate) if rate else None,
-    )
-    bulk = console.bulks.start(order, who)
+    bulk = console.bulks.start(_order(verb, wanted), who)
     return RedirectResponse(f"/ui/actions/{bulk.id}", 303)
 
 
-def _order(verb: str, wanted: Asked, until: int | None, *, dry_run: bool = False) -> Order:
-    """What the page lists, and no more: as it was when somebody looked at how many it is."""
-    text = wanted.q.casefold()
+def _order(verb: str, wanted: Ordered) -> Order:
+    """What the page lists, and no more.
+
+    Raises:
+        Problem: the rate is none.
+    """
+    text, rate = wanted.q.casefold(), wanted.rate
+    if rate and not (rate.isascii() and rate.isdigit() and 0 < int(rate) <= 1_000_000):
+        raise Problem(422, "rate: write a number of letters a second")
 
     def only(letter: Letter) -> bool:
         if letter.job is None or (wanted.error and letter.error != wanted.error):
@@ -107,109 +91,38 @@ def _order(verb: str, wanted: Asked, until: int | None, *, dry_run: bool = False
         queue=wanted.queue or None,
         job=wanted.name or None,
         key=wanted.key or None,
-        until=until,
+        until=wanted.until,
     )
     also = {"--error": wanted.error, "--text": wanted.q}
-    told = " ".join(f"{option} {value}" for option, value in also.items() if value)
-    return Order(verb=verb, filter=made, only=only, told=told, dry_run=dry_run)
+    return Order(
+        verb=verb,
+        filter=made,
+        only=only,
+        told=" ".join(f"{option} {value}" for option, value in also.items() if value),
+        reason=wanted.reason,
+        rate=float(rate) if rate else None,
+    )
 
 
 @router.post("/ui/jobs/cancel/preview", response_class=HTMLResponse)
 async def preview_cancellation(
-    request: Request,
-    console: Served,
-    who: Who,
-    _: FromHere,
-    state: Text = "",
-    queue: Text = "",
-    name: Text = "",
-    key: Text = "",
-    error: Text = "",
-    q: Text = "",
+    request: Request, console: Served, _: FromHere, wanted: Annotated[Asked, Form()]
 ) -> HTMLResponse:
     """A question with how many jobs it is about, and some of them."""
-    wanted = Asked(state, queue, name, key, error, q)
-    order = Cancellation(filter=wanted.filter(), on=_told(wanted), dry_run=True)
-    bulk = await _previewed(console, order, who)
-    return page(
-        request,
-        "cancel_dialog.html",
-        count=bulk.matching,
-        is_whole=not bulk.failed,
-        sample=bulk.jobs,
-        fields=_fields(wanted),
-    )
+    found = await count(console, _cancellation(wanted).open)
+    leave = wanted.link()
+    return ask_first(request, "cancel_form.html", leave=leave, found=found, fields=wanted.fields)
 
 
 @router.post("/ui/jobs/cancel")
 async def cancel_jobs(
-    console: Served,
-    who: Who,
-    _: FromHere,
-    state: Text = "",
-    queue: Text = "",
-    name: Text = "",
-    key: Text = "",
-    error: Text = "",
-    q: Text = "",
-    reason: Annotated[str, Form(max_length=1_000)] = "",
+    console: Served, who: Who, _: FromHere, wanted: Annotated[Ordered, Form()]
 ) -> RedirectResponse:
     """Begin, and go to where it can be followed."""
-    wanted = Asked(state, queue, name, key, error, q)
-    order = Cancellation(filter=wanted.filter(), on=_told(wanted), reason=reason)
-    return RedirectResponse(f"/ui/actions/{console.bulks.start(order, who).id}", 303)
-
-
-def _fields(wanted: Asked) -> dict[str, str]:
-    names = ("state", "queue", "name", "key", "error", "q")
-    return {field: getattr(wanted, field) for field in names}
-
-
-def _told(wanted: Asked) -> str:
-    said = [f"--{field} {value}" for field, value in _fields(wanted).items() if value]
-    return " ".join(said) or "--all"
-
-
-async def _previewed(console: Console, order: Order | Cancellation, who: str) -> Bulk:
-    """What an order would mean, as far as it can be said soon; `failed`: there are more."""
-    bulk = console.bulks.start(order, who)
-    assert bulk.task is not None
-    await asyncio.wait((bulk.task,), timeout=_PREVIEW_S)
-    if bulk.ended is None:
-        await console.bulks.cancel(bulk)
-    elif bulk.failed:
-        raise Problem(503, bulk.failed)
-    return bulk
-
-
-@router.get("/ui/actions", response_class=HTMLResponse)
-async def actions(request: Request, console: Served) -> HTMLResponse:
-    """What people did, the latest first."""
-    found = [action_json(*each) for each in (await read(console))[:_SHOWN]]
-    return page(request, "actions.html", actions=found)
-
-
-@router.get("/ui/actions/{id}", response_class=HTMLResponse)
-async def action(request: Request, console: Served, id: Name, part: bool = False) -> HTMLResponse:
-    """One of them: how far it is, if this console carries it out."""
-    bulk = console.bulks.get(id)
-    if bulk is not None:
-        told = bulk_json(bulk)
-    else:
-        found = [action_json(*each) for each in await read(console) if each[0].id == id]
-        if not found:
-            raise Problem(404, f"there is no action {id}")
-        told = found[0]
-    template = "action_part.html" if part else "action.html"
-    return page(request, template, action=told, is_here=bulk is not None)
-
-
-@router.post("/ui/actions/{id}/cancel")
-async def cancel(console: Served, who: Who, _: FromHere, id: Name) -> RedirectResponse:
-    """Stop one that is carried out here; what it has asked for is done."""
-    bulk = console.bulks.get(id)
-    if bulk is None:
-        raise Problem(404, f"this console carries out no action {id}")
-    if bulk.ended is None:
-        await console.bulks.cancel(bulk)
+    bulk = console.bulks.start(_cancellation(wanted, wanted.reason), who)
     return RedirectResponse(f"/ui/actions/{bulk.id}", 303)
+
+
+def _cancellation(wanted: Asked, reason: str = "") -> Cancellation:
+    said = (f"--{field} {value}" for field, value in wanted.fields.items() if value)
+    return Cancellation(filter=wanted.filter(), on=" ".join(said) or "--all", reason=reason)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from sqlite3 import Connection
 from typing import Annotated, Any, Final
 
@@ -12,10 +11,12 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from streams.console import views
 from streams.console.api.shared import PAGE, Served
 from streams.console.console import Console
+from streams.console.pages.asked import Asked, InAddress
+from streams.console.pages.parts import told
 from streams.console.pages.render import job_link, link, page
 from streams.console.problems import Problem
 from streams.console.which import Which
-from streams.projection.filter import BadFilter, Cursor, Filter, read_states
+from streams.projection.filter import BadFilter, Cursor, read_states
 from streams.projection.listing import Kinds, Listing, Page
 from streams.projection.numbers import Count, counts
 from streams.projection.states import NAMES
@@ -33,81 +34,17 @@ TABS: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What the address of a list says."""
-
-    state: str = ""
-    queue: str = ""
-    name: str = ""
-    key: str = ""
-    error: str = ""
-    q: str = ""
-    order: str = ""
-    cursor: str = ""
-
-    def filter(self) -> Filter:
-        """What it asks for.
-
-        Raises:
-            BadFilter: a state is none.
-        """
-        return Filter(
-            states=read_states(self.state),
-            queue=self.queue or None,
-            name=self.name or None,
-            key=self.key or None,
-            error=self.error or None,
-            text=self.q or None,
-        )
-
-    def link(self, path: str = "/ui/jobs", **changes: str) -> str:
-        """The address of a list that differs in this."""
-        told = {name: getattr(self, name) for name in self.__slots__}
-        return link(path, **{**told, "cursor": "", **changes})
-
-    @property
-    def is_narrow(self) -> bool:
-        """Whether anything but a state is asked for."""
-        return bool(self.queue or self.name or self.key or self.error or self.q)
-
-
 Text = Annotated[str, Query(max_length=200)]
-
-
-def asked(
-    state: Text = "",
-    queue: Text = "",
-    name: Annotated[str, Query(max_length=500)] = "",
-    key: Annotated[str, Query(max_length=500)] = "",
-    error: Annotated[str, Query(max_length=500)] = "",
-    q: Text = "",
-    order: Text = "",
-    cursor: Text = "",
-) -> Asked:
-    """What a request asks for."""
-    return Asked(state, queue, name, key.strip(), error, q.strip(), order, cursor)
 
 
 @router.get("/ui/jobs", response_class=HTMLResponse)
 async def jobs(
-    request: Request,
-    console: Served,
-    state: Text = "",
-    queue: Text = "",
-    name: Annotated[str, Query(max_length=500)] = "",
-    key: Annotated[str, Query(max_length=500)] = "",
-    error: Annotated[str, Query(max_length=500)] = "",
-    q: Text = "",
-    order: Text = "",
-    cursor: Text = "",
-    part: bool = False,
+    request: Request, console: Served, wanted: InAddress, part: bool = False
 ) -> HTMLResponse:
     """The list, or (`part`) what changes of it."""
-    wanted = asked(state, queue, name, key, error, q, order, cursor)
     template = "jobs_part.html" if part else "jobs.html"
     try:
-        values = await _list(console, wanted)
+        values = await _list(console, wanted, part=part)
     except BadFilter as problem:
         values = {**_nothing(wanted), "problem": str(problem)}
         return page(request, template, status=422, **values)
@@ -125,15 +62,14 @@ def _nothing(wanted: Asked) -> dict[str, Any]:
         "queues": (),
         "names": (),
         "sought": wanted.q,
-        "matching": None,
     }
 
 
-async def _list(console: Console, wanted: Asked) -> dict[str, Any]:
+async def _list(console: Console, wanted: Asked, *, part: bool) -> dict[str, Any]:
     filter_ = wanted.filter()
     cursor = Cursor.read(wanted.cursor) if wanted.cursor else None
 
-    def read(db: Connection) -> tuple[Page, Kinds, list[Count]]:
+    def read(db: Connection) -> tuple[Page, Kinds]:
         found = Listing(db).page(
             filter_,
             limit=PAGE,
@@ -141,9 +77,10 @@ async def _list(console: Console, wanted: Asked) -> dict[str, Any]:
             newest_first=wanted.order != "oldest",
             floors=console.feed.floors,
         )
-        return found, Kinds.read(db), counts(db)
+        return found, Kinds.read(db)
 
-    found, kinds, numbers = await console.ask(read)
+    found, kinds = await told(console, ("jobs", wanted), lambda: console.ask(read), part=part)
+    numbers = await told(console, "counts", lambda: console.ask(counts), part=part)
     return {
         **_nothing(wanted),
         "tabs": [

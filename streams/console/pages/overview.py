@@ -26,24 +26,29 @@ _RUNNING_SHOWN: Final = 5
 @router.get("/", response_class=HTMLResponse)
 async def overview(request: Request, console: Served, span: str = "1h") -> HTMLResponse:
     """The whole page."""
-    return page(request, "overview.html", **await _overview(console, span))
+    return page(request, "overview.html", **await _overview(console, _known(span)))
 
 
 @router.get("/ui/overview", response_class=HTMLResponse)
 async def overview_part(request: Request, console: Served, span: str = "1h") -> HTMLResponse:
     """What changes on it."""
-    return page(request, "overview_part.html", **await _overview(console, span))
+    span = _known(span)
+    values = await console.once(("overview", span), lambda: _overview(console, span))
+    return page(request, "overview_part.html", **values)
 
 
 @router.get("/ui/standing", response_class=HTMLResponse)
 async def standing(request: Request) -> HTMLResponse:
     """How far the projection is."""
-    return page(request, "standing.html")
+    return page(request, "standing_part.html")
+
+
+def _known(span: str) -> str:
+    return span if span in SPANS else "1h"
 
 
 async def _overview(console: Console, span: str) -> dict[str, Any]:
     now = now_ms()
-    span = span if span in SPANS else "1h"
 
     def read(db: Connection) -> tuple[list[Count], dict[str, int], list[Ended], list[Ended]]:
         drawn = list(ended(db, now - SPANS[span], every_ms=step_of(SPANS[span])))

@@ -12,6 +12,7 @@ from streams.console.api.queues import all_queues
 from streams.console.api.shared import Served
 from streams.console.console import Console
 from streams.console.limits import limits_of
+from streams.console.pages.parts import told
 from streams.console.pages.render import page
 from streams.projection.file import now_ms
 from streams.projection.numbers import Count, Ended, counts, ended
@@ -24,7 +25,7 @@ _REACH_MS: Final = 24 * 60 * 60 * 1000  # what the projection has of what ended
 @router.get("/ui/queues", response_class=HTMLResponse)
 async def queues(request: Request, console: Served, part: bool = False) -> HTMLResponse:
     """The page, or (`part`) what changes of it."""
-    values = await _queues(console)
+    values = await told(console, "queues", lambda: _queues(console), part=part)
     return page(request, "queues_part.html" if part else "queues.html", **values)
 
 

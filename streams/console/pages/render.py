@@ -105,13 +105,14 @@ def _environment() -> Environment:
 def standing(console: Console) -> dict[str, Any]:
     """How far the projection is."""
     feed = console.feed
-    return {
+    so: dict[str, Any] = {
         "connected": feed.is_connected,
         "built": feed.is_built,
         "lag": feed.lag,
         "share": feed.share,
-        "since": None,
     }
+    word, exactly = words.following(**so)
+    return {**so, "is_far": feed.lag > words.FAR_BEHIND, "word": word, "exactly": exactly}
 
 
 def page(request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:

@@ -4,16 +4,22 @@
 (() => {
   const root = document.documentElement;
 
-  // Theme: the system's, or what was chosen.
+  root.dataset.script = ""; // what needs one is shown
+
+  // What was chosen, kept where that may be: else it lasts as long as the page.
   const kept = {
-    get theme() {
-      try { return localStorage.getItem("theme"); } catch { return null; } // where it may not be
+    of: {},
+    get(name) {
+      try { return this.of[name] ?? localStorage.getItem(name); } catch { return null; }
     },
-    set theme(value) {
-      try { localStorage.setItem("theme", value); } catch { /* it lasts as long as the page */ }
+    set(name, value) {
+      this.of[name] = value;
+      try { localStorage.setItem(name, value); } catch { /* it is here as long as the page */ }
     },
   };
-  if (kept.theme) root.dataset.theme = kept.theme;
+
+  // Theme: the system's, or what was chosen.
+  if (kept.get("theme")) root.dataset.theme = kept.get("theme");
 
   const isDark = () =>
     root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
@@ -103,23 +109,31 @@
       toast("copied");
     } else if (at.dataset.themeSwitch !== undefined) {
       root.dataset.theme = isDark() ? "light" : "dark";
-      kept.theme = root.dataset.theme;
+      kept.set("theme", root.dataset.theme);
       drawAll();
     } else if (at.dataset.open !== undefined) {
       document.getElementById(at.dataset.open)?.showModal();
-    } else {
+    } else if (at.closest("dialog")) {
+      event.preventDefault(); // on a page of its own it leads back
       at.closest("dialog").close();
     }
   });
 
   document.addEventListener("change", (event) => {
     if (event.target.matches("[data-submits]")) event.target.form.requestSubmit();
+    if (event.target.matches("[data-keys-switch]")) kept.set("keys", event.target.checked ? "on" : "off");
   });
 
-  // Keys: / searches, g and a letter goes to a page, as ? tells.
+  // Keys: / searches, g and a letter goes to a page, as ? tells. Who speaks to his computer, or
+  // hits keys that he did not mean, turns them off.
+  const areKeysOn = () => kept.get("keys") !== "off";
+  document.addEventListener("DOMContentLoaded", () => {
+    const box = document.querySelector("[data-keys-switch]");
+    if (box) box.checked = areKeysOn();
+  });
   let went = 0;
   document.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || !areKeysOn()) return;
     if (event.target.closest("input, textarea, select, dialog")) return;
     if (event.key === "/") {
       event.preventDefault();

@@ -1,0 +1,70 @@
+"""What lists are asked for: by their addresses, and by forms that act on what they show."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Depends, Query
+from pydantic import BaseModel, ConfigDict, StringConstraints
+
+from streams.console.pages.render import link
+from streams.projection.filter import Filter, read_states
+
+Word = Annotated[str, StringConstraints(max_length=200)]
+Name = Annotated[str, StringConstraints(max_length=500)]
+Typed = Annotated[str, StringConstraints(max_length=500, strip_whitespace=True)]
+
+
+class Asked(BaseModel):
+    """Which jobs or letters; what is empty fits all."""
+
+    model_config = ConfigDict(frozen=True)
+
+    state: Word = ""
+    queue: Name = ""
+    name: Name = ""
+    key: Typed = ""
+    error: Name = ""
+    q: Annotated[str, StringConstraints(max_length=200, strip_whitespace=True)] = ""
+    order: Word = ""
+    cursor: Word = ""
+
+    def filter(self) -> Filter:
+        """What it asks for.
+
+        Raises:
+            BadFilter: a state is none.
+        """
+        return Filter(
+            states=read_states(self.state),
+            queue=self.queue or None,
+            name=self.name or None,
+            key=self.key or None,
+            error=self.error or None,
+            text=self.q or None,
+        )
+
+    def link(self, path: str = "/ui/jobs", **changes: str) -> str:
+        """The address of a list that differs in this."""
+        told = {name: getattr(self, name) for name in Asked.model_fields}
+        return link(path, **{**told, "cursor": "", **changes})
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """What a form sends that acts on all of the list, and not on a page of it."""
+        return {name: getattr(self, name) for name in _OF_ALL}
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether anything but a state is asked for."""
+        return bool(self.queue or self.name or self.key or self.error or self.q)
+
+
+_OF_ALL = tuple(name for name in Asked.model_fields if name not in ("order", "cursor"))
+
+
+def _in_address(asked: Annotated[Asked, Query()]) -> Asked:
+    return asked
+
+
+InAddress = Annotated[Asked, Depends(_in_address)]

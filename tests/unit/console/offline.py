@@ -1,0 +1,77 @@
+"""A console without Kafka: its projection is a file of records that a test has written."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+
+from streams.console.app import make_app
+from streams.console.bulk import Bulks
+from streams.console.console import Console
+from streams.jobs.registry import Registry
+from streams.projection.batch import DEAD, LEDGER, QUEUE, RETRY, Batch, Reader
+from streams.projection.feed import Feed
+from streams.projection.file import open_store
+from streams.settings import Settings
+from streams.wire.envelope import Record
+from streams.wire.topics import TopicNames
+
+QUEUES = ("default", "bulk")
+NAMES = TopicNames("t.")
+NOW = 1_790_000_000_000
+_ROLES = {
+    NAMES.dead: ("", DEAD),
+    **{NAMES.queue(queue): (queue, QUEUE) for queue in QUEUES},
+    **{NAMES.retry(queue): (queue, RETRY) for queue in QUEUES},
+    **{NAMES.ledger(queue): (queue, LEDGER) for queue in QUEUES},
+}
+
+
+class Offline:
+    """Its console, and somebody who asks it."""
+
+    def __init__(self, console: Console, http: httpx.AsyncClient) -> None:
+        self.console = console
+        self.http = http
+
+    async def page(self, path: str) -> str:
+        """A page as people get it."""
+        answer = await self.http.get(path, headers={"accept": "text/html"})
+        assert answer.status_code == 200, answer.text
+        return answer.text
+
+    async def send(self, path: str, *, by_script: bool = False, **form: str) -> httpx.Response:
+        """A form of a page."""
+        headers = {"accept": "text/html", "origin": "http://localhost"}
+        if by_script:
+            headers["hx-request"] = "true"
+        return await self.http.post(path, data=form, headers=headers)
+
+
+@asynccontextmanager
+async def offline(folder: Path, records: Sequence[Record] = ()) -> AsyncIterator[Offline]:
+    """A console that has read these records, and hears of no others."""
+    settings = Settings(data_dir=str(folder), prefix="t.", queues=QUEUES, partitions=2)
+    console = Console(settings, Registry.build([], QUEUES))
+    path = folder / "projection.sqlite"
+
+    def fill() -> None:
+        store = open_store(path, "test t.", QUEUES, NOW)
+        batch = Batch()
+        Reader(_ROLES, store.places()).read(records, batch)
+        store.apply(batch)
+        store.close()
+
+    await asyncio.to_thread(fill)
+    console.feed = Feed("nowhere:1", NAMES, QUEUES, path)
+    console.feed.opened.set()
+    console.feed.is_connected = True
+    console.bulks = Bulks(console)
+    transport = httpx.ASGITransport(make_app(console), client=("127.0.0.1", 1))
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
+        yield Offline(console, http)
+    await console.bulks.close()
