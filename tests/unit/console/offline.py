@@ -8,10 +8,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
+import uvicorn
+from fastapi import FastAPI
 
 from streams.console.app import make_app
 from streams.console.bulk import Bulks
 from streams.console.console import Console
+from streams.console.serving import listen
 from streams.jobs.registry import Registry
 from streams.projection.batch import DEAD, LEDGER, QUEUE, RETRY, Batch, Reader
 from streams.projection.feed import Feed
@@ -31,11 +34,23 @@ _ROLES = {
 }
 
 
-class Offline:
-    """Its console, and somebody who asks it."""
+class Kept:
+    """Single records, as a broker has them."""
 
-    def __init__(self, console: Console, http: httpx.AsyncClient) -> None:
+    def __init__(self, records: Sequence[Record]) -> None:
+        self._records = {(each.topic, each.partition, each.offset): each for each in records}
+
+    async def get(self, topic: str, partition: int, offset: int) -> Record | None:
+        """One of them."""
+        return self._records.get((topic, partition, offset))
+
+
+class Offline:
+    """Its console, its app, and somebody who asks it."""
+
+    def __init__(self, console: Console, app: FastAPI, http: httpx.AsyncClient) -> None:
         self.console = console
+        self.app = app
         self.http = http
 
     async def page(self, path: str) -> str:
@@ -71,7 +86,22 @@ async def offline(folder: Path, records: Sequence[Record] = ()) -> AsyncIterator
     console.feed.opened.set()
     console.feed.is_connected = True
     console.bulks = Bulks(console)
-    transport = httpx.ASGITransport(make_app(console), client=("127.0.0.1", 1))
+    console.records = Kept(records)  # type: ignore[assignment]
+    app = make_app(console)
+    transport = httpx.ASGITransport(app, client=("127.0.0.1", 1))
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
-        yield Offline(console, http)
+        yield Offline(console, app, http)
     await console.bulks.close()
+
+
+@asynccontextmanager
+async def served(shop: Offline) -> AsyncIterator[str]:
+    """Its address for a browser."""
+    listening = listen("127.0.0.1", 0)
+    server = uvicorn.Server(uvicorn.Config(shop.app, log_config=None, lifespan="off"))
+    serving = asyncio.create_task(server.serve(sockets=[listening]))
+    try:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        await serving
