@@ -99,9 +99,9 @@ def curves(ended: Iterable[Ended], now: int, span_ms: int, queues: Sequence[str]
     return found
 
 
-def spark(values: Sequence[int], width: int = 120, height: int = 28) -> str:
-    """The points of a small line."""
-    top = max((*values, 1))
+def spark(values: Sequence[int], least: int = 1, width: int = 120, height: int = 28) -> str:
+    """The points of a small line, as high as its highest value, or `least`."""
+    top = max((*values, least, 1))
     step = width / max(1, len(values) - 1)
     return " ".join(
         f"{at * step:.1f},{height - 1 - value / top * (height - 2):.1f}"

@@ -20,6 +20,7 @@ from streams.console.access.tokens import ACT
 from streams.console.console import Console
 from streams.console.problems import Problem
 from streams.projection.file import now_ms
+from streams.projection.hashes import bare
 from streams.version import VERSION
 
 STATIC: Final = Path(__file__).parent.parent / "static"
@@ -96,6 +97,7 @@ def _environment() -> Environment:
         size=words.size,
         short=words.short,
         word=words.state_word,
+        bare=bare,
         path=lambda text: quote(text, safe=""),
     )
     environment.globals.update(static=static, link=link, job_link=job_link, several=words.several)

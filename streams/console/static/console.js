@@ -44,6 +44,8 @@
     [1, "{HH}:{mm}:{ss}", null, null, null, null, null, null, 1],
   ];
 
+  const clock = (seconds) => new Date(seconds * 1000).toISOString().slice(0, 16).replace("T", " ");
+
   function draw(box) {
     const source = document.getElementById(box.dataset.source);
     if (!source || typeof uPlot === "undefined") return;
@@ -64,10 +66,12 @@
         tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "UTC"),
         cursor: { points: { size: 6 } },
         scales: { y: { range: (_, __, max) => [0, Math.max(1, max * 1.1)] } },
+        // Where nobody points at a time, the legend has the sums.
         series: [
-          { label: "UTC", value: "{YYYY}-{MM}-{DD} {HH}:{mm}" },
+          { label: "UTC", value: (_, seconds) => (seconds == null ? "all" : clock(seconds)) },
           ...told.series.map((each) => ({
             label: each.label,
+            value: (plot, value, at) => value ?? plot.data[at].reduce((sum, one) => sum + one, 0),
             stroke: color(each.color),
             width: 1.5,
             fill: each.fill ? color(`${each.color}-soft`) : undefined,

@@ -65,3 +65,9 @@ def test_a_small_line_fits_its_box():
     assert points[2][1] == 1
     assert spark([]) == ""
     assert spark([0]) == "0.0,27.0"
+
+
+def test_a_small_line_beside_another_one_has_its_scale():
+    one, other = spark([0, 1], 10), spark([0, 10])
+    assert one.endswith(",24.4")
+    assert other.endswith(",1.0")
