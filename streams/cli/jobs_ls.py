@@ -16,6 +16,7 @@ from zlib import crc32
 import typer
 
 from streams.cli import exits
+from streams.cli.given import check_given
 from streams.cli.output import JSON, fail, print_json, print_table, show_time
 from streams.cli.times import read_past
 
@@ -52,6 +53,7 @@ def ls(
     from streams.projection.filter import BadFilter, Filter, read_states
     from streams.settings import Settings
 
+    check_given(queue=queue, name=name, key=key, error=error, text=text)
     settings = Settings()
     if queue is not None and queue not in settings.queues:
         fail(f"there is no queue {queue!r}: STREAMS_QUEUES has {', '.join(settings.queues)}", 2)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 import typer
 
 from streams.cli import exits
+from streams.cli.given import check_given
 from streams.cli.output import fail
 from streams.cli.times import read_past
 
@@ -41,6 +42,7 @@ def _options(
 ) -> LetterFilter:
     from streams.replay.letter_filter import LetterFilter
 
+    check_given(job=job, queue=queue, error=error, text=text, key=key)
     first, last = read_past("--since", since), read_past("--until", until)
     if first is not None and last is not None and first >= last:
         fail(f"--since {since} is not before --until {until}: nothing can fit", exits.USAGE)

@@ -30,11 +30,17 @@ _GENERATIONS: Final = 2**31 - 1
 async def list_letters(
     console: Served,
     queue: Filtered = None,
-    job: Annotated[str | None, Query(max_length=500, description="The job's name.")] = None,
+    job: Annotated[
+        str | None, Query(min_length=1, max_length=500, description="The job's name.")
+    ] = None,
     key: Filtered = None,
     error: Annotated[
         str | None,
-        Query(max_length=500, description="The error's type, with or without its module."),
+        Query(
+            min_length=1,
+            max_length=500,
+            description="The error's type, with or without its module.",
+        ),
     ] = None,
     text: Annotated[
         str | None, Query(max_length=200, description="Somewhere in id, key or message.")

@@ -28,7 +28,8 @@ async def list_jobs(
     name: Filtered = None,
     key: Filtered = None,
     error: Annotated[
-        str | None, Query(max_length=500, description="The type of the last error.")
+        str | None,
+        Query(min_length=1, max_length=500, description="The type of the last error."),
     ] = None,
     text: Annotated[
         str | None, Query(max_length=200, description="Somewhere in id, key or message.")

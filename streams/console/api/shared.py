@@ -36,7 +36,8 @@ def who_asks(request: Request) -> str:
 Served = Annotated[Console, Depends(the_console)]
 Who = Annotated[str, Depends(who_asks)]
 Limit = Annotated[int, Query(ge=1, le=PAGE_MAX, description="How many at most.")]
-Filtered = Annotated[str | None, Query(max_length=500)]
+Filtered = Annotated[str | None, Query(min_length=1, max_length=500)]
+"""What has to be so; empty it would be neither all nor nothing, and is refused."""
 
 
 async def the_job(

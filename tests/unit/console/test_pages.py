@@ -201,3 +201,13 @@ async def test_a_job_is_ended_by_plain_forms_as_well(
     # and nothing else is asked so
     for wrong in (f"/ui/jobs/default/mail/{id}/eat", f"/ui/jobs/bulk/mail/{id}/{verb}"):
         assert (await shop.http.get(wrong, headers=SCRIPT)).status_code in (404, 503)
+
+
+@pytest.mark.parametrize("field", ["queue", "key", "error"])
+async def test_an_empty_filter_is_a_mistake_of_a_program(shop: Offline, field: str) -> None:
+    for path in ("/jobs", "/dead-letters"):
+        answer = await shop.http.get(path, params={field: ""})
+        assert answer.status_code == 422, (path, answer.text)
+        assert f"query.{field}" in answer.json()["detail"]
+    # but of a form in which somebody has filled in something else it is none
+    assert "late-1" in await shop.page(f"/ui/jobs?{field}=&q=late")

@@ -56,7 +56,7 @@ async def test_how_far_it_is_changes_by_itself_and_its_word_is_read_out_once(
 async def test_keys_are_turned_off_and_stay_so(page: Page) -> None:
     await page.goto("/")
     await page.keyboard.press("?")
-    switch = page.get_by_role("checkbox", name="Keys do that")
+    switch = page.get_by_role("checkbox", name="Use these keys")
     await expect(switch).to_be_checked()
     await switch.uncheck()
     await page.get_by_role("button", name="Close").click()
