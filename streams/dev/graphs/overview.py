@@ -9,7 +9,6 @@ from streams.dev.graphs.colours import BAD, GOOD, WARNING
 from streams.dev.graphs.dashboard import Dashboard, Row, Variable
 from streams.dev.graphs.overview_care import AUDIT, LETTERS, SCHEDULES, WORKERS
 from streams.dev.graphs.overview_work import DEPTH, DURATIONS, THROUGHPUT
-from streams.dev.graphs.panels import Query, Stat
 from streams.dev.graphs.queries import (
     highest,
     total,
@@ -20,58 +19,53 @@ from streams.dev.graphs.scopes import (
     PARKED,
     QUEUES,
 )
+from streams.dev.graphs.shared import number
 from streams.observe import gauges, sums
 
 NOW: Final = Row(
     "Now",
     [
-        Stat(
-            title="Workers",
-            about="Workers that answer. None of them: nothing runs at all.",
-            queries=[Query(f"count({ALL.of(gauges.INFO)}) or vector(0)")],
+        number(
+            "Workers",
+            "Workers that answer. None of them: nothing runs at all.",
+            f"count({ALL.of(gauges.INFO)}) or vector(0)",
             steps=((None, BAD), (1, GOOD)),
         ),
-        Stat(
-            title="Waiting",
-            about="Records in the queues that are not settled or taken over yet, and jobs that are "
+        number(
+            "Waiting",
+            "Records in the queues that are not settled or taken over yet, and jobs that are "
             "parked behind others or held back. Above 100 for five minutes it alarms.",
-            queries=[Query(f"{total(LAG)} + {PARKED}")],
+            f"{total(LAG)} + {PARKED}",
             steps=((None, GOOD), (100, WARNING), (1_000, BAD)),
         ),
-        Stat(
-            title="Active",
-            about="Attempts that run at this moment.",
-            queries=[Query(total(QUEUES.of(gauges.ACTIVE)))],
+        number("Active", "Attempts that run at this moment.", total(QUEUES.of(gauges.ACTIVE))),
+        number(
+            "Delayed", "Jobs that are due later.", total(QUEUES.of(gauges.OPEN, state="scheduled"))
         ),
-        Stat(
-            title="Delayed",
-            about="Jobs that are due later.",
-            queries=[Query(total(QUEUES.of(gauges.OPEN, state="scheduled")))],
-        ),
-        Stat(
-            title="Retrying",
-            about="Jobs that failed and wait for their next attempt.",
-            queries=[Query(total(QUEUES.of(gauges.OPEN, state="retrying")))],
+        number(
+            "Retrying",
+            "Jobs that failed and wait for their next attempt.",
+            total(QUEUES.of(gauges.OPEN, state="retrying")),
             steps=((None, GOOD), (1, WARNING)),
         ),
-        Stat(
-            title="Dead letters",
-            about="Jobs that were given up, and whose letters nobody has replayed or discarded.",
-            queries=[Query(total(QUEUES.of(gauges.DEAD_NOW)))],
+        number(
+            "Dead letters",
+            "Jobs that were given up, and whose letters nobody has replayed or discarded.",
+            total(QUEUES.of(gauges.DEAD_NOW)),
             steps=((None, GOOD), (1, WARNING), (50, BAD)),
         ),
-        Stat(
-            title="Oldest wait",
-            about="For how long the job waits that has waited longest, of those that could run.",
-            queries=[Query(highest(QUEUES.of(gauges.OLDEST_WAITING)))],
+        number(
+            "Oldest wait",
+            "For how long the job waits that has waited longest, of those that could run.",
+            highest(QUEUES.of(gauges.OLDEST_WAITING)),
             unit=unit.SECONDS,
             steps=((None, GOOD), (60, WARNING), (900, BAD)),
         ),
-        Stat(
-            title="Unaccounted",
-            about="Jobs that were taken and are neither over, nor dead, nor pending. It is 0; if "
+        number(
+            "Unaccounted",
+            "Jobs that were taken and are neither over, nor dead, nor pending. It is 0; if "
             "it is not, `streams audit` names them.",
-            queries=[Query(total(QUEUES.of(sums.AUDIT_UNACCOUNTED)))],
+            total(QUEUES.of(sums.AUDIT_UNACCOUNTED)),
             steps=((None, BAD), (0, GOOD), (1, BAD)),
         ),
     ],

@@ -23,33 +23,33 @@ from streams.dev.graphs.scopes import (
     RETRIED,
     SLOTS,
 )
-from streams.dev.graphs.shared import became
+from streams.dev.graphs.shared import became, by
 from streams.observe import gauges, metrics, sums
 
 LETTERS: Final = Row(
     "Dead letters",
     [
-        Lines(
-            title="Dead letters, by queue",
-            about="How many there are that nobody has resolved: look at them with `streams dlq "
+        by(
+            "queue",
+            "Dead letters, by queue",
+            "How many there are that nobody has resolved: look at them with `streams dlq "
             "ls`. Above 50 it alarms.",
-            queries=[Query(total(QUEUES.of(gauges.DEAD_NOW), "queue"), "{{queue}}")],
+            QUEUES.of(gauges.DEAD_NOW),
             limits=((50, "orange"),),
-            to_queue=True,
         ),
-        Lines(
-            title="Growth in ten minutes, by queue",
-            about="Jobs that were given up within ten minutes. Above 10 it alarms.",
-            queries=[Query(total(grown(DEAD, "10m"), "queue"), "{{queue}}")],
+        by(
+            "queue",
+            "Growth in ten minutes, by queue",
+            "Jobs that were given up within ten minutes. Above 10 it alarms.",
+            grown(DEAD, "10m"),
             limits=((10, "orange"),),
-            to_queue=True,
         ),
-        Lines(
-            title="Replays",
-            about="Dead jobs that were replayed, by people or by their definition.",
-            queries=[Query(total(rate(QUEUES.of(metrics.REPLAYS)), "queue"), "{{queue}}")],
+        by(
+            "queue",
+            "Replays",
+            "Dead jobs that were replayed, by people or by their definition.",
+            rate(QUEUES.of(metrics.REPLAYS)),
             unit=unit.JOBS_PER_SECOND,
-            to_queue=True,
         ),
         Table(
             title="Jobs that fail most",
@@ -64,10 +64,11 @@ LETTERS: Final = Row(
             sort_by="given up",
             width=16,
         ),
-        Lines(
-            title="Records that are no job",
-            about="What could not be decoded: each has a dead letter with its bytes.",
-            queries=[Query(total(rate(QUEUES.of(metrics.UNDECODABLE)), "queue"), "{{queue}}")],
+        by(
+            "queue",
+            "Records that are no job",
+            "What could not be decoded: each has a dead letter with its bytes.",
+            rate(QUEUES.of(metrics.UNDECODABLE)),
             unit=unit.PER_SECOND,
         ),
     ],
@@ -76,32 +77,18 @@ LETTERS: Final = Row(
 SCHEDULES: Final = Row(
     "Schedules",
     [
-        Lines(
-            title="Ticks in an hour",
-            about="How many ticks of each schedule were enqueued within an hour.",
-            queries=[
-                Query(
-                    total(
-                        grown_from_nothing(ALL.of(metrics.TICKS, outcome="enqueued"), "1h"),
-                        "schedule",
-                    ),
-                    "{{schedule}}",
-                )
-            ],
+        by(
+            "schedule",
+            "Ticks in an hour",
+            "How many ticks of each schedule were enqueued within an hour.",
+            grown_from_nothing(ALL.of(metrics.TICKS, outcome="enqueued"), "1h"),
         ),
-        Lines(
-            title="Missed ticks in an hour",
-            about="Ticks that were due while no worker was there: whether they ran later is up to "
+        by(
+            "schedule",
+            "Missed ticks in an hour",
+            "Ticks that were due while no worker was there: whether they ran later is up to "
             "the schedule. Any of them alarms.",
-            queries=[
-                Query(
-                    total(
-                        grown_from_nothing(ALL.of(metrics.TICKS, outcome="missed"), "1h"),
-                        "schedule",
-                    ),
-                    "{{schedule}}",
-                )
-            ],
+            grown_from_nothing(ALL.of(metrics.TICKS, outcome="missed"), "1h"),
         ),
         Table(
             title="Next runs",
@@ -139,25 +126,20 @@ AUDIT: Final = Row(
     "The audit",
     [
         became(QUEUES),
-        Lines(
-            title="Accepted in a second, by queue",
-            about="How fast jobs are taken from the queues, as state has it: a copy does not "
+        by(
+            "queue",
+            "Accepted in a second, by queue",
+            "How fast jobs are taken from the queues, as state has it: a copy does not "
             "count, and a restart changes nothing.",
-            queries=[
-                Query(
-                    total(deriv(QUEUES.of(sums.AUDIT_JOBS, state="accepted"), "5m"), "queue"),
-                    "{{queue}}",
-                )
-            ],
+            deriv(QUEUES.of(sums.AUDIT_JOBS, state="accepted"), "5m"),
             unit=unit.JOBS_PER_SECOND,
-            to_queue=True,
         ),
-        Lines(
-            title="Unaccounted, by queue",
-            about="It is 0. If it is not for two minutes it alarms: `streams audit` recounts the "
+        by(
+            "queue",
+            "Unaccounted, by queue",
+            "It is 0. If it is not for two minutes it alarms: `streams audit` recounts the "
             "topics, and names the jobs.",
-            queries=[Query(total(QUEUES.of(sums.AUDIT_UNACCOUNTED), "queue"), "{{queue}}")],
-            to_queue=True,
+            QUEUES.of(sums.AUDIT_UNACCOUNTED),
         ),
     ],
 )

@@ -22,19 +22,19 @@ from streams.dev.graphs.scopes import (
     QUEUES,
     RETRIED,
 )
-from streams.dev.graphs.shared import over_by_outcome, run_quantiles, wait_quantiles
+from streams.dev.graphs.shared import by, over_by_outcome, run_quantiles, wait_quantiles
 from streams.observe import gauges, metrics
 
 THROUGHPUT: Final = Row(
     "Throughput",
     [
         over_by_outcome(QUEUES),
-        Lines(
-            title="Jobs that are over, by queue",
-            about="How many jobs of each queue end in a second, whatever their outcome.",
-            queries=[Query(total(rate(OVER), "queue"), "{{queue}}")],
+        by(
+            "queue",
+            "Jobs that are over, by queue",
+            "How many jobs of each queue end in a second, whatever their outcome.",
+            rate(OVER),
             unit=unit.JOBS_PER_SECOND,
-            to_queue=True,
         ),
         Lines(
             title="Failures",
@@ -61,14 +61,15 @@ DURATIONS: Final = Row(
     [
         run_quantiles(QUEUES),
         wait_quantiles(QUEUES),
-        Lines(
-            title="Oldest wait, by queue",
-            about="For how long the oldest job of each queue waits that could run: what waits for "
+        by(
+            "queue",
+            "Oldest wait, by queue",
+            "For how long the oldest job of each queue waits that could run: what waits for "
             "its time, or behind another job of its key, does not count. Above 15 minutes it "
             "alarms.",
-            queries=[Query(highest(QUEUES.of(gauges.OLDEST_WAITING), "queue"), "{{queue}}")],
+            QUEUES.of(gauges.OLDEST_WAITING),
+            measure=highest,
             unit=unit.SECONDS,
-            to_queue=True,
         ),
     ],
 )
@@ -76,52 +77,54 @@ DURATIONS: Final = Row(
 DEPTH: Final = Row(
     "What is not over",
     [
-        Lines(
-            title="Lag, by queue",
-            about="Records of each queue that are not settled or taken over yet, those that run "
+        by(
+            "queue",
+            "Lag, by queue",
+            "Records of each queue that are not settled or taken over yet, those that run "
             "counted in.",
-            queries=[Query(total(LAG, "queue"), "{{queue}}")],
-            to_queue=True,
+            LAG,
             limits=((100, "orange"),),
         ),
-        Lines(
-            title="Open jobs, by state",
-            about="Jobs that wait on disk, not in the queue: scheduled are due later, retrying "
+        by(
+            "state",
+            "Open jobs, by state",
+            "Jobs that wait on disk, not in the queue: scheduled are due later, retrying "
             "failed before, parked wait behind another job of their key or for a limit, sleeping "
             "asked to be called again; running are those that run for long.",
-            queries=[Query(total(OPEN, "state"), "{{state}}")],
+            OPEN,
             stacked=True,
         ),
-        Lines(
-            title="Active, by queue",
-            about="Attempts that run: at most as many as there are slots.",
-            queries=[Query(total(QUEUES.of(gauges.ACTIVE), "queue"), "{{queue}}")],
+        by(
+            "queue",
+            "Active, by queue",
+            "Attempts that run: at most as many as there are slots.",
+            QUEUES.of(gauges.ACTIVE),
             stacked=True,
-            to_queue=True,
         ),
-        Lines(
-            title="Held back, by queue",
-            about="Jobs that a limit, a rate, a breaker or a pause holds back. `streams jobs why` "
+        by(
+            "queue",
+            "Held back, by queue",
+            "Jobs that a limit, a rate, a breaker or a pause holds back. `streams jobs why` "
             "says which one, for a job.",
-            queries=[Query(total(QUEUES.of(gauges.HELD), "queue"), "{{queue}}")],
-            to_queue=True,
+            QUEUES.of(gauges.HELD),
         ),
-        Lines(
-            title="Age of the commit, by queue",
-            about="For how long the commit of a partition has not moved though there is more "
+        by(
+            "queue",
+            "Age of the commit, by queue",
+            "For how long the commit of a partition has not moved though there is more "
             "behind it. It is near 0, unless slots are full of long jobs, the queue is paused, or "
             "the broker refuses what is written.",
-            queries=[Query(highest(QUEUES.of(gauges.COMMIT_AGE), "queue"), "{{queue}}")],
+            QUEUES.of(gauges.COMMIT_AGE),
+            measure=highest,
             unit=unit.SECONDS,
-            to_queue=True,
         ),
-        Lines(
-            title="Copies that were dropped",
-            about="Records of jobs that were known already: the same id was enqueued twice, or a "
+        by(
+            "queue",
+            "Copies that were dropped",
+            "Records of jobs that were known already: the same id was enqueued twice, or a "
             "worker repeats what it read before a crash.",
-            queries=[Query(total(rate(QUEUES.of(metrics.DUPLICATES)), "queue"), "{{queue}}")],
+            rate(QUEUES.of(metrics.DUPLICATES)),
             unit=unit.PER_SECOND,
-            to_queue=True,
         ),
     ],
 )

@@ -7,9 +7,16 @@ from typing import Final
 from streams.dev.graphs import panels as unit
 from streams.dev.graphs.colours import BAD, GOOD, WARNING
 from streams.dev.graphs.dashboard import Dashboard, Row, Variable
-from streams.dev.graphs.panels import Heat, Lines, Query, Stat, Table
+from streams.dev.graphs.panels import Heat, Lines, Query, Table
 from streams.dev.graphs.queries import Scope, grown, highest, quantile, rate, share, total
-from streams.dev.graphs.shared import became, over_by_outcome, run_quantiles, wait_quantiles
+from streams.dev.graphs.shared import (
+    became,
+    by,
+    number,
+    over_by_outcome,
+    run_quantiles,
+    wait_quantiles,
+)
 from streams.observe import gauges, metrics, sums
 
 _QUEUE: Final = Scope('job=~"$job",queue="$queue"')
@@ -28,50 +35,41 @@ def _open(state: str) -> str:
 NOW: Final = Row(
     "Now",
     [
-        Stat(
-            title="Paused",
-            about="Whether an operator has paused the queue: `streams queues resume` lets it go "
-            "on.",
-            queries=[Query(highest(_QUEUE.of(gauges.PAUSED)))],
+        number(
+            "Paused",
+            "Whether an operator has paused the queue: `streams queues resume` lets it go on.",
+            highest(_QUEUE.of(gauges.PAUSED)),
             words=((0, "no", GOOD), (1, "yes", WARNING)),
         ),
-        Stat(
-            title="Lag",
-            about="Records that are not settled or taken over yet, those that run counted in.",
-            queries=[Query(total(_QUEUE.of(gauges.LAG)))],
+        number(
+            "Lag",
+            "Records that are not settled or taken over yet, those that run counted in.",
+            total(_QUEUE.of(gauges.LAG)),
             steps=((None, GOOD), (100, WARNING), (1_000, BAD)),
         ),
-        Stat(
-            title="Active",
-            about="Attempts that run at this moment.",
-            queries=[Query(total(_QUEUE.of(gauges.ACTIVE)))],
-        ),
-        Stat(
-            title="Delayed",
-            about="Jobs that are due later.",
-            queries=[Query(_open("scheduled"))],
-        ),
-        Stat(
-            title="Retrying",
-            about="Jobs that failed and wait for their next attempt.",
-            queries=[Query(_open("retrying"))],
+        number("Active", "Attempts that run at this moment.", total(_QUEUE.of(gauges.ACTIVE))),
+        number("Delayed", "Jobs that are due later.", _open("scheduled")),
+        number(
+            "Retrying",
+            "Jobs that failed and wait for their next attempt.",
+            _open("retrying"),
             steps=((None, GOOD), (1, WARNING)),
         ),
-        Stat(
-            title="Parked",
-            about="Jobs that wait behind another one of their key, or for a limit.",
-            queries=[Query(_open("parked"))],
+        number(
+            "Parked",
+            "Jobs that wait behind another one of their key, or for a limit.",
+            _open("parked"),
         ),
-        Stat(
-            title="Dead letters",
-            about="Jobs that were given up, and whose letters nobody has resolved.",
-            queries=[Query(total(_QUEUE.of(gauges.DEAD_NOW)))],
+        number(
+            "Dead letters",
+            "Jobs that were given up, and whose letters nobody has resolved.",
+            total(_QUEUE.of(gauges.DEAD_NOW)),
             steps=((None, GOOD), (1, WARNING), (50, BAD)),
         ),
-        Stat(
-            title="Oldest wait",
-            about="For how long the job waits that has waited longest, of those that could run.",
-            queries=[Query(highest(_QUEUE.of(gauges.OLDEST_WAITING)))],
+        number(
+            "Oldest wait",
+            "For how long the job waits that has waited longest, of those that could run.",
+            highest(_QUEUE.of(gauges.OLDEST_WAITING)),
             unit=unit.SECONDS,
             steps=((None, GOOD), (60, WARNING), (900, BAD)),
         ),
@@ -234,19 +232,12 @@ AUDIT: Final = Row(
     "The audit",
     [
         became(_QUEUE),
-        Lines(
-            title="Records that are no job of their own",
-            about="Copies that were dropped, records that were sent on to their own partition, and "
+        by(
+            "state",
+            "Records that are no job of their own",
+            "Copies that were dropped, records that were sent on to their own partition, and "
             "those that could not be decoded, since the queue was made.",
-            queries=[
-                Query(
-                    total(
-                        _QUEUE.of(sums.AUDIT_JOBS, f'state=~"{"|".join(sums.NOT_ACCEPTED)}"'),
-                        "state",
-                    ),
-                    "{{state}}",
-                )
-            ],
+            _QUEUE.of(sums.AUDIT_JOBS, f'state=~"{"|".join(sums.NOT_ACCEPTED)}"'),
         ),
         Table(
             title="By partition",

@@ -2,19 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from streams.dev.graphs import panels as unit
-from streams.dev.graphs.panels import Lines, Query
+from streams.dev.graphs.panels import Lines, Query, Stat
 from streams.dev.graphs.queries import Scope, quantile, rate, total
 from streams.observe import metrics, sums
 
 
+def by(
+    label: str,
+    title: str,
+    about: str,
+    series: str,
+    *,
+    measure: Callable[[str, str], str] = total,
+    **look: Any,
+) -> Lines:
+    """A line for each value of a label; of queues each leads to its dashboard."""
+    queries = [Query(measure(series, label), f"{{{{{label}}}}}")]
+    return Lines(title=title, about=about, queries=queries, to_queue=label == "queue", **look)
+
+
+def number(title: str, about: str, expr: str, **look: Any) -> Stat:
+    """What something is now."""
+    return Stat(title=title, about=about, queries=[Query(expr)], **look)
+
+
 def over_by_outcome(scope: Scope) -> Lines:
     """How jobs end."""
-    return Lines(
-        title="Jobs that are over, by outcome",
-        about="How many jobs end in a second, and how. Dead ones are given up; they may be "
-        "replayed.",
-        queries=[Query(total(rate(scope.of(metrics.JOBS)), "outcome"), "{{outcome}}")],
+    return by(
+        "outcome",
+        "Jobs that are over, by outcome",
+        "How many jobs end in a second, and how. Dead ones are given up; they may be replayed.",
+        rate(scope.of(metrics.JOBS)),
         unit=unit.JOBS_PER_SECOND,
         stacked=True,
     )
@@ -48,11 +70,12 @@ def became(scope: Scope) -> Lines:
     """What the audit counts."""
     beside = "|".join(("accepted", *sums.NOT_ACCEPTED))
     series = scope.of(sums.AUDIT_JOBS, f'state!~"{beside}"')
-    return Lines(
-        title="What became of all jobs",
-        about="Of all jobs that were taken from the queues since these were made: over by outcome, "
+    return by(
+        "state",
+        "What became of all jobs",
+        "Of all jobs that were taken from the queues since these were made: over by outcome, "
         "dead, or pending. They add up to what was accepted.",
-        queries=[Query(total(series, "state"), "{{state}}")],
+        series,
         stacked=True,
     )
 

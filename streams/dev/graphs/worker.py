@@ -9,7 +9,7 @@ from streams.dev.graphs.colours import BAD, GOOD, WARNING
 from streams.dev.graphs.dashboard import Dashboard, Row, Variable
 from streams.dev.graphs.panels import Lines, Query, Stat
 from streams.dev.graphs.queries import Scope, highest, quantile, rate, total
-from streams.dev.graphs.shared import quantiles, run_quantiles
+from streams.dev.graphs.shared import by, number, quantiles, run_quantiles
 from streams.observe import gauges, metrics
 
 _WORKER: Final = Scope('job=~"$job",instance="$instance",process=~"$process"')
@@ -25,47 +25,43 @@ NOW: Final = Row(
             queries=[Query(f"count by (version) ({_WORKER.of(gauges.INFO)})", "{{version}}")],
             text=True,
         ),
-        Stat(
-            title="Up for",
-            about="Since the process began. Processes of one supervisor: the youngest.",
-            queries=[Query(f"time() - {highest(_WORKER.of('process_start_time_seconds'))}")],
+        number(
+            "Up for",
+            "Since the process began. Processes of one supervisor: the youngest.",
+            f"time() - {highest(_WORKER.of('process_start_time_seconds'))}",
             unit=unit.SECONDS,
         ),
-        Stat(
-            title="Active",
-            about="Attempts that run at this moment.",
-            queries=[Query(total(_WORKER.of(gauges.ACTIVE)))],
-        ),
-        Stat(
-            title="In hand",
-            about="Jobs that were admitted and are not settled: they run, or wait for a slot or "
+        number("Active", "Attempts that run at this moment.", total(_WORKER.of(gauges.ACTIVE))),
+        number(
+            "In hand",
+            "Jobs that were admitted and are not settled: they run, or wait for a slot or "
             "for their key.",
-            queries=[Query(total(_WORKER.of(gauges.IN_HAND)))],
+            total(_WORKER.of(gauges.IN_HAND)),
         ),
-        Stat(
-            title="Partitions",
-            about="Partitions of queues that this worker owns.",
-            queries=[Query(total(_WORKER.of(gauges.PARTITIONS)))],
+        number(
+            "Partitions",
+            "Partitions of queues that this worker owns.",
+            total(_WORKER.of(gauges.PARTITIONS)),
             steps=((None, WARNING), (1, GOOD)),
         ),
-        Stat(
-            title="Slots in use",
-            about="The part of its slots in which an attempt runs.",
-            queries=[Query(f"{_BUSY} / {total(_WORKER.of(gauges.SLOTS))}")],
+        number(
+            "Slots in use",
+            "The part of its slots in which an attempt runs.",
+            f"{_BUSY} / {total(_WORKER.of(gauges.SLOTS))}",
             unit=unit.SHARE,
             steps=((None, GOOD), (0.8, WARNING), (1, BAD)),
         ),
-        Stat(
-            title="Loop lag, p99",
-            about="How late the event loop turns, 99 times of a hundred at most.",
-            queries=[Query(quantile(0.99, _LAGS))],
+        number(
+            "Loop lag, p99",
+            "How late the event loop turns, 99 times of a hundred at most.",
+            quantile(0.99, _LAGS),
             unit=unit.SECONDS,
             steps=((None, GOOD), (0.1, WARNING), (1, BAD)),
         ),
-        Stat(
-            title="Memory",
-            about="Resident memory of the worker's process.",
-            queries=[Query(total(_WORKER.of("process_resident_memory_bytes")))],
+        number(
+            "Memory",
+            "Resident memory of the worker's process.",
+            total(_WORKER.of("process_resident_memory_bytes")),
             unit=unit.BYTES,
         ),
     ],
@@ -74,19 +70,20 @@ NOW: Final = Row(
 WORK: Final = Row(
     "Work",
     [
-        Lines(
-            title="Jobs that are over, by queue",
-            about="How many jobs of each queue end here in a second.",
-            queries=[Query(total(rate(_WORKER.of(metrics.JOBS)), "queue"), "{{queue}}")],
+        by(
+            "queue",
+            "Jobs that are over, by queue",
+            "How many jobs of each queue end here in a second.",
+            rate(_WORKER.of(metrics.JOBS)),
             unit=unit.JOBS_PER_SECOND,
             stacked=True,
-            to_queue=True,
         ),
-        Lines(
-            title="Jobs that are over, by outcome",
-            about="How the jobs ended that ran here. A worker whose jobs fail where those of "
+        by(
+            "outcome",
+            "Jobs that are over, by outcome",
+            "How the jobs ended that ran here. A worker whose jobs fail where those of "
             "others do not lacks something.",
-            queries=[Query(total(rate(_WORKER.of(metrics.JOBS)), "outcome"), "{{outcome}}")],
+            rate(_WORKER.of(metrics.JOBS)),
             unit=unit.JOBS_PER_SECOND,
             stacked=True,
         ),
@@ -100,19 +97,19 @@ WORK: Final = Row(
                 Query(total(_WORKER.of(gauges.SLOTS), "kind"), "{{kind}} there are"),
             ],
         ),
-        Lines(
-            title="Active, by queue",
-            about="Attempts that run. Queues share the slots by STREAMS_WEIGHTS.",
-            queries=[Query(total(_WORKER.of(gauges.ACTIVE), "queue"), "{{queue}}")],
+        by(
+            "queue",
+            "Active, by queue",
+            "Attempts that run. Queues share the slots by STREAMS_WEIGHTS.",
+            _WORKER.of(gauges.ACTIVE),
             stacked=True,
-            to_queue=True,
         ),
-        Lines(
-            title="In hand, by queue",
-            about="Jobs that were admitted and are not settled. At 5,000 the queue is held back.",
-            queries=[Query(total(_WORKER.of(gauges.IN_HAND), "queue"), "{{queue}}")],
+        by(
+            "queue",
+            "In hand, by queue",
+            "Jobs that were admitted and are not settled. At 5,000 the queue is held back.",
+            _WORKER.of(gauges.IN_HAND),
             stacked=True,
-            to_queue=True,
         ),
     ],
 )
@@ -120,26 +117,27 @@ WORK: Final = Row(
 PARTITIONS: Final = Row(
     "Partitions",
     [
-        Lines(
-            title="Partitions, by queue",
-            about="Those that it owns. It gets others when workers come or go.",
-            queries=[Query(total(_WORKER.of(gauges.PARTITIONS), "queue"), "{{queue}}")],
+        by(
+            "queue",
+            "Partitions, by queue",
+            "Those that it owns. It gets others when workers come or go.",
+            _WORKER.of(gauges.PARTITIONS),
             stacked=True,
-            to_queue=True,
         ),
-        Lines(
-            title="Lag, by queue",
-            about="Records in its partitions that are not settled or taken over yet.",
-            queries=[Query(total(_WORKER.of(gauges.LAG), "queue"), "{{queue}}")],
-            to_queue=True,
+        by(
+            "queue",
+            "Lag, by queue",
+            "Records in its partitions that are not settled or taken over yet.",
+            _WORKER.of(gauges.LAG),
         ),
-        Lines(
-            title="Age of the commit, by queue",
-            about="For how long the commit of one of its partitions has not moved though there is "
+        by(
+            "queue",
+            "Age of the commit, by queue",
+            "For how long the commit of one of its partitions has not moved though there is "
             "more behind it.",
-            queries=[Query(highest(_WORKER.of(gauges.COMMIT_AGE), "queue"), "{{queue}}")],
+            _WORKER.of(gauges.COMMIT_AGE),
+            measure=highest,
             unit=unit.SECONDS,
-            to_queue=True,
         ),
     ],
 )
@@ -154,11 +152,12 @@ LOOP: Final = Row(
             queries=quantiles(_LAGS),
             unit=unit.SECONDS,
         ),
-        Lines(
-            title="Blocked, by handler",
-            about="How often a handler blocked the loop for more than 100 ms; the log has the "
+        by(
+            "name",
+            "Blocked, by handler",
+            "How often a handler blocked the loop for more than 100 ms; the log has the "
             "line. Make it a `def`, which runs in a thread.",
-            queries=[Query(total(rate(_WORKER.of(metrics.BLOCKED)), "name"), "{{name}}")],
+            rate(_WORKER.of(metrics.BLOCKED)),
             unit=unit.PER_SECOND,
         ),
         Lines(
