@@ -41,6 +41,7 @@ class Situation:
     partitions: int
     workers: Sequence[WorkerSeen]
     ended: Iterable[Ended]
+    unread: int = 0  # records that nobody could read
 
 
 def notices(s: Situation) -> list[Notice]:
@@ -144,3 +145,9 @@ def _of_errors(s: Situation) -> Iterable[Notice]:
                 text=f"{name}: {several(count, 'dead letter')} nobody has resolved.",
                 link=f"/ui/dead-letters?queue={name}",
             )
+    if s.unread:
+        yield Notice(
+            severity="warning",
+            text=f"{several(s.unread, 'record')} that nobody could read.",
+            link="/ui/dead-letters",
+        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sqlite3 import Connection
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
@@ -15,12 +15,21 @@ from streams.console.console import Console
 from streams.console.pages.render import page
 from streams.console.series import curves, spark, step_of
 from streams.projection.file import now_ms
+from streams.projection.letters import letter_counts
 from streams.projection.numbers import Count, Ended, counts, ended, oldest_waiting
 
 router = APIRouter(include_in_schema=False)
 
 SPANS: Final = {"1h": 60 * 60 * 1000, "6h": 6 * 60 * 60 * 1000, "24h": 24 * 60 * 60 * 1000}
 _RUNNING_SHOWN: Final = 5
+
+
+class _Read(NamedTuple):
+    counts: list[Count]
+    oldest: dict[str, int]
+    drawn: list[Ended]
+    lately: list[Ended]
+    unread: int
 
 
 @router.get("/", response_class=HTMLResponse)
@@ -50,13 +59,18 @@ def _known(span: str) -> str:
 async def _overview(console: Console, span: str) -> dict[str, Any]:
     now = now_ms()
 
-    def read(db: Connection) -> tuple[list[Count], dict[str, int], list[Ended], list[Ended]]:
-        drawn = list(ended(db, now - SPANS[span], every_ms=step_of(SPANS[span])))
-        return counts(db), oldest_waiting(db), drawn, list(ended(db, now - WINDOW_MS))
+    def read(db: Connection) -> _Read:
+        return _Read(
+            counts(db),
+            oldest_waiting(db),
+            list(ended(db, now - SPANS[span], every_ms=step_of(SPANS[span]))),
+            list(ended(db, now - WINDOW_MS)),
+            sum(number for _, _, number in letter_counts(db)),
+        )
 
     if not console.feed.opened.is_set():
         return {"span": span, "spans": tuple(SPANS), "is_ready": False}
-    numbers, oldest, ends, lately = await console.ask(read)
+    numbers, oldest, ends, lately, unread = await console.ask(read)
     board = console.feed.board
     paused = board.control.paused()
     workers = board.workers(now)
@@ -93,6 +107,7 @@ async def _overview(console: Console, span: str) -> dict[str, Any]:
                 partitions=console.settings.partitions,
                 workers=workers,
                 ended=lately,
+                unread=unread,
             )
         ),
         "queues": queues,

@@ -130,3 +130,7 @@ def test_letters_that_nobody_resolved_and_the_worst_first():
         ("bad", "bulk: 1 job waits, and no worker serves it."),
         ("warning", "email: 2 dead letters nobody has resolved."),
     ]
+
+
+def test_records_that_nobody_could_read_are_told() -> None:
+    assert _texts(replace(CALM, unread=1)) == [("warning", "1 record that nobody could read.")]

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from streams.console.words import ago, clock, number, rate, several, short, size, span, state_word
+from streams.console.words import (
+    ago,
+    clock,
+    following,
+    number,
+    rate,
+    several,
+    short,
+    size,
+    span,
+    state_word,
+)
 
 
 @pytest.mark.parametrize(
@@ -51,3 +62,18 @@ def test_names():
     assert short("odd.") == "odd."
     assert state_word("dead") == "failed"
     assert state_word("parked") == "parked"
+
+
+@pytest.mark.parametrize(
+    ("connected", "built", "lag", "told"),
+    [
+        (False, True, 7, ("Kafka does not answer", "")),
+        (True, False, 7, ("Building the lists", "43 %")),
+        (True, True, 0, ("Follows Kafka", "up to date")),
+        (True, True, 1, ("Follows Kafka", "1 record behind")),
+        (True, True, 1_000, ("Follows Kafka", "1\u202f000 records behind")),
+        (True, True, 1_001, ("Behind Kafka", "1\u202f001 records")),
+    ],
+)
+def test_how_far_a_projection_is(connected: bool, built: bool, lag: int, told: tuple[str, str]):
+    assert following(connected=connected, built=built, lag=lag, share=0.43) == told
