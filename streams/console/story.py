@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from sqlite3 import Connection
 from typing import Any, Final
@@ -14,8 +15,7 @@ from streams.console import views
 from streams.console.console import Console
 from streams.errors import UndecodableRecord
 from streams.projection.filter import Filter
-from streams.projection.job import Job, jobs_with_id
-from streams.projection.kinds import Kinds
+from streams.projection.job import Job, jobs_of, jobs_with_id
 from streams.projection.listing import Listing
 from streams.projection.row import LEDGER, NOWHERE, RETRY, Row
 from streams.projection.states import COMPLETED, DEAD, FIRST_OVER
@@ -85,11 +85,9 @@ async def tell(console: Console, job: Job) -> Told:
     )
 
 
-def _children(db: Connection, id: str) -> list[Job]:
+def _children(db: Connection, id: str) -> Sequence[Job]:
     """The latest children."""
-    rows = Listing(db).page(Filter(parent=id), limit=_CHILDREN + 1).rows
-    kinds = Kinds.read(db)
-    return [Job.of(row, kinds) for row in rows]
+    return jobs_of(db, Listing(db).page(Filter(parent=id), limit=_CHILDREN + 1).rows)
 
 
 async def again(console: Console, job: Job) -> Job | None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic_core import from_json
 
+from streams.projection.asked import Asked
 from streams.projection.hashes import bare
 from streams.projection.job import Job
 from streams.projection.kinds import Kinds
@@ -70,7 +71,15 @@ def job(job: Job) -> dict[str, Any]:
         shown["progress"] = progress(row.done, row.total)
     if row.parent is not None:
         shown["parent"] = row.parent
+    if job.asked:
+        shown["asked"] = [asked(each) for each in job.asked]
     return shown
+
+
+def asked(asked: Asked) -> dict[str, Any]:
+    """What its worker has not obeyed yet."""
+    shown = {"what": asked.what, "at": time(asked.at)}
+    return shown if asked.due is None else {**shown, "due": time(asked.due)}
 
 
 def progress(done: float, total: float | None) -> dict[str, Any]:

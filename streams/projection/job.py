@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from sqlite3 import Connection
 
 from streams.jobs.identity import JobKey
+from streams.projection.asked import Asked, asked_of
 from streams.projection.batch import Identity
 from streams.projection.kinds import Kinds
 from streams.projection.listing import Listing
@@ -21,6 +22,7 @@ class Job:
     queue: str
     name: str
     error: str | None  # the type of its last error
+    asked: Sequence[Asked] = ()  # what its worker has not obeyed yet, if that was looked for
 
     @classmethod
     def of(cls, row: Row, kinds: Kinds) -> Job:
@@ -47,6 +49,11 @@ class Job:
 
 def jobs_with_id(db: Connection, id: str) -> Sequence[Job]:
     """All jobs with this id, however long ago they ended."""
-    rows = Listing(db).with_id(id)
+    return jobs_of(db, Listing(db).with_id(id))
+
+
+def jobs_of(db: Connection, rows: Sequence[Row]) -> Sequence[Job]:
+    """The jobs of rows that were read just now, with what is asked of them."""
     kinds = Kinds.read(db)  # after the rows: there are more of them at most
-    return [Job.of(row, kinds) for row in rows]
+    asked = asked_of(db, rows)
+    return [replace(Job.of(row, kinds), asked=asked.get(row.n or 0, ())) for row in rows]

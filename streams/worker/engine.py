@@ -21,6 +21,7 @@ from streams.worker.children import ChildSender
 from streams.worker.control import Control
 from streams.worker.executor import LoopExecutor
 from streams.worker.fan_out import FanOut
+from streams.worker.foreseen import foresee
 from streams.worker.limit import NEAR_MS
 from streams.worker.limit_asks import LimitAsks
 from streams.worker.limits import LEASE_MS
@@ -28,7 +29,6 @@ from streams.worker.listeners import Listeners
 from streams.worker.pipeline import GATHER_MS, Pipeline
 from streams.worker.ports import Clock, Log, Processes, Source, Store
 from streams.worker.presence import HANDLERS_TOLD, LIMITS_TOLD, RUNNING_TOLD, Presence
-from streams.worker.purge import purges_among
 from streams.worker.recovery import Recovery
 from streams.worker.resources import Resources
 from streams.worker.results import STORED_MAX, Results
@@ -272,7 +272,7 @@ class Engine:
             logger.warning("%s/%d was made anew: reading it from its start", place.topic, partition)
             kept = 0
         commands = place.commands
-        purges = await purges_among(self._log, commands, partition, tables.applied(commands))
+        foreseen = await foresee(self._log, commands, partition, tables.applied(commands))
         pipeline = Pipeline(
             place,
             registry=self.registry,
@@ -292,7 +292,7 @@ class Engine:
             on_failure=self._on_failure,
             gather_ms=self.options.gather_ms,
         )
-        pipeline.foresee(purges)
+        pipeline.foresee(foreseen)
         self.queues[(queue, partition)] = pipeline
         pipeline.start()
         self.schedules.look()

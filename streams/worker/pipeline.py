@@ -27,6 +27,7 @@ from streams.worker.attempt import Attempt
 from streams.worker.callbacks import Callbacks
 from streams.worker.commands import Commands
 from streams.worker.dead_hooks import with_letter_sent
+from streams.worker.foreseen import Foreseen
 from streams.worker.gate import Gate
 from streams.worker.hand import Hand
 from streams.worker.intake import Intake
@@ -124,6 +125,7 @@ class Pipeline:
         self._sums_kept_at = 0
         # All that is written under a lower one from now on is void.
         self._epoch = max(tables.epoch(place.retry), tables.epoch(place.ledger)) + 1
+        self._commands_first = 0  # nothing starts before those below this offset are obeyed
         self._must_inspect = False
         self._is_marked = False  # in state, as being at work
         self._alarm: Alarm | None = None
@@ -146,10 +148,11 @@ class Pipeline:
         self._task = asyncio.create_task(self._run(), name=f"pipeline-{self.place.topic}")
         self._wake.set()
 
-    def foresee(self, purges: Sequence[tuple[Command, int]]) -> None:
-        """Know of purges before the start, each with its offset; as commands they come later."""
-        for command, offset in purges:
+    def foresee(self, foreseen: Foreseen) -> None:
+        """Know before the start what was commanded; as commands they come later."""
+        for command, offset in foreseen.purges:
             self._commands.purges.foresee(command, offset)
+        self._commands_first = foreseen.until
 
     async def drain(self) -> bool:
         """Stop starting jobs, and wait until what has ended is settled and its commit kept.
@@ -304,7 +307,7 @@ class Pipeline:
         """
         if not self._is_marked or self._is_refused or self._has_failed:
             return records
-        if self._arrived or self._draining or self._held:
+        if self._arrived or self._draining or self._held or self._knows_too_little:
             return records
         now = self._clock.now()
         pending = self._writing or Settlement()  # what is decided is in state, or in this
@@ -421,14 +424,14 @@ class Pipeline:
             self._commands.purges.go_on(settlement, now)
         self._commands.obey_all(settlement, now)
         self._note_sent_letters(settlement)
-        if not self._draining:
+        if self._draining:
+            self._take_overs.take_over_rated(settlement, now)
+        elif not self._knows_too_little:
             self._revivals.release(settlement, now)
             self._openings.release(settlement, now)
             self._admit(settlement, now)
             self._take_overs.take_over_long(settlement, now)
             self._noted.keep_all(settlement, now)
-        else:
-            self._take_overs.take_over_rated(settlement, now)
         if not self._draining:
             return settlement
         if self._is_marked and not settlement and self._kept == self.watermark.value:
@@ -449,6 +452,11 @@ class Pipeline:
                 self._arrived.appendleft(records[OPENED_AT_ONCE:])
 
     @property
+    def _knows_too_little(self) -> bool:
+        """Whether a job could start that was cancelled, or put off, while nobody was here."""
+        return self._commands.taken < self._commands_first
+
+    @property
     def _has_room(self) -> bool:
         hand = self.hand
         return len(hand) - hand.opened < ADMITTED_MAX and hand.bytes < BYTES_MAX
@@ -462,6 +470,8 @@ class Pipeline:
             return True
         if self._draining:
             return bool(self._outcomes) or self._is_marked or self._kept < self.watermark.value
+        if self._knows_too_little:
+            return not self._is_marked
         return (
             not self._is_marked
             or self._openings.has_work
@@ -551,7 +561,7 @@ class Pipeline:
             self._alarm, self._alarm_at = self._clock.call_at(due, self._stir), due
 
     def _next_due(self) -> int | None:
-        if self._draining:
+        if self._draining or self._knows_too_little:  # what wakes it then is a command
             return None
         now = self._clock.now()
         times = [

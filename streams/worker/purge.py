@@ -12,25 +12,22 @@ their turn nevertheless: what is replayed before them is meant as well.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final
 
 import orjson
 
-from streams.errors import UndecodableRecord
 from streams.jobs.identity import JobKey
 from streams.jobs.outcome import Cancelled
 from streams.jobs.states import State
-from streams.wire.commands import Command, decode_command
+from streams.wire.commands import Command
 from streams.wire.state import OpenEntry
 from streams.worker import open_jobs
 from streams.worker.attempt import Attempt
 from streams.worker.ending import Ending
 from streams.worker.outcomes import Outcomes
 from streams.worker.owned import Owned
-from streams.worker.ports import Log
 from streams.worker.settlement import Settlement
 
 AT_ONCE: Final = 500  # entries looked at in a turn
@@ -84,26 +81,6 @@ def prefix_of(job: JobKey) -> bytes:
         return b""
     parts = [job.name] if job.ordering_key is None else [job.name, job.ordering_key]
     return orjson.dumps(parts)[:-1] + b","
-
-
-async def purges_among(
-    log: Log, topic: str, partition: int, start: int
-) -> list[tuple[Command, int]]:
-    """Those among the commands from `start` on, each with its offset.
-
-    Raises:
-        OSError: the log can't be reached.
-    """
-    found = []
-    async for records in log.read(topic, partition, start):
-        for record in records:
-            if b'"purge"' not in (record.value or b""):
-                continue  # of most, and this costs little
-            with suppress(UndecodableRecord):  # whoever obeys them says so
-                command = decode_command(record.key or b"", record.value or b"")
-                if command.kind == "purge":
-                    found.append((command, record.offset))
-    return found
 
 
 class Purges:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from steps import crash, pipeline, put, restart, until
+from steps import ask, crash, kill_all, pass_time, pipeline, put, rest, restart, send, until
 
 from streams import (
     Batch,
@@ -24,7 +24,9 @@ from streams import (
 from streams.jobs.identity import JobKey
 from streams.jobs.lifecycle import Happening
 from streams.testing.sandbox import Sandbox
+from streams.testing.worker import MemoryWorker
 from streams.wire.envelope import Envelope
+from streams.wire.state import decode_ledger
 from streams.worker.takeover import LONG_MS
 
 
@@ -185,6 +187,70 @@ async def together(payloads: list[Together], ctx: BatchContext) -> None:
     if len(ran) == 1:
         await asyncio.Event().wait()
     await until(lambda: bool(ctx.jobs[1]._interrupted))
+
+
+@pytest.fixture
+def commands_come(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Workers that start from now on read commands once this is set."""
+    come = asyncio.Event()
+    read = MemoryWorker._read_commands
+
+    async def read_late(self: MemoryWorker) -> None:
+        await come.wait()
+        await read(self)
+
+    monkeypatch.setattr(MemoryWorker, "_read_commands", read_late)
+    return come
+
+
+@pytest.mark.parametrize("waits", ["in its queue", "for its time", "for another try"])
+async def test_what_was_cancelled_while_nobody_worked_never_starts(
+    waits: str, request: pytest.FixtureRequest
+):
+    async with Sandbox(step) as box:
+        # given a job that waits, and no worker
+        payload = Step(account=1, n=1, do="fail" if waits == "for another try" else "nothing")
+        if waits == "in its queue":
+            await kill_all(box)
+            job = send(box.cluster, payload, "one")
+        else:
+            delay = 3_600_000 if waits == "for its time" else None
+            job = send(box.cluster, payload, "one", delay=delay)
+            await rest(box.cluster)
+            await kill_all(box)
+        # when it is cancelled, its time comes, and a worker starts that reads commands late
+        ask(box.cluster, "cancel", job)
+        commands_come = request.getfixturevalue("commands_come")
+        box.cluster.clock.set(box.cluster.clock.now() + 3_700_000)
+        box._worker = await box.cluster.start_worker("w1")
+        await pass_time(box.cluster, 5_000)
+        commands_come.set()
+        await box.cluster.settle()
+        # then it never starts
+        assert ran == []
+        record = box.cluster.latest(box.cluster.names.ledger("default"))[job.encode()]
+        assert decode_ledger(job.encode(), record).state == "cancelled"
+
+
+async def test_a_job_that_was_put_off_while_nobody_worked_starts_at_the_later_time(
+    request: pytest.FixtureRequest,
+):
+    async with Sandbox(step) as box:
+        # given a job in its queue whose time is soon, no worker, and a later time
+        await kill_all(box)
+        job = send(box.cluster, Step(account=1, n=1), "one", delay=1_000)
+        ask(box.cluster, "reschedule", job, due=box.cluster.clock.now() + 60_000)
+        # when its time comes, and a worker starts that reads commands late
+        commands_come = request.getfixturevalue("commands_come")
+        await pass_time(box.cluster, 5_000)
+        box._worker = await box.cluster.start_worker("w1")
+        await pass_time(box.cluster, 5_000)
+        commands_come.set()
+        # then it starts at the later time
+        await pass_time(box.cluster, 40_000)
+        assert ran == []
+        await pass_time(box.cluster, 20_000)
+        assert ran == [1]
 
 
 async def test_a_worker_that_dies_while_a_cancelled_job_unwinds_loses_no_cancel():

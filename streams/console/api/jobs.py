@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from sqlite3 import Connection
 from typing import Annotated, Any
 
@@ -12,8 +13,8 @@ from streams.console.api import forms
 from streams.console.api.body import Route
 from streams.console.api.shared import PAGE, Filtered, Limit, Served, read_moment
 from streams.projection.filter import Cursor, Filter, read_states
-from streams.projection.job import Job
-from streams.projection.listing import Kinds, Listing, Page
+from streams.projection.job import Job, jobs_of
+from streams.projection.listing import Listing, Page
 
 router = APIRouter(prefix="/jobs", tags=["jobs"], route_class=Route)
 
@@ -58,13 +59,13 @@ async def list_jobs(
     )
     behind = None if cursor is None else Cursor.read(cursor)
 
-    def read(db: Connection) -> tuple[Page, Kinds]:
+    def read(db: Connection) -> tuple[Page, Sequence[Job]]:
         page = Listing(db).page(wanted, limit=limit, cursor=behind, floors=console.feed.floors)
-        return page, Kinds.read(db)
+        return page, jobs_of(db, page.rows)
 
-    page, kinds = await console.ask(read)
+    page, jobs = await console.ask(read)
     return {
-        "data": [views.job(Job.of(row, kinds)) for row in page.rows],
+        "data": [views.job(job) for job in jobs],
         "cursor": None if page.cursor is None else page.cursor.text(),
         "partial": page.is_partial,
     }

@@ -17,6 +17,12 @@ class Progress(BaseModel):
     percentage: float | None
 
 
+class AskedOfIt(BaseModel):
+    what: str = Field(examples=["cancel"])
+    at: str | None = Field(examples=[_TIME])
+    due: str | None = Field(None, description="When it is to start, if that was asked.")
+
+
 class Job(BaseModel):
     """A job of a listing."""
 
@@ -34,6 +40,9 @@ class Job(BaseModel):
     message: str | None = None
     progress: Progress | None = None
     parent: str | None = None
+    asked: list[AskedOfIt] | None = Field(
+        None, description="What was asked of it and its worker has not obeyed yet."
+    )
 
 
 class Attempt(BaseModel):
