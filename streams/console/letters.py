@@ -11,7 +11,7 @@ from streams.console.console import Console
 from streams.console.groups import deaths
 from streams.console.problems import Problem
 from streams.projection.filter import Cursor, Filter
-from streams.projection.job import Job
+from streams.projection.job import jobs_of
 from streams.projection.letters import Letter as Unread
 from streams.projection.letters import Listed, letter_counts, listed_letters
 from streams.projection.listing import Kinds, Listing
@@ -34,9 +34,8 @@ async def listed(
 
     def read(db: Connection) -> dict[str, Any]:
         page = Listing(db).page(wanted, limit=limit, cursor=behind)
-        kinds = Kinds.read(db)
         return {
-            "data": [views.job(Job.of(row, kinds)) for row in page.rows],
+            "data": [views.job(job) for job in jobs_of(db, page.rows)],
             "cursor": None if page.cursor is None else page.cursor.text(),
             "partial": page.is_partial,
         }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any
@@ -12,9 +12,7 @@ from pydantic_core import from_json
 from streams.projection.asked import Asked
 from streams.projection.hashes import bare
 from streams.projection.job import Job
-from streams.projection.kinds import Kinds
 from streams.projection.numbers import Count
-from streams.projection.row import Row
 from streams.projection.states import GROUPS, NAMES
 from streams.sensitive import MASK
 from streams.wire.times import show_time
@@ -133,15 +131,16 @@ class Shown:
     message: str | None
     done: int | None
     total: int | None
+    asked: Sequence[str]  # what its worker has not obeyed yet
 
 
-def row(row: Row, kinds: Kinds) -> Shown:
+def row(job: Job) -> Shown:
     """One job for a page."""
-    queue, name = kinds.names[row.kind]
+    row = job.row
     return Shown(
         id=row.id,
-        name=name,
-        queue=queue,
+        name=job.name,
+        queue=job.queue,
         key=None if row.key is None else bare(row.key),
         whole_key=row.key,
         state=NAMES[row.state],
@@ -149,8 +148,9 @@ def row(row: Row, kinds: Kinds) -> Shown:
         due=row.due,
         attempts=row.attempts,
         generation=row.generation,
-        error=None if row.error is None else kinds.errors.get(row.error),
+        error=job.error,
         message=row.message,
         done=row.done,
         total=row.total,
+        asked=tuple(each.what for each in job.asked),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from sqlite3 import Connection
 from typing import Final, NamedTuple
@@ -16,6 +17,7 @@ from streams.console.pages.asked import InAddress
 from streams.console.pages.parts import told
 from streams.console.pages.render import page
 from streams.projection.filter import Cursor
+from streams.projection.job import Job, jobs_of
 from streams.projection.letters import Listed, letter_counts, listed_letters
 from streams.projection.listing import Kinds, Listing, Page
 from streams.projection.states import DEAD
@@ -27,6 +29,7 @@ _UNREAD: Final = 20
 
 class _Found(NamedTuple):
     letters: Page
+    jobs: Sequence[Job]
     kinds: Kinds
     unread: list[Listed]  # the latest
     unread_count: int
@@ -47,6 +50,7 @@ async def dead_letters(
         is_all = not (wanted.is_narrow or wanted.cursor)
         return _Found(
             found,
+            jobs_of(db, found.rows),
             Kinds.read(db),
             listed_letters(db, limit=_UNREAD) if is_all else [],
             sum(number for _, _, number in letter_counts(db)) if is_all else 0,
@@ -66,7 +70,7 @@ async def dead_letters(
         groups=groups,
         unread=[each.letter for each in found.unread],
         unread_count=found.unread_count,
-        rows=[views.row(each, kinds) for each in page_.rows],
+        rows=[views.row(job) for job in found.jobs],
         older=None
         if page_.cursor is None
         else wanted.link("/ui/dead-letters", cursor=page_.cursor.text()),

@@ -79,6 +79,7 @@ async def _told(request: Request, console: Console, found: Job) -> dict[str, Any
         "is_dead": state == "dead",
         "may_cancel": row.state < FIRST_OVER and state != "dead",
         "may_be_timed": state in ("scheduled", "retrying", "sleeping", "parked", "queued"),
+        "asked": told.job.asked,
         "why": await _why(console, told, queue),
         "payload": _pretty(job.get("payload")),
         "result": _pretty(job.get("result")) if "result" in job else None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from sqlite3 import Connection
 from typing import Annotated, Any, Final
 
@@ -17,6 +18,7 @@ from streams.console.pages.render import job_link, link, page
 from streams.console.problems import Problem
 from streams.console.which import Which
 from streams.projection.filter import BadFilter, Cursor, read_states
+from streams.projection.job import Job, jobs_of
 from streams.projection.listing import Kinds, Listing, Page
 from streams.projection.numbers import Count, counts
 from streams.projection.states import NAMES
@@ -69,7 +71,7 @@ async def _list(console: Console, wanted: Asked, *, part: bool) -> dict[str, Any
     filter_ = wanted.filter()
     cursor = Cursor.read(wanted.cursor) if wanted.cursor else None
 
-    def read(db: Connection) -> tuple[Page, Kinds]:
+    def read(db: Connection) -> tuple[Page, Sequence[Job], Kinds]:
         found = Listing(db).page(
             filter_,
             limit=PAGE,
@@ -77,9 +79,11 @@ async def _list(console: Console, wanted: Asked, *, part: bool) -> dict[str, Any
             newest_first=wanted.order != "oldest",
             floors=console.feed.floors,
         )
-        return found, Kinds.read(db)
+        return found, jobs_of(db, found.rows), Kinds.read(db)
 
-    found, kinds = await told(console, ("jobs", wanted), lambda: console.ask(read), part=part)
+    found, listed, kinds = await told(
+        console, ("jobs", wanted), lambda: console.ask(read), part=part
+    )
     numbers = await told(console, "counts", lambda: console.ask(counts), part=part)
     return {
         **_nothing(wanted),
@@ -87,7 +91,7 @@ async def _list(console: Console, wanted: Asked, *, part: bool) -> dict[str, Any
             (word, label, _number(word, wanted, numbers), wanted.link(state=word))
             for word, label in TABS
         ],
-        "rows": [views.row(each, kinds) for each in found.rows],
+        "rows": [views.row(job) for job in listed],
         "older": None if found.cursor is None else wanted.link(cursor=found.cursor.text()),
         "is_partial": found.is_partial,
         "queues": console.settings.queues,

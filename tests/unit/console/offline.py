@@ -10,28 +10,18 @@ from pathlib import Path
 import httpx
 import uvicorn
 from fastapi import FastAPI
+from told import NAMES, NOW, QUEUES, ROLES
 
 from streams.console.app import make_app
 from streams.console.bulk import Bulks
 from streams.console.console import Console
 from streams.console.serving import listen
 from streams.jobs.registry import Registry
-from streams.projection.batch import DEAD, LEDGER, QUEUE, RETRY, Batch, Reader
+from streams.projection.batch import Batch, Reader
 from streams.projection.feed import Feed
 from streams.projection.file import open_store
 from streams.settings import Settings
 from streams.wire.envelope import Record
-from streams.wire.topics import TopicNames
-
-QUEUES = ("default", "bulk")
-NAMES = TopicNames("t.")
-NOW = 1_790_000_000_000
-_ROLES = {
-    NAMES.dead: ("", DEAD),
-    **{NAMES.queue(queue): (queue, QUEUE) for queue in QUEUES},
-    **{NAMES.retry(queue): (queue, RETRY) for queue in QUEUES},
-    **{NAMES.ledger(queue): (queue, LEDGER) for queue in QUEUES},
-}
 
 
 class Kept:
@@ -77,7 +67,7 @@ async def offline(folder: Path, records: Sequence[Record] = ()) -> AsyncIterator
     def fill() -> None:
         store = open_store(path, "test t.", QUEUES, NOW)
         batch = Batch()
-        Reader(_ROLES, store.places()).read(records, batch)
+        Reader(ROLES, store.places()).read(records, batch)
         store.apply(batch)
         store.close()
 
@@ -105,3 +95,6 @@ async def served(shop: Offline) -> AsyncIterator[str]:
     finally:
         server.should_exit = True
         await serving
+
+
+__all__ = ["NAMES", "NOW", "QUEUES", "Kept", "Offline", "offline"]
