@@ -37,19 +37,21 @@ async def topics(kafka: str, prefix: str) -> None:
 
 
 @pytest.fixture
-def worker(kafka: str, prefix: str, topics: None, tmp_path: Path) -> Iterator[None]:
-    with WorkerProcess(kafka, prefix, "page_handlers", tmp_path, STREAMS_GRACE="1s"):
-        yield
+def worker(kafka: str, prefix: str, topics: None, tmp_path: Path) -> Iterator[WorkerProcess]:
+    with WorkerProcess(kafka, prefix, "page_handlers", tmp_path, STREAMS_GRACE="1s") as process:
+        yield process
 
 
 @pytest.fixture
-def console(kafka: str, prefix: str, worker: None, tmp_path: Path) -> Iterator[ConsoleProcess]:
+def console(
+    kafka: str, prefix: str, worker: WorkerProcess, tmp_path: Path
+) -> Iterator[ConsoleProcess]:
     with ConsoleProcess(kafka, prefix, "page_handlers", tmp_path) as process:
         yield process
 
 
 @pytest.fixture
-async def client(kafka: str, prefix: str, worker: None) -> AsyncIterator[JobClient]:
+async def client(kafka: str, prefix: str, worker: WorkerProcess) -> AsyncIterator[JobClient]:
     async with JobClient(kafka, source="test", prefix=prefix) as jobs:
         yield jobs
 
@@ -301,12 +303,15 @@ async def test_letters_of_another_error_with_the_same_name_stay(
     await expect(page.get_by_text("no such thing: window")).to_have_count(0)
 
 
-async def test_a_queue_is_paused_and_goes_on(page: Page, client: JobClient) -> None:
+async def test_a_queue_is_paused_and_goes_on(
+    page: Page, client: JobClient, worker: WorkerProcess
+) -> None:
     await client.enqueue(Greet(person="ada"))
     await page.goto("/ui/queues")
     # when
     await page.get_by_role("button", name="Pause default").click()
     await expect(page.locator(".state.paused")).to_be_visible(timeout=10_000)
+    await worker.until_said("queue default is paused")
     # then what is sent waits, and its page says for what
     waits = await client.enqueue(Greet(person="bob"), id="bob")
     await page.goto("/ui/search?q=bob")
@@ -367,7 +372,12 @@ async def test_pages_can_be_used_by_everybody(page: Page, client: JobClient) -> 
 
 
 async def test_who_has_a_token_signs_in_acts_and_signs_out(
-    kafka: str, prefix: str, worker: None, tmp_path: Path, chromium: Browser, client: JobClient
+    kafka: str,
+    prefix: str,
+    worker: WorkerProcess,
+    tmp_path: Path,
+    chromium: Browser,
+    client: JobClient,
 ) -> None:
     # given a console that lets nobody in without a token
     told, entry = new_token("ada", ["read", "act"])
