@@ -12,10 +12,11 @@ demo: venv       ## the whole way on a real Kafka; ARGS=--exit ends by itself
 bench: venv      ## what a worker can do here, on a real Kafka; ARGS="drain --json" for one
 	@.venv/bin/streams bench $(ARGS)
 
-# Each process has a broker of its own; the tests of a file stay together, in their order.
+# Each process has a broker of its own; the tests of a file stay together, and files come in their
+# order, so that the last ones are short.
 PROCESSES = 2
 test: venv       ## the tests of every commit; PROCESSES=0 for one after the other
-	@.venv/bin/pytest -n $(PROCESSES) --dist loadfile $(ARGS)
+	@.venv/bin/pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-long: venv  ## the same checks at full size
 	@.venv/bin/pytest -m "long or not long" --timeout 3600 $(ARGS)
