@@ -155,6 +155,8 @@ def _tell(
 ) -> None:
     if port is not None:
         _say(f"console  http://127.0.0.1:{port}")
+    else:
+        _say('console  none, it is not installed: pip install "jobstreams[console]"')
     _say(f"broker   {bootstrap}")
     _say(f"worker   process {pid}")
     if settings.web_port:

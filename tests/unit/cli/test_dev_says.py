@@ -56,6 +56,17 @@ def test_of_each_handler_it_says_what_starts_it(capsys: pytest.CaptureFixture[st
     }
 
 
+def test_of_a_console_that_is_not_installed_it_says_how_to_have_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    registry = Registry.build(handlers_among([ship]), ("default",))
+
+    _tell(Settings(), registry, "127.0.0.1:9092", 1, None, own_broker=True)
+
+    first, *_ = capsys.readouterr().err.splitlines()
+    assert first == 'console  none, it is not installed: pip install "jobstreams[console]"'
+
+
 def test_of_a_broker_that_is_not_there_it_says_who_named_it(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
