@@ -75,7 +75,10 @@ async def test_kills_while_they_come_due(kafka: str, prefix: str, tmp_path: Path
 
 
 async def test_an_outage_of_all_workers(kafka: str, prefix: str, tmp_path: Path) -> None:
-    async with fleet_to_start(kafka, prefix, tmp_path, "delay_handlers") as (fleet, client):
+    # Of a session of 6 s the lease is 2, which a busy machine may not keep: then jobs start again.
+    session = {"STREAMS_SESSION_TIMEOUT": "10s"}
+    opening = fleet_to_start(kafka, prefix, tmp_path, "delay_handlers", **session)
+    async with opening as (fleet, client):
         start_two(fleet)
         # given jobs that were taken over, and all workers killed before they are due
         first = now_ms() + LEAD_MS

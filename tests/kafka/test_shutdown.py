@@ -23,9 +23,7 @@ TERM, INT = signal.SIGTERM, signal.SIGINT
 SOON = set(range(5))  # they end within the grace period
 LATE = set(range(5, 10))  # they do not
 WAITING = set(range(10, 15))  # they have no slot, and never start before the end
-CLOSING = (
-    10  # seconds that an end may take beside the grace period; it takes two, most of them Faust's
-)
+CLOSING = 10  # seconds that an end may take beside the grace period; it takes a fifth of one
 
 
 @pytest.mark.parametrize(
