@@ -10,7 +10,7 @@ from streams.jobs.identity import JobKey
 from streams.jobs.notes import Notes, Progress
 from streams.jobs.outcome import Failure
 from streams.jobs.states import State
-from streams.projection.batch import COMMANDS, DEAD, LEDGER, QUEUE, RETRY, Batch, Identity, Reader
+from streams.projection.batch import Batch, Identity, Reader, roles_of
 from streams.projection.connecting import connect
 from streams.projection.row import COLUMNS, Row
 from streams.projection.store import Store
@@ -21,13 +21,7 @@ from streams.wire.topics import TopicNames
 
 NAMES = TopicNames("t.")
 QUEUES = ("default", "bulk")
-ROLES = {
-    NAMES.dead: ("", DEAD),
-    **{NAMES.queue(queue): (queue, QUEUE) for queue in QUEUES},
-    **{NAMES.retry(queue): (queue, RETRY) for queue in QUEUES},
-    **{NAMES.ledger(queue): (queue, LEDGER) for queue in QUEUES},
-    **{NAMES.commands(queue): (queue, COMMANDS) for queue in QUEUES},
-}
+ROLES = roles_of(NAMES, QUEUES)
 NOW = 1_790_000_000_000
 
 

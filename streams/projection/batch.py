@@ -16,12 +16,30 @@ from streams.projection.row import LEDGER, RETRY
 from streams.wire import headers as h
 from streams.wire.outline import Readable, Seen, Sent, read_open, read_over, read_sent
 from streams.wire.partition import partition_of
+from streams.wire.topics import TopicNames
 from streams.worker.tables import COMMANDS_READ, COMMITTED
 
 QUEUE: Final = 0
 DEAD: Final = 3  # the topic of dead letters
 COMMANDS: Final = 4
 _DIGITS: Final = 18  # of an offset, which has 63 bits
+
+
+def roles_of(names: TopicNames, queues: Iterable[str]) -> dict[str, tuple[str, int]]:
+    """Of each topic that tells of jobs its queue, and which of these it is."""
+    return {
+        names.dead: ("", DEAD),
+        **{
+            topic: (queue, source)
+            for queue in queues
+            for topic, source in (
+                (names.queue(queue), QUEUE),
+                (names.retry(queue), RETRY),
+                (names.ledger(queue), LEDGER),
+                (names.commands(queue), COMMANDS),
+            )
+        },
+    }
 
 
 class Identity(NamedTuple):
@@ -180,7 +198,9 @@ __all__ = [
     "RETRY",
     "Batch",
     "Identity",
+    "Order",
     "Place",
     "Reader",
     "Told",
+    "roles_of",
 ]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -15,14 +15,16 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from streams.errors import StreamsError
-from streams.projection.batch import COMMANDS, DEAD, LEDGER, QUEUE, RETRY, Batch, Place, Reader
+from streams.projection.batch import Batch, Place, Reader, roles_of
 from streams.projection.board import Board
 from streams.projection.file import now_ms
-from streams.projection.kafka import ANSWER_S, POLL_MS, begins_of, ends_of, look, make_consumer
+from streams.projection.kafka import ANSWER_S, ends_of, look, make_consumer
 from streams.projection.keeping import Keeper
 from streams.projection.kinds import Kinds
 from streams.projection.own_file import Outdated, OwnFile
+from streams.projection.placing import assign
 from streams.projection.progress import Partition, Progress
+from streams.projection.reading import Duties, Reading
 from streams.projection.retention import Floors, Retention
 from streams.projection.row import Row
 from streams.projection.store import Store
@@ -34,12 +36,7 @@ from streams.wire.topics import TopicNames
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
-_READ_AT_ONCE: Final = 2_000  # records: whoever else is on this loop has his turn between
-_WRITE_AT_ONCE: Final = 12_000  # in one transaction
-_KEEP_EVERY_S: Final = 2.0
-_LOOK_EVERY_S: Final = 10.0  # for topics that were missing
 _AGAIN_S: Final = (0.5, 1.0, 2.0, 5.0)
-_DOUBT_S: Final = 5.0  # a broker that has just started may tell ends that are too low
 
 
 _EXPECTED: Final = (
@@ -82,19 +79,7 @@ class Feed:
         self._is_outdated = False  # this connection does not read all topics that there are
         self._progress = Progress()
         self._moved = asyncio.Condition()
-        self._roles = {
-            names.dead: ("", DEAD),
-            **{
-                topic: (queue, source)
-                for queue in self.queues
-                for topic, source in (
-                    (names.queue(queue), QUEUE),
-                    (names.retry(queue), RETRY),
-                    (names.ledger(queue), LEDGER),
-                    (names.commands(queue), COMMANDS),
-                )
-            },
-        }
+        self._roles = roles_of(names, self.queues)
 
     @property
     def generation(self) -> int:
@@ -181,7 +166,8 @@ class Feed:
                     for number in range(partitions.get(topic, 0))
                 ]
                 turns = Turns(places, self._progress.ends, without_jobs)
-                await self._read(consumer, Reader(self._roles, places, partitions), turns)
+                reader = Reader(self._roles, places, partitions)
+                await Reading(consumer, reader, turns, self._duties(consumer)).run()
             finally:
                 self._consumer = None
                 await close_consumer(consumer)
@@ -194,91 +180,43 @@ class Feed:
         """Place the consumer where the file goes on; a topic that was made anew starts all anew."""
         assert self._store is not None
         places = await self._in_writer(self._store.places)
-        all_ = [(topic, number) for topic, count in partitions.items() for number in range(count)]
-        consumer.assign([TopicPartition(*of) for of in all_])
-        ends = await self._ends(consumer, all_, places)
-        begins = await begins_of(consumer, all_)
-        self._keeper.begin({of: end for of, end in ends.items() if of[0] in self._roles}, now_ms())
-        for of in all_:
+        try:
+            bounds = await assign(consumer, partitions, places)
+        except Outdated:
+            self._file.spoil()
+            raise
+        ends = {of: bound.end for of, bound in bounds.items() if of[0] in self._roles}
+        self._keeper.begin(ends, now_ms())
+        for of, (begin, end) in bounds.items():
             if of[0] in self._roles:
                 kept = places.get(of)
-                position = begins[of] if kept is None else max(kept.position, begins[of])
-                self._progress.begin(position, begins[of], ends[of], of)
+                position = begin if kept is None else max(kept.position, begin)
+                self._progress.begin(position, begin, end, of)
             else:
-                position = self.board.begin(of, begins[of], ends[of])
+                position = self.board.begin(of, begin, end)
             consumer.seek(TopicPartition(*of), position)
         return places
 
-    async def _ends(
-        self,
-        consumer: AIOKafkaConsumer,
-        partitions: Sequence[Partition],
-        places: Mapping[Partition, Place],
-    ) -> dict[Partition, int]:
-        """Where they end; nothing ends before what was read of it, unless it was made anew."""
-        until = time.monotonic() + _DOUBT_S
-        while True:
-            ends = await ends_of(consumer, partitions)
-            if all(place.position <= ends.get(of, place.position) for of, place in places.items()):
-                return ends
-            if time.monotonic() > until:
-                self._file.spoil()
-                raise Outdated("a topic was made anew, and so is the projection")
-            await asyncio.sleep(_DOUBT_S / 10)
+    def _duties(self, consumer: AIOKafkaConsumer) -> Duties:
+        async def look() -> None:
+            self._is_outdated = self._is_outdated or await self._has_come(consumer)
 
-    async def _read(self, consumer: AIOKafkaConsumer, reader: Reader, turns: Turns) -> None:
-        """Read batch by batch; while one is written the next one is read."""
-        writing: asyncio.Task[None] | None = None
-        batch = Batch()
-        keep_at = time.monotonic()
-        look_at = keep_at + _LOOK_EVERY_S
-        try:
-            while True:
-                is_all = await self._take_some(consumer, reader, turns, batch)
-                await asyncio.sleep(0)
-                is_full = batch.records >= _WRITE_AT_ONCE
-                if writing is not None and (writing.done() or is_full):
-                    await writing
-                    writing = None
-                # What comes fast is put together: it costs less.
-                if writing is None and batch.records and (is_full or is_all):
-                    writing = asyncio.create_task(self._write(batch))
-                    batch = Batch()
-                now = time.monotonic()
-                if now >= keep_at:
-                    if writing is not None:
-                        await writing
-                        writing = None
-                    is_done = await self._keep(consumer, is_idle=not batch.records)
-                    keep_at = time.monotonic() + (_KEEP_EVERY_S if is_done else 0)
-                if now >= look_at:
-                    self._is_outdated = self._is_outdated or await self._has_come(consumer)
-                    look_at = now + _LOOK_EVERY_S
-                if self._is_outdated:
-                    raise Outdated("a topic that was missing is there")
-        finally:
-            if writing is not None:
-                await asyncio.wait([writing])
+        def check() -> None:
+            if self._is_outdated:
+                raise Outdated("a topic that was missing is there")
 
-    async def _take_some(
-        self, consumer: AIOKafkaConsumer, reader: Reader, turns: Turns, batch: Batch
-    ) -> bool:
-        """Read some records of those whose turn it is; whether there were no more just now."""
-        turn = turns.next()
-        asked = [TopicPartition(*of) for of in turn.partitions]
-        wait_ms = POLL_MS if turn.waits else 0
-        found = await consumer.getmany(*asked, timeout_ms=wait_ms, max_records=_READ_AT_ONCE)
-        number = self._take(consumer, reader, found, batch)
-        if turns.is_over:
-            return number < _READ_AT_ONCE
-        places = {(at.topic, at.partition): at for at in asked or found}
-        reached = {of: await consumer.position(at) for of, at in places.items()}
-        turns.took(turn, number, reached)
-        return turn.waits and not number
+        return Duties(
+            take=partial(self._take, consumer),
+            write=self._write,
+            keep=partial(self._keep, consumer),
+            look=look,
+            check=check,
+        )
 
     def _take(
-        self, consumer: AIOKafkaConsumer, reader: Reader, found: Mapping[Any, Any], batch: Batch
+        self, consumer: AIOKafkaConsumer, found: Mapping[Any, Any], reader: Reader, batch: Batch
     ) -> int:
+        """Put records where they belong; how many it were."""
         number = 0
         for place, records in found.items():
             number += len(records)
@@ -305,7 +243,7 @@ class Feed:
         async with self._moved:
             self._moved.notify_all()
 
-    async def _keep(self, consumer: AIOKafkaConsumer, *, is_idle: bool) -> bool:
+    async def _keep(self, consumer: AIOKafkaConsumer, is_idle: bool) -> bool:
         """Do what is to be done beside reading; whether that was all."""
         store, progress = self._store, self._progress
         assert store is not None

@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from streams.errors import BrokerUnavailable
-from streams.projection.batch import LEDGER, QUEUE, RETRY, Batch, Reader
+from streams.projection.batch import LEDGER, QUEUE, RETRY, Batch, Reader, roles_of
 from streams.projection.file import now_ms, open_store
 from streams.projection.kafka import ANSWER_S, POLL_MS, begins_of, ends_of, look, make_consumer
 from streams.projection.progress import Partition
@@ -43,13 +43,9 @@ async def snapshot(
         TopicMismatch: there are no topics.
     """
     roles = {
-        topic: (queue, source)
-        for queue in queues
-        for topic, source in (
-            (names.queue(queue), QUEUE),
-            (names.retry(queue), RETRY),
-            (names.ledger(queue), LEDGER),
-        )
+        topic: role
+        for topic, role in roles_of(names, queues).items()
+        if role[1] in (QUEUE, RETRY, LEDGER)
     }
     cluster, partitions = await look(bootstrap, roles, {})
     store = open_store(path, f"{cluster} {names.prefix}", queues, now_ms())

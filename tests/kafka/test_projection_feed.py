@@ -18,6 +18,7 @@ from streams.dev.broker import LocalBroker
 from streams.jobs.identity import JobKey
 from streams.jobs.states import State
 from streams.projection import feed as feeds
+from streams.projection import reading
 from streams.projection.connecting import connect
 from streams.projection.feed import Feed
 from streams.projection.file import now_ms, remove
@@ -138,7 +139,7 @@ async def test_what_came_to_a_topic_that_was_missing_is_there_at_the_next_look(
     kafka: str, prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # given a projection that was begun before a queue was made, and does not look for it by itself
-    monkeypatch.setattr(feeds, "_LOOK_EVERY_S", 600.0)
+    monkeypatch.setattr(reading, "_LOOK_EVERY_S", 600.0)
     path = tmp_path / "p.sqlite"
     await create_topics(kafka, prefix, queues=("default",))
     async with writing(kafka, prefix) as writer, projecting(kafka, prefix, path, *QUEUES) as feed:
@@ -327,7 +328,7 @@ async def test_a_topic_that_was_made_anew_while_nobody_read_makes_the_file_anew(
 async def test_a_queue_whose_topics_are_missing_holds_up_no_other(
     kafka: str, prefix: str, writer: Writer, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feeds, "_LOOK_EVERY_S", 0.2)
+    monkeypatch.setattr(reading, "_LOOK_EVERY_S", 0.2)
     await writer.sent("1")
     async with projecting(kafka, prefix, path, "default", "later") as feed:
         await until(lambda: states(path) == {"1": "queued"})
