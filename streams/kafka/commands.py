@@ -40,6 +40,7 @@ class CommandReader:
         self._on_failure = on_failure
         self._task: asyncio.Task[None] | None = None
         self._positions: dict[TopicPartition, int] = {}
+        self._lives: dict[TopicPartition, object] = {}  # another one each time that it is opened
         self._changed = asyncio.Event()
 
     async def start(self) -> None:
@@ -66,12 +67,15 @@ class CommandReader:
 
     def add(self, topic: str, partition: int, start: int) -> None:
         """Read a partition from `start` on."""
-        self._positions[TopicPartition(topic, partition)] = start
+        place = TopicPartition(topic, partition)
+        self._positions[place], self._lives[place] = start, object()
         self._reassign()
 
     def remove(self, topic: str, partition: int) -> None:
         """Read a partition no more."""
-        if self._positions.pop(TopicPartition(topic, partition), None) is not None:
+        place = TopicPartition(topic, partition)
+        self._lives.pop(place, None)
+        if self._positions.pop(place, None) is not None:
             self._reassign()
 
     def _reassign(self) -> None:
@@ -97,19 +101,23 @@ class CommandReader:
                 await self._changed.wait()
             try:
                 batches = await self._consumer.getmany(timeout_ms=200)
+                fetched_in = dict(self._lives)
                 for place, records in batches.items():
-                    await self._hand_over(place, records)
+                    # Handing over takes time. What was fetched for an owner that was before lies
+                    # behind what the next one is to be given first.
+                    if place in fetched_in and fetched_in[place] is self._lives.get(place):
+                        await self._hand_over(place, records)
             except (KafkaError, OSError) as error:
                 logger.warning("reading commands failed: %s; trying again", error)
                 await asyncio.sleep(RETRY_PAUSE)
                 self._reassign()  # what was fetched and not handed over comes again
 
     async def _hand_over(self, place: TopicPartition, records: Sequence[Any]) -> None:
-        position = self._positions.get(place)
+        position, life = self._positions[place], self._lives[place]
         commands: list[tuple[Command, int]] = []
         for record in records:
-            if position is None or record.offset < position:
-                continue  # fetched before the partition went away or was reassigned
+            if record.offset < position:
+                continue  # fetched before others were reassigned
             try:
                 command = decode_command(record.key or b"", record.value or b"")
             except UndecodableRecord as error:
@@ -118,5 +126,5 @@ class CommandReader:
                 commands.append((command, record.offset))
         if commands:
             await self._deliver(place.topic, place.partition, commands)
-        if position is not None and self._positions.get(place) == position:
+        if self._lives.get(place) is life:
             self._positions[place] = records[-1].offset + 1

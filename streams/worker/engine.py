@@ -344,11 +344,12 @@ class Engine:
         self, queue: str, partition: int, commands: Sequence[tuple[Command, int]]
     ) -> None:
         """Hand commands, each with its offset, to their partition, if it is ours."""
-        if (queue, partition) not in self.queues:
+        pipeline = self.queues.get((queue, partition))
+        if pipeline is None:
             return
         end = await self._log.end(self.options.names.queue(queue), partition)
-        pipeline = self.queues.get((queue, partition))
-        if pipeline is not None:
+        # One that was opened meanwhile is given them again, behind those that come before.
+        if self.queues.get((queue, partition)) is pipeline:
             pipeline.command(commands, end)
 
     async def close_queue(self, queue: str, partition: int) -> None:
