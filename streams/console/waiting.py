@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
+from http import HTTPStatus
 from typing import Final
 
 from streams.console.changes import Listener
 from streams.console.console import Console
+from streams.console.problems import Problem
 from streams.console.story import again, is_over
 from streams.projection.job import Job
 
 _LOOK_AGAIN_S: Final = 10.0  # what is over without a record is noted, and nobody is told
+_BUSY_S: Final = 1.0  # until a console that could not answer is asked again
 
 
 def version(job: Job) -> str:
@@ -41,7 +44,7 @@ async def changes(console: Console, job: Job) -> AsyncGenerator[Job, None]:
     while not console.ending.is_set():
         with console.changes.of_job(job) as listener:
             # Read once it listens, so that nothing falls between the two.
-            latest = await again(console, job)
+            latest = await _as_it_is(console, job)
             while latest is not None:
                 # What the listener had before it was read may be earlier than that.
                 if latest.row.rank >= rank:
@@ -52,8 +55,24 @@ async def changes(console: Console, job: Job) -> AsyncGenerator[Job, None]:
                     if is_over(latest):
                         return
                 latest = await _next(console, listener)
-            if await again(console, job) is None:
+            if await _as_it_is(console, job) is None:
                 return
+
+
+async def _as_it_is(console: Console, job: Job) -> Job | None:
+    """The job as it is now; None if it is forgotten, or the console is to end.
+
+    That many ask at once is no reason to send away those who are being told already.
+    """
+    while not console.ending.is_set():
+        try:
+            return await again(console, job)
+        except Problem as problem:
+            if problem.status != HTTPStatus.SERVICE_UNAVAILABLE:
+                raise
+        with suppress(TimeoutError):
+            await asyncio.wait_for(console.ending.wait(), _BUSY_S)
+    return None
 
 
 async def _next(console: Console, listener: Listener) -> Job | None:

@@ -11,10 +11,11 @@ import pytest
 from small_console import SmallConsole, calling
 from told import NOW
 
-from streams.console import readers
+from streams.console import readers, waiting
 from streams.console.api.job import _events
 from streams.console.changes import WAITING_MAX, Changes, Listener
 from streams.console.paths import Message
+from streams.console.problems import unavailable
 from streams.console.readers import Readers
 from streams.console.streaming import EventStream
 from streams.console.waiting import changes, until_over, version
@@ -44,8 +45,12 @@ class FakeConsole:
         self.ending = asyncio.Event()
         self.readers = Readers()
         self.job: Job | None = job()
+        self.busy = 0  # questions that are not answered
 
     async def ask(self, question: Any) -> Any:
+        if self.busy:
+            self.busy -= 1
+            raise unavailable("too many ask")
         return [] if self.job is None else [self.job]
 
     def become(self, *jobs: Job) -> None:
@@ -133,6 +138,39 @@ async def test_who_is_too_slow_goes_on_with_the_latest() -> None:
                 console.become(*many)
                 console.job = job("completed", 9_999)
     assert told == [0, 9_999]
+
+
+async def test_who_follows_stays_while_others_ask_too_much(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # given a console that can't answer for a moment, at first and when somebody was too slow
+    monkeypatch.setattr(waiting, "_BUSY_S", 0.01)
+    console: Any = FakeConsole()
+    console.busy = 2
+    told = []
+    async with asyncio.timeout(5), aclosing(changes(console, job())) as following:
+        async for each in following:
+            told.append(each.row.seen_offset)
+            if len(told) == 1:
+                console.become(*[job("running", at) for at in range(1, WAITING_MAX + 10)])
+                console.job = job("completed", 9_999)
+                console.busy = 2
+    # then he is told as ever, only later
+    assert told == [0, 9_999]
+
+
+async def test_when_a_console_ends_nobody_asks_it_for_more() -> None:
+    # given one who follows a job
+    console: Any = FakeConsole()
+    told = []
+    async with asyncio.timeout(5), aclosing(changes(console, job())) as following:
+        async for each in following:
+            told.append(each.row.seen_offset)
+            # when the console is to end, and has no time for questions
+            console.busy = 1_000
+            asyncio.get_running_loop().call_soon(console.ending.set)
+    # then he is let go
+    assert told == [0]
 
 
 async def test_a_wait_ends_with_the_job_with_its_time_and_with_the_console() -> None:
