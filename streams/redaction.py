@@ -43,14 +43,15 @@ def _forms(secret: str) -> list[str]:
 
 
 def _without_beginnings(text: str, secret: str) -> str:
-    piece, at = secret[:_PIECE], 0
-    while (at := text.find(piece, at)) >= 0:
+    piece, behind = secret[:_PIECE], 0
+    kept: list[str] = []
+    while (at := text.find(piece, behind)) >= 0:
         size = _PIECE
         while size < len(secret) and text[at + size : at + size + 1] == secret[size]:
             size += 1
-        text = text[:at] + MASK + text[at + size :]
-        at += len(MASK)
-    return text
+        kept += text[behind:at], MASK
+        behind = at + size
+    return "".join((*kept, text[behind:]))
 
 
 def _without_ends(text: str, secret: str) -> str:
