@@ -12,7 +12,10 @@ from streams.errors import AppendFailed, UndecodableRecord
 from streams.jobs.definition import JobDefinition
 from streams.jobs.identity import fan_out_id
 from streams.jobs.lifecycle import Happening, LifecycleEvent, Listener
+from streams.jobs.outcome import trace_of
 from streams.jobs.registry import Registry
+from streams.redaction import redacted
+from streams.sensitive import secrets_of
 from streams.wire.envelope import Envelope, Record, decode_event, encode, relay, relayed
 from streams.wire.letters import undecodable_letter
 from streams.wire.topics import MAX_JOB_BYTES, TopicNames
@@ -248,7 +251,12 @@ def _key_of(payload: bytes, event_id: str, definition: JobDefinition) -> str | N
         key = definition.ordering_key(definition.payload_type.model_validate_json(payload))
     except ValidationError:
         return None  # the queue tells what is wrong with it, in a dead letter of its own
-    except Exception:  # a contract may compute its key, and stop no partition by it
-        logger.exception("the key of event %s can't be computed; its job is unordered", event_id)
+    except Exception as error:  # a contract may compute its key, and stop no partition by it
+        logger.error(
+            "the key of event %s can't be computed; its job is unordered\n%s",
+            event_id,
+            # It may say what is sensitive in the event.
+            redacted(trace_of(error), secrets_of(definition.payload_type, payload)),
+        )
         return None
     return None if key is None else f"{definition.key_scope}:{key}"

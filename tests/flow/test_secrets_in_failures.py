@@ -19,10 +19,14 @@ from streams import (
     Retry,
     job,
 )
+from streams.client_request import event_envelope
 from streams.contracts import Event
 from streams.jobs.outcome import MESSAGE_KEPT, TRACE_KEPT
+from streams.jobs.registry import Registry
+from streams.revealing import wire_json
 from streams.testing import Sandbox
 from streams.wire.state import LedgerRecord, OpenEntry
+from streams.worker.fan_out import job_of
 
 SECRET = "-".join(["hunter", "2", "is", "taken"])  # not as it is in a line of a trace
 
@@ -138,4 +142,36 @@ async def test_what_is_logged_of_a_broken_middleware_tells_no_secret(
             await box.enqueue(Login(password=SecretStr(SECRET), before=0))
             await dead(box)
     assert "its own mistake" in caplog.text
+    assert SECRET not in caplog.text
+
+
+class Paid(Event, type="paid"):
+    card: SecretStr
+
+    def ordering_key(self) -> str | None:
+        raise ValueError(f"no key in {self.card.get_secret_value()}")
+
+
+@job
+async def on_paid(event: Paid) -> None:
+    """Nothing: what matters is the key of its job."""
+
+
+def test_a_key_that_can_not_be_computed_is_told_without_secrets(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    event = event_envelope(
+        type="paid",
+        source="/shop",
+        payload=wire_json(Paid(card=SecretStr(SECRET))),
+        key=None,
+        id="e1",
+        time=None,
+        now=0,
+        metadata={},
+    )
+    (definition,) = Registry.build([on_paid.__job_definition__], ["default"]).subscribers("paid")
+    assert job_of(event, definition).key is None
+    (told,) = [text for text in caplog.messages if "can't be computed" in text]
+    assert "ValueError: no key in ***" in told
     assert SECRET not in caplog.text
