@@ -69,6 +69,28 @@ def kept(wanted: Any, before: Any) -> Any:
         return {name: kept(each, had.get(name, _NOTHING)) for name, each in wanted.items()}
     if isinstance(wanted, list):
         # Which of them was which can't be known once there are more or fewer.
-        is_same = isinstance(before, list) and len(before) == len(wanted)
-        return [kept(each, before[at] if is_same else _NOTHING) for at, each in enumerate(wanted)]
+        if not isinstance(before, list) or len(before) != len(wanted):
+            return [kept(each, _NOTHING) for each in wanted]
+        return [
+            kept(each, _NOTHING if _is_moved(each, at, before) else before[at])
+            for at, each in enumerate(wanted)
+        ]
     return wanted
+
+
+def _is_moved(each: Any, at: int, before: list[Any]) -> bool:
+    """Whether it was at another place: what is masked in it is not what was at this one."""
+    return not _is_as(each, before[at]) and any(_is_as(each, other) for other in before)
+
+
+def _is_as(wanted: Any, before: Any) -> bool:
+    """Whether two values are the same, as far as can be seen."""
+    if wanted == MASK:
+        return True
+    if isinstance(wanted, dict) and isinstance(before, dict):
+        return wanted.keys() == before.keys() and all(
+            _is_as(each, before[name]) for name, each in wanted.items()
+        )
+    if isinstance(wanted, list) and isinstance(before, list):
+        return len(wanted) == len(before) and all(map(_is_as, wanted, before))
+    return bool(wanted == before)
