@@ -10,10 +10,11 @@ T = TypeVar("T")
 
 KEPT_S: Final = 1.5  # less than the time between two ticks of a page: each brings a new answer
 _TIMES: Final = 4
+_KEPT_MAX_S: Final = 10.0
 
 
 class Shared:
-    """Keeps each answer for a moment; one that took long, for as many times as long."""
+    """Keeps each answer for a moment; one that took long, for some times as long."""
 
     def __init__(self, kept_s: float = KEPT_S) -> None:
         self._kept_s = kept_s
@@ -34,4 +35,5 @@ class Shared:
         if done.cancelled() or done.exception() is not None:
             self._asked.pop(key, None)  # whoever comes next may be luckier
         else:
-            loop.call_later(max(self._kept_s - took, _TIMES * took), self._asked.pop, key, None)
+            kept = min(max(self._kept_s - took, _TIMES * took), _KEPT_MAX_S)
+            loop.call_later(kept, self._asked.pop, key, None)

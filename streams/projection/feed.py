@@ -165,7 +165,7 @@ class Feed:
                     for topic in self.board.topics
                     for number in range(partitions.get(topic, 0))
                 ]
-                turns = Turns(places, self._progress.ends, without_jobs)
+                turns = Turns(places, self._progress.left, without_jobs)
                 reader = Reader(self._roles, places, partitions)
                 await Reading(consumer, reader, turns, self._duties(consumer)).run()
             finally:

@@ -35,6 +35,11 @@ class Progress:
         self.ends[of] = end
 
     @property
+    def left(self) -> dict[Partition, int]:
+        """The ends of those of which something is to be read."""
+        return {of: end for of, end in self.ends.items() if self.positions[of] < end}
+
+    @property
     def lag(self) -> int:
         """Records that are there and not in the file, as far as is known."""
         return sum(max(0, end - self.positions[of]) for of, end in self.ends.items())

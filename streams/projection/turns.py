@@ -33,9 +33,7 @@ class Turns:
         others: Sequence[Partition] = (),  # that tell of no jobs, and are read in between
     ) -> None:
         self._places = places  # which the reading moves
-        self._left = {  # those that are not read up to their goal
-            of: goal for of, goal in goals.items() if _position(places.get(of)) < goal
-        }
+        self._left = dict(goals)  # of those that are not read up to them
         self._others = others
         self._number: int | None = None
         self._read = 0
@@ -88,7 +86,3 @@ class Turns:
     def _time(self, of: Partition) -> int:
         place = self._places.get(of)
         return 0 if place is None else place.time
-
-
-def _position(place: Place | None) -> int:
-    return 0 if place is None else place.position

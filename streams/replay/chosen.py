@@ -7,7 +7,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
 from streams.jobs.definition import JobDefinition
 from streams.replay.history import OldEvent
 from streams.wire.envelope import Envelope
-from streams.worker.fan_out import job_of
+from streams.worker.event_jobs import job_of
 
 EventWithJobs = tuple[OldEvent, Sequence[tuple[JobDefinition, Envelope]]]
 

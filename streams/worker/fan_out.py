@@ -6,21 +6,19 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 
-from pydantic import ValidationError
-
 from streams.errors import AppendFailed, UndecodableRecord
-from streams.jobs.definition import JobDefinition
 from streams.jobs.identity import fan_out_id
 from streams.jobs.lifecycle import Happening, LifecycleEvent, Listener
 from streams.jobs.outcome import trace_of
 from streams.jobs.registry import Registry
 from streams.redaction import redacted
 from streams.sensitive import secrets_of
-from streams.wire.envelope import Envelope, Record, decode_event, encode, relay, relayed
+from streams.wire.envelope import Record, decode_event, encode, relay, relayed
 from streams.wire.letters import undecodable_letter
-from streams.wire.topics import MAX_JOB_BYTES, TopicNames
+from streams.wire.topics import TopicNames
 from streams.worker.cancels import Cancels
 from streams.worker.control import Control, commit_key
+from streams.worker.event_jobs import append_of, job_of, key_of
 from streams.worker.ports import Append, Clock, Log, Source
 
 logger = logging.getLogger(__name__)
@@ -166,8 +164,15 @@ class FanOut:
         except UndecodableRecord as error:
             return [self._letter(record, str(error))]
         except Exception as error:  # whatever one event is, it must not stop its partition
-            logger.exception("event %s/%d@%d", record.topic, record.partition, record.offset)
-            return [self._letter(record, f"{type(error).__name__}: {error}")]
+            secrets = self._secrets_in(record)  # which the error may tell
+            place = (record.topic, record.partition, record.offset)
+            logger.error("event %s/%d@%d\n%s", *place, redacted(trace_of(error), secrets))
+            return [self._letter(record, redacted(f"{type(error).__name__}: {error}", secrets))]
+
+    def _secrets_in(self, record: Record) -> frozenset[str]:
+        """What one of its subscribers holds to be sensitive in an event."""
+        types = {each.payload_type for each in self._registry.subscribers(self._event_type)}
+        return frozenset().union(*(secrets_of(type_, record.value or b"") for type_ in types))
 
     def _relay(self, record: Record) -> list[Append] | None:
         """The jobs of an event that is as most of them are."""
@@ -176,7 +181,7 @@ class FanOut:
         if event is None or payload is None:
             return None
         return [
-            _append(
+            append_of(
                 self._names.queue(definition.queue),
                 definition,
                 relay(
@@ -184,7 +189,7 @@ class FanOut:
                     id=fan_out_id(definition.name, event.source, event.id),
                     name=definition.name,
                     queue=definition.queue,
-                    key=_key_of(payload, event.id, definition),
+                    key=key_of(payload, event.id, definition),
                     payload=payload,
                 ),
             )
@@ -194,7 +199,7 @@ class FanOut:
     def _decode(self, record: Record) -> list[Append]:
         event = decode_event(record, self._event_type)
         return [
-            _append(
+            append_of(
                 self._names.queue(definition.queue), definition, encode(job_of(event, definition))
             )
             for definition in self._registry.subscribers(self._event_type)
@@ -213,50 +218,3 @@ class FanOut:
             )
         )
         return Append(self._names.dead, None, *undecodable_letter(record, "", why, now))
-
-
-def _append(
-    topic: str,
-    definition: JobDefinition,
-    record: tuple[bytes, bytes, list[tuple[str, bytes]]],
-) -> Append:
-    key, value, headers = record
-    size = len(value) + sum([len(text) for _, text in headers])
-    if size > MAX_JOB_BYTES:
-        raise UndecodableRecord(
-            f"the job for {definition.name} would have {size} bytes, the limit is {MAX_JOB_BYTES}"
-        )
-    return Append(topic, None, key, value, headers)
-
-
-def job_of(event: Envelope, definition: JobDefinition) -> Envelope:
-    """The job that an event starts for one of its subscribers."""
-    return Envelope(
-        id=fan_out_id(definition.name, event.source, event.id),
-        name=definition.name,
-        source=event.source,
-        time=event.time,
-        queue=definition.queue,
-        key=_key_of(event.payload, event.id, definition),
-        content_type=event.content_type,
-        payload=event.payload,
-        parent=event.id,
-        traceparent=event.traceparent,
-        extensions=event.extensions,
-    )
-
-
-def _key_of(payload: bytes, event_id: str, definition: JobDefinition) -> str | None:
-    try:
-        key = definition.ordering_key(definition.payload_type.model_validate_json(payload))
-    except ValidationError:
-        return None  # the queue tells what is wrong with it, in a dead letter of its own
-    except Exception as error:  # a contract may compute its key, and stop no partition by it
-        logger.error(
-            "the key of event %s can't be computed; its job is unordered\n%s",
-            event_id,
-            # It may say what is sensitive in the event.
-            redacted(trace_of(error), secrets_of(definition.payload_type, payload)),
-        )
-        return None
-    return None if key is None else f"{definition.key_scope}:{key}"

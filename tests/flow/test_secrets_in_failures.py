@@ -25,8 +25,11 @@ from streams.jobs.outcome import MESSAGE_KEPT, TRACE_KEPT
 from streams.jobs.registry import Registry
 from streams.revealing import wire_json
 from streams.testing import Sandbox
+from streams.wire.envelope import Record
+from streams.wire.headers import DEAD_MESSAGE
 from streams.wire.state import LedgerRecord, OpenEntry
-from streams.worker.fan_out import job_of
+from streams.worker import fan_out as fan_outs
+from streams.worker.event_jobs import job_of
 
 SECRET = "-".join(["hunter", "2", "is", "taken"])  # not as it is in a line of a trace
 
@@ -175,3 +178,32 @@ def test_a_key_that_can_not_be_computed_is_told_without_secrets(
     (told,) = [text for text in caplog.messages if "can't be computed" in text]
     assert "ValueError: no key in ***" in told
     assert SECRET not in caplog.text
+
+
+class Refunded(Event, type="refunded"):
+    card: SecretStr
+
+
+@job
+async def on_refunded(event: Refunded) -> None:
+    """Nothing: what matters is how it is passed on."""
+
+
+async def test_an_event_that_can_not_be_passed_on_is_told_without_secrets(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a worker that fails at each event by a mistake of its own, and says with which
+    def fail(record: Record) -> None:
+        raise RuntimeError(f"what is {record.value!r}?")
+
+    monkeypatch.setattr(fan_outs, "relayed", fail)
+    async with Sandbox(on_refunded) as box:
+        # when one with a secret comes
+        await box.emit(Refunded(card=SecretStr(SECRET)))
+        await box.cluster.settle()
+        # then neither its letter nor the log tells that
+        (letter,) = box.cluster.log.records(box.cluster.names.dead)
+        told = dict(letter.headers)[DEAD_MESSAGE] or b""
+        assert b"RuntimeError: what is" in told
+        assert SECRET.encode() not in told
+        assert SECRET not in caplog.text
