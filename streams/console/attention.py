@@ -123,11 +123,14 @@ def _of_errors(s: Situation) -> Iterable[Notice]:
             first.setdefault(which, each.at)
         if each.state == "dead":
             dead[each.queue, each.name] += each.number
+    told: set[str] = set()  # queues whose letters a sentence about an error has counted
     for (queue, name, error), count in failed.most_common(5):
         share = count / max(1, attempts[queue])
         if count < _LEAST or share < _SHARE:
             continue
         gave_up = dead[queue, name]
+        if gave_up:
+            told.add(queue)
         then = f"; {several(gave_up, 'job')} gave up" if gave_up else ""
         since = clock(first[queue, name, error])[11:16]
         yield Notice(
@@ -139,7 +142,7 @@ def _of_errors(s: Situation) -> Iterable[Notice]:
     for queue_shown in s.queues:
         count = queue_shown["failed"]
         name = queue_shown["name"]
-        if count and not any(of == name for of, _ in dead):
+        if count and name not in told:
             yield Notice(
                 severity="warning",
                 text=f"{name}: {several(count, 'dead letter')} nobody has resolved.",

@@ -132,5 +132,21 @@ def test_letters_that_nobody_resolved_and_the_worst_first():
     ]
 
 
+def test_a_letter_of_just_now_that_no_error_was_named_for_is_told():
+    few = [Ended(at=NOW, queue="email", name="mail", state="dead", error="Odd", number=1)]
+
+    said = _texts(replace(CALM, queues=[_queue(failed=1)], ended=few))
+
+    assert said == [("warning", "email: 1 dead letter nobody has resolved.")]
+
+
+def test_letters_of_a_queue_are_not_told_twice():
+    many = [Ended(at=NOW, queue="email", name="mail", state="dead", error="Odd", number=5)]
+
+    (said,) = notices(replace(CALM, queues=[_queue(failed=5)], ended=many))
+
+    assert "5 jobs gave up" in said.text
+
+
 def test_records_that_nobody_could_read_are_told() -> None:
     assert _texts(replace(CALM, unread=1)) == [("warning", "1 record that nobody could read.")]
