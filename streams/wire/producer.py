@@ -14,6 +14,7 @@ from aiokafka.protocol.metadata import MetadataRequest
 
 from streams.errors import BrokerUnavailable, PayloadTooLarge, TopicMismatch
 from streams.wire.topics import MAX_RECORD_BYTES
+from streams.wire.unhurried import unhurried
 
 Headers = Sequence[tuple[str, bytes | None]]  # a foreign one may have no value
 
@@ -40,7 +41,9 @@ def new_producer(
         "enable_idempotence": True,
     }
     servers = bootstrap if isinstance(bootstrap, str) else list(bootstrap)
-    return AIOKafkaProducer(bootstrap_servers=servers, client_id=client_id, **arguments)
+    producer = AIOKafkaProducer(bootstrap_servers=servers, client_id=client_id, **arguments)
+    unhurried(producer.client)
+    return producer
 
 
 async def open_producer(
