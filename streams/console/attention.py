@@ -42,6 +42,7 @@ class Situation:
     workers: Sequence[WorkerSeen]
     ended: Iterable[Ended]
     unread: int = 0  # records that nobody could read
+    is_connected: bool = True  # Kafka answers, so that workers would be heard
 
 
 def notices(s: Situation) -> list[Notice]:
@@ -55,6 +56,12 @@ def notices(s: Situation) -> list[Notice]:
 
 
 def _of_workers(s: Situation) -> Iterable[Notice]:
+    if not s.workers and not s.is_connected:
+        yield Notice(
+            severity="warning",
+            text="Whether workers are at work is not known while Kafka does not answer.",
+        )
+        return
     if not s.workers:
         yield Notice(
             severity="bad",

@@ -108,6 +108,7 @@ async def _overview(console: Console, span: str) -> dict[str, Any]:
                 workers=workers,
                 ended=lately,
                 unread=unread,
+                is_connected=console.feed.is_connected,
             )
         ),
         "queues": queues,

@@ -148,5 +148,11 @@ def test_letters_of_a_queue_are_not_told_twice():
     assert "5 jobs gave up" in said.text
 
 
+def test_while_kafka_is_silent_nothing_is_said_of_workers_that_are_not_heard():
+    assert _texts(replace(CALM, workers=[], is_connected=False)) == [
+        ("warning", "Whether workers are at work is not known while Kafka does not answer.")
+    ]
+
+
 def test_records_that_nobody_could_read_are_told() -> None:
     assert _texts(replace(CALM, unread=1)) == [("warning", "1 record that nobody could read.")]

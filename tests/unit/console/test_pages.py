@@ -211,3 +211,18 @@ async def test_an_empty_filter_is_a_mistake_of_a_program(shop: Offline, field: s
         assert f"query.{field}" in answer.json()["detail"]
     # but of a form in which somebody has filled in something else it is none
     assert "late-1" in await shop.page(f"/ui/jobs?{field}=&q=late")
+
+
+@pytest.mark.parametrize("path", ["/", "/ui/workers"])
+async def test_nobody_is_told_to_start_a_worker_while_kafka_is_silent(
+    shop: Offline, path: str
+) -> None:
+    shop.console.feed.is_connected = False
+
+    said = await shop.page(path)
+
+    assert "Start one" not in said
+    assert "not known while Kafka does not answer" in said
+    # when it answers, and no worker is heard, then there is none
+    shop.console.feed.is_connected = True
+    assert "Start one" in await shop.page(path)
