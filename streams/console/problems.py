@@ -16,6 +16,7 @@ from streams.projection.filter import BadFilter
 
 MEDIA_TYPE: Final = "application/problem+json"
 RETRY_AFTER_S: Final = 5
+_NO_CALL: Final = "there is no such call: all are in /openapi.json"
 _SHOWN: Final = 200  # characters of what a caller sent
 
 
@@ -112,7 +113,7 @@ def install(app: FastAPI, shown: Callable[[Request, Problem], Response]) -> None
     async def on_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         headers = dict(error.headers or {})
-        return told(request, Problem(error.status_code, str(error.detail), headers=headers))
+        return told(request, Problem(error.status_code, _of_http(request, error), headers=headers))
 
     async def on_invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
@@ -121,6 +122,18 @@ def install(app: FastAPI, shown: Callable[[Request, Problem], Response]) -> None
 
     app.add_exception_handler(HTTPException, on_http)
     app.add_exception_handler(RequestValidationError, on_invalid)
+
+
+def _of_http(request: Request, error: HTTPException) -> str:
+    """What the framework refuses with no more than a phrase, in words that say what to do."""
+    if error.detail != HTTPStatus(error.status_code).phrase:
+        return error.detail
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        return "there is no such page" if wants_page(request) else _NO_CALL
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        allowed = (error.headers or {}).get("Allow", "another method")
+        return f"this can't be done with {request.method[:_SHOWN]}, but with {allowed}"
+    return error.detail
 
 
 def _listed(mistakes: Any) -> list[dict[str, str]]:

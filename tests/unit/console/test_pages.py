@@ -226,3 +226,15 @@ async def test_nobody_is_told_to_start_a_worker_while_kafka_is_silent(
     # when it answers, and no worker is heard, then there is none
     shop.console.feed.is_connected = True
     assert "Start one" in await shop.page(path)
+
+
+async def test_a_page_or_call_that_is_none_is_told_with_where_to_look(shop: Offline) -> None:
+    page = await shop.http.get("/ui/nothing", headers={"accept": "text/html"})
+    call = await shop.http.get("/nothing")
+    method = await shop.http.delete("/queues")
+
+    assert page.status_code == call.status_code == 404
+    assert "There is no such page" in page.text
+    assert call.json()["detail"] == "there is no such call: all are in /openapi.json"
+    assert method.status_code == 405
+    assert method.json()["detail"] == "this can't be done with DELETE, but with GET"
