@@ -139,9 +139,22 @@ def _of_http(request: Request, error: HTTPException) -> str:
 def _listed(mistakes: Any) -> list[dict[str, str]]:
     """Where each mistake is and what it is; never what was sent, which may be secret."""
     return [
-        {"at": _place(mistake["loc"]), "message": str(mistake["msg"])[:_SHOWN]}
-        for mistake in mistakes
+        {"at": _place(mistake["loc"]), "message": _in_words(mistake)} for mistake in mistakes
     ]
+
+
+def _in_words(mistake: Any) -> str:
+    match mistake["type"]:
+        case "missing":
+            return "it is missing"
+        case "extra_forbidden":
+            return "there is no such field"
+        case "string_too_short" if mistake["ctx"]["min_length"] == 1:
+            return "it is empty: leave it out"
+        case "value_error":  # in words of ours already
+            return str(mistake["msg"]).removeprefix("Value error, ")[:_SHOWN]
+        case _:
+            return str(mistake["msg"])[:_SHOWN]
 
 
 def _told(mistakes: Any) -> str:

@@ -238,3 +238,26 @@ async def test_a_page_or_call_that_is_none_is_told_with_where_to_look(shop: Offl
     assert call.json()["detail"] == "there is no such call: all are in /openapi.json"
     assert method.status_code == 405
     assert method.json()["detail"] == "this can't be done with DELETE, but with GET"
+
+
+@pytest.mark.parametrize(
+    ("body", "detail"),
+    [
+        ({"name": "a", "delay": "10 minutes"}, "body.delay: '10 minutes' is no duration"),
+        ({"name": "a", "nam": "b"}, "body.nam: there is no such field"),
+        ({}, "body.name: it is missing"),
+    ],
+)
+async def test_what_does_not_fit_is_told_in_plain_words(
+    shop: Offline, body: dict[str, str], detail: str
+) -> None:
+    answer = await shop.http.post("/jobs", json=body)
+
+    assert answer.status_code == 422
+    assert answer.json()["detail"].startswith(detail)
+
+
+async def test_an_empty_filter_is_told_with_what_to_do(shop: Offline) -> None:
+    answer = await shop.http.get("/jobs?key=")
+
+    assert answer.json()["detail"] == "query.key: it is empty: leave it out"
