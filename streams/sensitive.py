@@ -33,6 +33,7 @@ Sensitive = Annotated[T, Field(json_schema_extra={"sensitive": True})]
 """`Sensitive[str]`: a plain value that no page, log, metric or trace shows."""
 
 _LEAST: Final = 4  # characters of a value that is looked for in texts
+_TOLD_LEAST: Final = 6  # of one that is looked for in other values: a shorter one is in many
 _DEEPEST: Final = 100
 _LOOKS_SECRET: Final = re.compile(
     r"passw|passphrase|pwd|secret|token|apikey|authoriz|credential|privatekey|accesskey|cookie|"
@@ -46,9 +47,12 @@ def masked(contract: type[BaseModel] | None, value: Any) -> Any:
     """A payload as JSON values, without what is sensitive.
 
     Without a contract, and where it leaves open what a value is, names decide. What has another
-    form than its type, in the place of something with secrets, is masked whole.
+    form than its type, in the place of something with secrets, is masked whole; so is a text that
+    has one of the secrets in it, as a field that is computed from it may have.
     """
-    return _replaced(contract, value, lambda _: MASK)
+    shown = _replaced(contract, value, lambda _: MASK)
+    secrets = [each for each in secrets_in(contract, value) if len(each) >= _TOLD_LEAST]
+    return _without_texts(shown, secrets, 0) if secrets else shown
 
 
 def secrets_in(contract: type[BaseModel] | None, value: Any) -> frozenset[str]:
@@ -61,6 +65,19 @@ def secrets_in(contract: type[BaseModel] | None, value: Any) -> frozenset[str]:
 
     _replaced(contract, value, note)
     return frozenset(text for text in found if len(text) >= _LEAST)
+
+
+def _without_texts(value: Any, secrets: list[str], depth: int) -> Any:
+    """The value, with texts masked that have a secret in them."""
+    if isinstance(value, str):
+        return MASK if any(each in value for each in secrets) else value
+    if depth >= _DEEPEST:
+        return value
+    if isinstance(value, dict):
+        return {name: _without_texts(each, secrets, depth + 1) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_without_texts(each, secrets, depth + 1) for each in value]
+    return value
 
 
 def secrets_of(contract: type[BaseModel], payload: bytes) -> frozenset[str]:

@@ -138,9 +138,7 @@ def _of_http(request: Request, error: HTTPException) -> str:
 
 def _listed(mistakes: Any) -> list[dict[str, str]]:
     """Where each mistake is and what it is; never what was sent, which may be secret."""
-    return [
-        {"at": _place(mistake["loc"]), "message": _in_words(mistake)} for mistake in mistakes
-    ]
+    return [{"at": _place(mistake["loc"]), "message": _in_words(mistake)} for mistake in mistakes]
 
 
 def _in_words(mistake: Any) -> str:

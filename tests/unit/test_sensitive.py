@@ -6,12 +6,20 @@ from typing import Annotated, Any
 
 import orjson
 import pytest
-from pydantic import BaseModel, Field, RootModel, SecretBytes, SecretStr, field_validator
+from pydantic import (
+    BaseModel,
+    Field,
+    RootModel,
+    SecretBytes,
+    SecretStr,
+    computed_field,
+    field_validator,
+)
 
 from streams.client_request import checked, read_json
 from streams.contracts import JobPayload, Sensitive
 from streams.errors import PayloadInvalid
-from streams.redaction import redacted
+from streams.redaction import MASK, redacted
 from streams.revealing import wire_json
 from streams.sensitive import masked, secrets_in, secrets_of, sensitive_names
 
@@ -143,3 +151,24 @@ def test_what_does_not_fit_is_not_shown(payload: dict[str, Any], field: str) -> 
     with pytest.raises(ValueError, match=field) as raw:
         Checked.model_validate(payload)
     assert field == "password" or "hunter2" not in str(raw.value)
+
+
+class Address(JobPayload, name="address"):
+    password: SecretStr
+    pin: SecretStr = SecretStr("4711")
+    note: str = ""
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def url(self) -> str:
+        return f"https://me:{self.password.get_secret_value()}@shop.example"
+
+
+def test_a_text_that_is_made_of_a_secret_is_masked_whole() -> None:
+    payload = Address(password=SecretStr("hunter-22"), note="box 4711")
+    assert masked(Address, orjson.loads(wire_json(payload))) == {
+        "password": MASK,
+        "pin": MASK,
+        "note": "box 4711",  # so short a secret is in many texts
+        "url": MASK,
+    }
