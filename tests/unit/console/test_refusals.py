@@ -39,3 +39,33 @@ async def test_an_empty_filter_is_told_with_what_to_do(shop: Offline) -> None:
     answer = await shop.http.get("/jobs?key=")
 
     assert answer.json()["detail"] == "query.key: it is empty: leave it out"
+
+
+@pytest.mark.parametrize(
+    ("path", "detail"),
+    [
+        ("/jobs?status=dead", "query.status: there is no such parameter; there are: cursor, "),
+        ("/jobs?stat=dead", "query.stat: there is no such parameter; did you mean state?"),
+        ("/dead-letters?jobs=mail", "query.jobs: there is no such parameter; did you mean job?"),
+        ("/queues?name=mail", "query.name: there is no such parameter; there are: none"),
+    ],
+)
+async def test_a_filter_that_there_is_not_is_refused(shop: Offline, path: str, detail: str) -> None:
+    answer = await shop.http.get(path)
+
+    assert answer.status_code == 422
+    assert answer.json()["detail"].startswith(detail)
+
+
+async def test_a_call_for_many_jobs_with_a_filter_that_there_is_not_does_nothing(
+    shop: Offline,
+) -> None:
+    answer = await shop.http.post("/queues/default/purge?name=mail")
+
+    assert answer.status_code == 422
+
+
+async def test_filters_that_there_are_pass(shop: Offline) -> None:
+    answer = await shop.http.get("/jobs?state=dead&limit=1&queue=default")
+
+    assert answer.status_code == 200
