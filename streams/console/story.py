@@ -76,6 +76,17 @@ async def tell(console: Console, job: Job) -> Told:
         sent=await _sent(console, job),
         story=story or Story(),
     )
+    return await _with_children(console, job, found)
+
+
+async def tell_without_records(console: Console, job: Job) -> Told:
+    """What the projection alone knows of a job: while Kafka is away that is all there is."""
+    place = job.row.partition
+    found = Found(queue=job.queue, job=job.key, partition=place, sent=None, story=Story())
+    return await _with_children(console, job, found)
+
+
+async def _with_children(console: Console, job: Job, found: Found) -> Told:
     children = await console.ask(lambda db: _children(db, job.id))
     return Told(
         job=job,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import HTMLResponse
@@ -14,12 +14,18 @@ from streams.console.console import Console
 from streams.console.pages.render import job_link, page
 from streams.console.paths import job_path, name_in
 from streams.console.problems import Problem
-from streams.console.story import Told, contract_of, shown, tell
+from streams.console.story import Told, contract_of, shown, tell, tell_without_records
 from streams.console.which import Which, how_to_choose, told_apart
 from streams.console.why import answer_for
+from streams.errors import BrokerUnavailable
 from streams.projection.job import Job
 from streams.projection.states import FIRST_OVER, NAMES
 from streams.wire.times import parse_time
+
+_AWAY: Final = (
+    "Kafka does not answer: this is what was last read; payload, attempts, log and result come "
+    "when it does"
+)
 
 router = APIRouter(include_in_schema=False)
 
@@ -62,7 +68,14 @@ async def find(console: Console, queue: str, name: str, id: str, key: str | None
 
 
 async def _told(request: Request, console: Console, found: Job) -> dict[str, Any]:
-    told = await tell(console, found)
+    try:
+        if not console.feed.is_connected:  # each record would be waited for
+            raise BrokerUnavailable("Kafka does not answer")
+        told = await tell(console, found)
+        why = await _why(console, told, found.queue)
+    except BrokerUnavailable:
+        told = await tell_without_records(console, found)
+        why = {"text": _AWAY, "remedy": "", "blocker_link": None}
     row, queue, name = told.row, told.job.queue, told.job.name
     contract = contract_of(console, name)
     job = shown(told, contract)
@@ -80,7 +93,7 @@ async def _told(request: Request, console: Console, found: Job) -> dict[str, Any
         "may_cancel": row.state < FIRST_OVER and state != "dead",
         "may_be_timed": state in ("scheduled", "retrying", "sleeping", "parked", "queued"),
         "asked": told.job.asked,
-        "why": await _why(console, told, queue),
+        "why": why,
         "payload": _pretty(job.get("payload")),
         "result": _pretty(job.get("result")) if "result" in job else None,
         "result_command": f"streams jobs result {_quoted(row.id)} --name {_quoted(name)}",

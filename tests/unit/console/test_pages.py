@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from offline import NAMES, NOW, Offline
 
+from streams.errors import BrokerUnavailable
 from streams.projection.progress import Progress
 from streams.wire.actions import OperatorAction
 
@@ -226,3 +227,22 @@ async def test_nobody_is_told_to_start_a_worker_while_kafka_is_silent(
     # when it answers, and no worker is heard, then there is none
     shop.console.feed.is_connected = True
     assert "Start one" in await shop.page(path)
+
+
+async def test_a_job_has_its_page_while_kafka_is_away(shop: Offline) -> None:
+    whole = await shop.page("/ui/jobs/default/mail/dead-1")
+    assert "Kafka does not answer: this is" not in whole
+    shop.console.feed.is_connected = False
+    page = await shop.page("/ui/jobs/default/mail/dead-1")
+    assert "Kafka does not answer: this is what was last read" in page
+    assert "failed</span>" in page
+
+
+async def test_a_job_has_its_page_when_its_records_do_not_come(
+    shop: Offline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def nobody(*_: object) -> None:
+        raise BrokerUnavailable("Kafka did not answer")
+
+    monkeypatch.setattr(shop.console.records, "get", nobody)
+    assert "this is what was last read" in await shop.page("/ui/jobs/default/mail/dead-1")
