@@ -93,7 +93,7 @@ class Demo:
             async with open_reader(self._bootstrap, topics) as reader:
                 await self._sign_up()
                 missing = await self._watch(reader)
-            self._conclude(missing)
+            self._conclude(missing, stays=stay)
             if stay:
                 self._tell("[dim]everything stays up until Ctrl-C[/]")
                 with suppress(asyncio.CancelledError):
@@ -287,7 +287,7 @@ class Demo:
             case Letter():
                 self._tell(f"[green]letter resolved[/] for {who}")
 
-    def _conclude(self, missing: list[str]) -> None:
+    def _conclude(self, missing: list[str], *, stays: bool) -> None:
         web = f"http://127.0.0.1:{self._web_port}"
         self._console.print()
         if missing:
@@ -301,13 +301,13 @@ class Demo:
                 soft_wrap=True,
             )
         page = "" if self._page is None else f"http://127.0.0.1:{self._page_port}"
-        for what, where in (
+        there = (
             *((("console", page),) if page else ()),
             ("metrics", f"{web}/metrics"),
             ("health", f"{web}/health"),
             ("broker", self._bootstrap),
-            ("worker's log", str(self._log_file)),
-        ):
+        )
+        for what, where in (*(there if stays else ()), ("worker's log", str(self._log_file))):
             self._console.print(f"  {what:13}{where}", highlight=False, soft_wrap=True)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import traceback
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
+from pathlib import Path
 from types import CodeType, TracebackType
 
 from streams.redaction import redacted
@@ -15,6 +17,7 @@ from streams.values import immutable
 MESSAGE_KEPT = 2_000  # characters
 TRACE_KEPT = 8_000
 FEW_FRAMES = 30  # of a deeper trace, repetitions are left out
+_ENGINE = str(Path(__file__).parents[1] / "worker") + os.sep
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,24 +46,34 @@ def told(text: str, secrets: Collection[str]) -> str:
 
 
 def trace_of(error: BaseException) -> str:
-    """What `traceback.format_exception` says, which looks at the sources again for each frame.
+    """What `traceback.format_exception` says, from where the engine calls what is not its own.
 
-    A handler fails in the same few places: what was said of a place is remembered.
+    That looks at the sources again for each frame; a handler fails in the same few places, and what
+    was said of a place is remembered here.
     """
-    frames = list(islice(_frames(error.__traceback__), FEW_FRAMES + 1))
+    trace = _behind_the_engine(error.__traceback__)
+    frames = list(islice(_frames(trace), FEW_FRAMES + 1))
     context = None if error.__suppress_context__ else error.__context__
     is_plain = error.__cause__ is None and context is None
     if not is_plain or len(frames) > FEW_FRAMES or isinstance(error, BaseExceptionGroup):
-        return "".join(traceback.format_exception(error))
+        return "".join(traceback.format_exception(type(error), error, trace))
     try:
         said = [_said_of(code.co_filename, code, at, line) for code, at, line in frames]
     except Exception:  # a frame that somebody made by hand
-        return "".join(traceback.format_exception(error))
+        return "".join(traceback.format_exception(type(error), error, trace))
     said += traceback.format_exception_only(error)
     return "".join(["Traceback (most recent call last):\n", *said] if frames else said)
 
 
 _Frame = tuple[CodeType, int, int]  # its code, the instruction, the line
+
+
+def _behind_the_engine(trace: TracebackType | None) -> TracebackType | None:
+    """What it called; all of it, if it has failed itself."""
+    behind = trace
+    while behind is not None and behind.tb_frame.f_code.co_filename.startswith(_ENGINE):
+        behind = behind.tb_next
+    return trace if behind is None else behind
 
 
 def _frames(trace: TracebackType | None) -> Iterator[_Frame]:

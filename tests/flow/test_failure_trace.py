@@ -29,4 +29,6 @@ async def test_a_failed_attempt_tells_its_trace() -> None:
         assert trace is not None
         assert "test_failure_trace.py" in trace
         assert "ValueError: not 1" in trace
+        # and begins with what the handler's author knows
+        assert trace.splitlines()[1].lstrip().startswith(f'File "{__file__}"')
     assert told["started"] is None

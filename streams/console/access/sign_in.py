@@ -29,13 +29,15 @@ _PAGE: Final = """<!doctype html>
 <body>
   <main id="content" class="sign-in">
     <section class="card" aria-labelledby="title">
-      <header><h1 id="title">Sign in</h1></header>
+      <header><h1 id="title">Sign in to Streams</h1></header>
       <div class="body">
         <form action="/sign-in" method="post" class="stack">
           <input type="hidden" name="next" value="{next}">
           <label for="token">Token</label>
           <input type="password" id="token" name="token" autocomplete="current-password" required>
           {why}
+          <p class="muted"><code>streams console token</code> makes one;
+            ask whoever runs this console.</p>
           <button class="main">Sign in</button>
         </form>
       </div>
