@@ -87,11 +87,13 @@ def _order(verb: str, wanted: Ordered) -> Order:
         said = (letter.id, letter.job.ordering_key or "", letter.message)
         return not text or any(text in each.casefold() for each in said)
 
+    filter_ = wanted.filter()
     made = LetterFilter(
         queue=wanted.queue or None,
         job=wanted.name or None,
         key=wanted.key or None,
-        until=wanted.until,
+        since=filter_.since,
+        until=min((at for at in (wanted.until, filter_.until) if at is not None), default=None),
     )
     also = {"--error": wanted.error, "--text": wanted.q}
     return Order(

@@ -17,6 +17,7 @@ from streams.console.pages.parts import told
 from streams.console.pages.render import job_link, link, page
 from streams.console.problems import Problem
 from streams.console.which import Which
+from streams.errors import PayloadInvalid
 from streams.projection.filter import BadFilter, Cursor, read_states
 from streams.projection.job import Job, jobs_of
 from streams.projection.listing import Kinds, Listing, Page
@@ -47,7 +48,7 @@ async def jobs(
     template = "jobs_part.html" if part else "jobs.html"
     try:
         values = await _list(console, wanted, part=part)
-    except BadFilter as problem:
+    except (BadFilter, PayloadInvalid) as problem:
         values = {**_nothing(wanted), "problem": str(problem)}
         return page(request, template, status=422, **values)
     return page(request, template, **values)
@@ -56,6 +57,7 @@ async def jobs(
 def _nothing(wanted: Asked) -> dict[str, Any]:
     return {
         "asked": wanted,
+        "fields": {},
         "tabs": [],
         "rows": [],
         "older": None,
@@ -87,6 +89,7 @@ async def _list(console: Console, wanted: Asked, *, part: bool) -> dict[str, Any
     numbers = await told(console, "counts", lambda: console.ask(counts), part=part)
     return {
         **_nothing(wanted),
+        "fields": wanted.fields,
         "tabs": [
             (word, label, _number(word, wanted, numbers), wanted.link(state=word))
             for word, label in TABS
@@ -101,7 +104,7 @@ async def _list(console: Console, wanted: Asked, *, part: bool) -> dict[str, Any
 
 def _number(word: str, wanted: Asked, numbers: list[Count]) -> int | None:
     """How many there are; None: counting them would take too long."""
-    if wanted.key or wanted.error or wanted.q:
+    if wanted.is_narrower:
         return None
     states = read_states(word)
     return sum(
